@@ -1,0 +1,98 @@
+"""One moment by which something must be done.
+
+Rules:
+
+* A deadline is absolute and lives on `time.monotonic`, so it can be shared by
+  several calls, and by calls on different event loops and threads.  No loop's own
+  clock is used: trio's has an arbitrary origin, uvloop's is cached.
+* Seconds come in as `int` or `float`, never negative, never NaN.  Infinity is
+  allowed and means "never".
+* Of a timeout and a deadline given together, the earlier one counts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from time import monotonic
+
+__all__ = ["Deadline"]
+
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Deadline:
+    """A moment on the monotonic clock, usable on every event loop.
+
+    Deadlines compare by time, so ``min(a, b)`` is the earlier one.  They are
+    immutable and may be shared between threads.
+
+    Args:
+        when: the moment, in seconds of `time.monotonic`.
+
+    Raises:
+        TypeError: ``when`` is not a number.
+        ValueError: ``when`` is NaN.
+    """
+
+    when: float
+
+    def __post_init__(self) -> None:
+        if _number(self.when, "when") != self.when:
+            raise ValueError(f"when must be a moment on the clock, not {self.when!r}")
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The moment ``seconds`` from now.
+
+        Args:
+            seconds: at least 0; `math.inf` is a deadline that never passes.
+
+        Raises:
+            TypeError: ``seconds`` is not a number.
+            ValueError: ``seconds`` is negative or NaN.
+        """
+        return cls(monotonic() + _duration(seconds, "seconds"))
+
+    def remaining(self) -> float:
+        """Seconds left; 0.0 once the deadline has passed, never negative."""
+        return max(0.0, self.when - monotonic())
+
+    @property
+    def expired(self) -> bool:
+        """Whether the moment has come."""
+        return monotonic() >= self.when
+
+
+def earliest(timeout: float | None, deadline: Deadline | None) -> float:
+    """The moment by which a call with these two arguments must end.
+
+    Args:
+        timeout: seconds from now, or None for no limit.
+        deadline: an absolute limit, or None.
+
+    Raises:
+        TypeError: either argument is of another type.
+        ValueError: ``timeout`` is negative or NaN.
+    """
+    when = NEVER if timeout is None else monotonic() + _duration(timeout, "timeout")
+    if deadline is None:
+        return when
+    if not isinstance(deadline, Deadline):
+        raise TypeError(
+            f"deadline must be a Deadline, such as Deadline.after(5), not {deadline!r}"
+        )
+    return min(when, deadline.when)
+
+
+def _number(value: float, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    return value
+
+
+def _duration(seconds: float, name: str) -> float:
+    if not _number(seconds, name) >= 0:  # also true of NaN
+        raise ValueError(f"{name} must be 0 or more seconds, not {seconds!r}")
+    return seconds

@@ -1,0 +1,1 @@
+"""Waiting, on each kind of event loop.  No decisions are made here."""

@@ -1,0 +1,142 @@
+"""Waiting on asyncio and uvloop, with `loop.add_writer`.
+
+Rules:
+
+* One future is what every callback sets and the one thing that is awaited: one point of
+  cancellation, one `finally`.
+* The socket object, not its number, is registered: libuv aborts the process when a
+  number is closed under it.  The number is what is unregistered: a closed socket has none.
+* A cancelled wait that has not cleaned up yet gives way to a new wait on the same socket
+  and later leaves that one's registration alone.  A wait that is still alive does not:
+  the new one fails with EALREADY.
+* A registration that is found for a socket nobody waits for is a stale one, of a
+  descriptor that was closed without being unregistered.  It is removed first, or the
+  selector would believe that the new socket is being watched already.
+* A timer is a timer: our own deadline never cancels a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
+
+from ..syscalls import so_error
+from .threads import DaemonThreads
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ..addresses import SockAddr
+
+__all__ = ["LOOKUPS", "AsyncioSelectorDriver"]
+
+T = TypeVar("T")
+
+LOOKUPS: Final = DaemonThreads()
+"""Shared by all loops of the process, so that the bound is one on the process."""
+
+_SHORTEST_TIMER: Final = 0.001
+"""uvloop rounds a delay to milliseconds, and one of 0 would have the waiter spin."""
+
+
+class _Wait(NamedTuple):
+    sock: socket.socket
+    waiter: asyncio.Future[bool]
+
+
+class AsyncioSelectorDriver:
+    """One asyncio or uvloop event loop."""
+
+    completes = False
+    checkpoint = None  # an awaitable that has nothing to wait for need not yield in asyncio
+
+    def __init__(self) -> None:
+        # Not the loop: it is the key that this driver is kept under.
+        self._waiters: dict[int, _Wait] = {}
+
+    async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
+        loop = asyncio.get_running_loop()
+        fd = sock.fileno()
+        if fd < 0:
+            return errno.EBADF
+        other = self._waiters.get(fd)
+        if other is not None and not other.waiter.done():
+            if other.sock.fileno() == fd:
+                raise OSError(errno.EALREADY, os.strerror(errno.EALREADY))
+            wake(other.waiter, True)  # its socket was closed under it, and this is another
+        loop.remove_writer(fd)
+        waiter: asyncio.Future[bool] = loop.create_future()
+        loop.add_writer(sock, wake, waiter, True)
+        mine = self._waiters[fd] = _Wait(sock, waiter)
+        timer = start_timer(until, waiter, False)
+        try:
+            if await waiter:
+                return so_error(sock)
+            return None
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if self._waiters.get(fd) is mine:
+                del self._waiters[fd]
+                if not loop.is_closed():
+                    loop.remove_writer(fd)
+
+    async def sock_connect(
+        self, sock: socket.socket, sockaddr: SockAddr, until: float
+    ) -> int | None:
+        raise NotImplementedError("this loop tells when a socket is writable")
+
+    async def sleep_until(self, when: float) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = start_timer(when, waiter, None)
+        try:
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Any] = loop.create_future()
+
+        def deliver(result: Any, error: BaseException | None) -> None:
+            try:
+                loop.call_soon_threadsafe(wake, waiter, (result, error))
+            except RuntimeError:
+                pass  # the loop was closed meanwhile: nobody wants to know
+
+        job = LOOKUPS.submit(call, deliver)
+        timer = start_timer(until, waiter, (None, None))
+        try:
+            result, error = await waiter
+        finally:
+            job.abandon()
+            if timer is not None:
+                timer.cancel()
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error, waiter  # each leads back to this frame
+        return cast("T | None", result)
+
+
+def start_timer(
+    when: float, waiter: asyncio.Future[Any], result: Any
+) -> asyncio.TimerHandle | None:
+    """Have ``waiter`` get ``result`` at the moment ``when``; None if that is never."""
+    if when == inf:
+        return None
+    delay = max(when - monotonic(), _SHORTEST_TIMER)
+    return waiter.get_loop().call_later(delay, wake, waiter, result)
+
+
+def wake(waiter: asyncio.Future[Any], result: Any) -> None:
+    """Have ``waiter`` get ``result``, unless something else came first."""
+    if not waiter.done():
+        waiter.set_result(result)

@@ -1,0 +1,79 @@
+"""What the rest of aconnect needs of an event loop.
+
+Rules:
+
+* A driver waits; it decides nothing.
+* Moments are seconds of `time.monotonic`; infinity means that there is no limit.  A wait
+  may end up to a millisecond late and, on a loop with a coarse clock, as much early: who
+  waits looks at the clock again.
+* Whatever ends a wait (its event, its moment, a cancellation, the loop being closed), when
+  it is over nothing of it is registered with the loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from ..addresses import SockAddr
+
+__all__ = ["Driver"]
+
+T = TypeVar("T")
+
+
+class Driver(Protocol):
+    """One event loop, to wait on."""
+
+    @property
+    def completes(self) -> bool:
+        """Whether connecting is the loop's own business (`sock_connect`), because it cannot
+        tell when a socket is writable."""
+
+    @property
+    def checkpoint(self) -> Callable[[], Awaitable[None]] | None:
+        """What the loop's conventions ask of an awaitable that need not wait: under trio a
+        chance to be cancelled and to let others run; None where they ask nothing, as under
+        asyncio."""
+
+    async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
+        """Wait until ``sock`` is writable or hung up, and read SO_ERROR.
+
+        SO_ERROR is read before the socket is unregistered: the registration may be what
+        holds it open.
+
+        Returns:
+            SO_ERROR, or None if ``until`` came first.
+
+        Raises:
+            BlockingIOError: EALREADY, another task waits for this socket.
+            OSError: the socket cannot be waited for.
+        """
+
+    async def sock_connect(
+        self, sock: socket.socket, sockaddr: SockAddr, until: float
+    ) -> int | None:
+        """Connect as the loop does it; only where `completes` is true.
+
+        Returns:
+            0, an errno, or None if ``until`` came first.
+        """
+
+    async def sleep_until(self, when: float) -> None:
+        """Wait until the moment has come."""
+
+    async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
+        """Run a blocking call in a daemon thread that is not the loop's own pool's.
+
+        A call that nobody waits for any more is not started, and its result is dropped.
+
+        Returns:
+            What it returned, or None if ``until`` came first.
+
+        Raises:
+            BaseException: what the call raised.
+            RuntimeError: no thread could be started.
+        """

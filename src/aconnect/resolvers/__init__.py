@@ -1,0 +1,1 @@
+"""From an address to the endpoints that can be connected to."""

@@ -1,0 +1,77 @@
+"""Addresses that need no name server.
+
+Rules:
+
+* A literal IP address, a unix path and a VSOCK address resolve to themselves, at once.
+* The name of an IPv6 zone is looked up in the kernel (if_nametoindex), which does not wait.
+* Entries of getaddrinfo results are checked like any other argument, before any socket is
+  opened.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..addresses import Endpoint, TCPAddress, UDPAddress, literal_family
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["endpoints_of_results", "zoned_endpoint"]
+
+_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
+_PROTOCOLS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
+
+
+def zoned_endpoint(address: TCPAddress | UDPAddress) -> Endpoint:
+    """The endpoint of a literal IPv6 address whose zone has a name.
+
+    Raises:
+        OSError: no network interface has that name.
+    """
+    host, _, zone = address.host.partition("%")
+    endpoint = replace(address, host=host, scope_id=socket.if_nametoindex(zone)).endpoint
+    assert endpoint is not None  # without the name there is nothing left to look up
+    return endpoint
+
+
+def endpoints_of_results(results: Sequence[Any]) -> list[Endpoint]:
+    """The endpoints of a list that getaddrinfo() returned.
+
+    Entries of another socket type than the first are left out: they are other ways to use
+    the same addresses.
+
+    Raises:
+        TypeError: an entry is not a 5-tuple of the right types.
+        ValueError: the list is empty, or an entry has values that cannot be.
+    """
+    if not results:
+        raise ValueError("address must not be an empty list: there is nothing to connect to")
+    endpoints = [_endpoint(entry) for entry in results]
+    return [endpoint for endpoint in endpoints if endpoint.type == endpoints[0].type]
+
+
+def _endpoint(entry: Any) -> Endpoint:
+    if not isinstance(entry, tuple) or len(entry) != 5:
+        raise TypeError(
+            "address must be a list of (family, type, proto, canonname, sockaddr) as "
+            f"getaddrinfo() returns it, but has {entry!r}"
+        )
+    family, type, proto, _, sockaddr = entry
+    if not all(isinstance(number, int) for number in (family, type, proto)):
+        raise TypeError(f"family, type and proto must be ints, not {entry!r}")
+    if family in (socket.AF_INET, socket.AF_INET6):
+        # Raises what it must; the address itself has no further use.
+        if not isinstance(sockaddr, tuple) or len(sockaddr) not in (2, 4):
+            raise TypeError(f"sockaddr must be a 2-tuple or a 4-tuple, not {sockaddr!r}")
+        TCPAddress(*sockaddr)
+        if literal_family(sockaddr[0].partition("%")[0]) != family:
+            raise ValueError(f"sockaddr must hold an address of its family, not {sockaddr!r}")
+        proto = proto or _PROTOCOLS.get(type, 0)
+    elif not isinstance(sockaddr, (tuple, str, bytes)):
+        raise TypeError(f"sockaddr must be a tuple, str or bytes, not {sockaddr!r}")
+    if type not in _TYPES and type != socket.SOCK_RAW:
+        raise ValueError(f"type must be a stream, datagram or seqpacket socket's, not {entry!r}")
+    return Endpoint(family, type, proto, sockaddr)

@@ -1,0 +1,180 @@
+"""The system calls of an attempt; nothing else in the package touches a socket.
+
+Rules:
+
+* Every socket is opened non-blocking and close-on-exec, TCP with its protocol named: with
+  protocol 0 asyncio's transports do not recognise TCP.
+* A failure that says something about the connection comes back as an errno; any other is
+  raised.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import os
+import select
+import socket
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .addresses import Endpoint, SockAddr
+
+__all__ = [
+    "Polled",
+    "connect_errno",
+    "dissolve",
+    "local_address",
+    "open_socket",
+    "poll_now",
+    "probe",
+    "so_error",
+]
+
+_NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
+_IPPROTO_TCP: Final[int] = socket.IPPROTO_TCP
+_TCP_NODELAY: Final[int] = socket.TCP_NODELAY
+_LONGEST_SUN_PATH: Final = 107  # Linux: 108 bytes, of which Python gives the NUL one
+_SIZEOF_SOCKADDR: Final = 16
+
+
+def open_socket(endpoint: Endpoint) -> socket.socket:
+    """A socket for ``endpoint``: non-blocking, close-on-exec, TCP_NODELAY on TCP.
+
+    Raises:
+        OSError: there is none to be had; nothing stays open.
+    """
+    family, type, proto, _ = endpoint
+    sock = socket.socket(family, type | _NONBLOCK, proto)
+    try:
+        if not _NONBLOCK:
+            sock.setblocking(False)
+        if proto == _IPPROTO_TCP:
+            sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def connect_errno(sock: socket.socket, sockaddr: SockAddr) -> int:
+    """Call connect(2) and return its errno, 0 for success.
+
+    Raises:
+        OSError: a unix path that is too long for a socket address leads nowhere.
+        TypeError, ValueError, OverflowError: the socket module cannot make sense of
+            ``sockaddr``.
+    """
+    try:
+        return sock.connect_ex(sockaddr)
+    except OSError as error:
+        # The socket module's own "path too long" is the one without errno.
+        if error.errno is not None or not isinstance(sockaddr, (str, bytes)):
+            raise
+    with _shortened(sockaddr) as path:
+        return sock.connect_ex(path)
+
+
+def probe(sock: socket.socket, compare: bool) -> tuple[int, bool]:
+    """Whether getpeername(2) knows a peer, and whether that is the socket itself.
+
+    Args:
+        compare: whether to ask getsockname(2) too; if not, the second answer is False.
+
+    Returns:
+        0 or an errno, and whether both ends have the same address.
+    """
+    try:
+        peer = sock.getpeername()
+        return 0, compare and sock.getsockname() == peer
+    except OSError as error:
+        return error.errno or errnos.ENOTCONN, False
+
+
+def so_error(sock: socket.socket) -> int:
+    """SO_ERROR, which reading clears; or the errno of reading it."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    except OSError as error:
+        return error.errno or errnos.EBADF
+
+
+def local_address(sock: socket.socket) -> SockAddr | None:
+    """The address a socket is bound to; None if it is bound to none, or not open."""
+    try:
+        name: SockAddr = sock.getsockname()
+    except OSError:
+        return None
+    if isinstance(name, tuple):
+        return name if name[1] else None  # no port means not bound
+    return name or None
+
+
+class Polled(NamedTuple):
+    """What poll(2) says without waiting."""
+
+    writable: bool
+    """Writable, failed or hung up: SO_ERROR is worth reading."""
+    hung_up: bool
+    """No connection and no attempt; always False where the platform cannot tell."""
+
+
+def poll_now(sock: socket.socket) -> Polled:
+    """Ask poll(2) about the socket, without waiting."""
+    if sys.platform == "win32":
+        _, ready, failed = select.select([], [sock], [sock], 0)
+        return Polled(bool(ready or failed), False)
+    if sock.fileno() < 0:
+        return Polled(True, False)
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    events = sum(event for _, event in poller.poll(0))
+    return Polled(bool(events), bool(events & select.POLLHUP))
+
+
+def dissolve(sock: socket.socket) -> int:
+    """Connect a datagram socket to AF_UNSPEC, which leaves it without a peer.
+
+    Returns:
+        0 or an errno; EOPNOTSUPP where the platform has no such call.
+    """
+    if sys.platform == "win32":
+        return errnos.EOPNOTSUPP
+    import ctypes  # only here, and slow to import
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    # A struct sockaddr of zeros: AF_UNSPEC is 0, and so it is wherever the family stands.
+    if libc.connect(sock.fileno(), bytes(_SIZEOF_SOCKADDR), _SIZEOF_SOCKADDR) == 0:
+        return 0
+    errno = ctypes.get_errno()
+    # macOS and the BSDs dissolve the association and complain of the address.
+    if errno == errnos.EAFNOSUPPORT and probe(sock, False)[0]:
+        return 0
+    return errno
+
+
+@contextmanager
+def _shortened(path: str | bytes) -> Iterator[str]:
+    """While this is open, a path that is short enough and leads to the same file (Linux).
+
+    It goes by way of a descriptor of the directory; or, if the name alone is too long even
+    so, of the file.
+
+    Raises:
+        OSError: the path leads nowhere; ENAMETOOLONG where there is no such way.
+    """
+    if sys.platform != "linux":
+        raise OSError(errnos.ENAMETOOLONG, os.strerror(errnos.ENAMETOOLONG))
+    directory, name = os.path.split(os.fsdecode(path))
+    with ExitStack() as stack:
+        fd = os.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        short = f"/proc/self/fd/{fd}/{name}"
+        if len(os.fsencode(short)) > _LONGEST_SUN_PATH:
+            fd = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=fd)
+            stack.callback(os.close, fd)
+            short = f"/proc/self/fd/{fd}"
+        yield short

@@ -1,0 +1,97 @@
+"""What all tests share: the four kinds of event loop, and the hunt for what they leave behind.
+
+* A test that asks for `anyio_backend` (every ``async def`` test marked `anyio` does) runs on
+  asyncio, asyncio with eager tasks, uvloop and trio.
+* After every test, nothing may be left: no descriptor, no thread, no driver of a dead loop.
+* Nothing blocks the event loop: blockbuster makes a blocking call in it an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOOPS: list[Any] = [
+    pytest.param(("asyncio", {"debug": True}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    pytest.param(("trio", {}), id="trio"),
+]
+if sys.version_info >= (3, 12):
+
+    def _eager_loop() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    LOOPS.insert(1, pytest.param(("asyncio", {"loop_factory": _eager_loop}), id="eager"))
+
+ASYNCIO_LOOPS = [loop for loop in LOOPS if loop.id != "trio"]
+"""For tests of what only asyncio has: ``@pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS)``."""
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    with blockbuster_ctx("aconnect"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    before = open_descriptors()
+    yield
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+    assert not [str(warning.message) for warning in caught]
+    left = open_descriptors() - before
+    assert not left, f"left open: {sorted(map(describe_descriptor, left))}"
+    wait_for_threads()
+
+
+def open_descriptors() -> set[int]:
+    """The open descriptors of this process."""
+    with os.scandir("/proc/self/fd") as entries:
+        found = {int(entry.name) for entry in entries}
+    return {fd for fd in found if os.path.lexists(f"/proc/self/fd/{fd}")}
+
+
+def describe_descriptor(fd: int) -> str:
+    try:
+        return f"{fd}: {os.readlink(f'/proc/self/fd/{fd}')}"
+    except OSError:
+        return str(fd)
+
+
+def wait_for_threads() -> None:
+    """A lookup that was abandoned may take a moment to end; it must."""
+    deadline = time.monotonic() + 15
+    for thread in threading.enumerate():
+        if thread.name.startswith("aconnect"):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), thread.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    skip = pytest.mark.skip(reason="needs root: run it as root to have it make network namespaces")
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(skip)
