@@ -18,6 +18,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from blockbuster import blockbuster_ctx
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ ASYNCIO_LOOPS = [loop for loop in LOOPS if loop.id != "trio"]
 @pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loops_have_run() -> None:
+    """libuv makes a pipe for the whole process when it first runs; nobody leaked that."""
+    uvloop.run(asyncio.sleep(0))
 
 
 @pytest.fixture(autouse=True)

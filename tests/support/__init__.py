@@ -1,0 +1,1 @@
+"""What tests are made of.  Fakes, not mocks; and real listeners wherever the kernel will."""

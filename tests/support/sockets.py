@@ -1,0 +1,79 @@
+"""Sockets that answer what the kernel here cannot be made to answer."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from aconnect.addresses import Endpoint
+from aconnect.syscalls import open_socket
+
+
+class ScriptedSocket(socket.socket):
+    """A socket whose system calls first give the answers in ``script``.
+
+    ``script`` has a list for each call name: numbers are errnos (0 for success), anything
+    else is what the call returns.  When a list is empty, or there is none, the real call is
+    made.  ``calls`` is the journal.
+    """
+
+    script: dict[str, list[Any]]
+    calls: list[str]
+
+    def __init__(self, *args: Any, script: dict[str, list[Any]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.setblocking(False)
+        self.script = script
+        self.calls = []
+
+    def _answer(self, name: str) -> Any:
+        self.calls.append(name)
+        answers = self.script.get(name)
+        return answers.pop(0) if answers else None
+
+    def connect_ex(self, address: Any) -> int:
+        answer = self._answer("connect")
+        return super().connect_ex(address) if answer is None else answer
+
+    def getpeername(self) -> Any:
+        return self._name("getpeername", super().getpeername)
+
+    def getsockname(self) -> Any:
+        return self._name("getsockname", super().getsockname)
+
+    def _name(self, call: str, real: Any) -> Any:
+        answer = self._answer(call)
+        if answer is None:
+            return real()
+        if isinstance(answer, int):
+            raise OSError(answer, "scripted")
+        return answer
+
+    def getsockopt(self, level: int, option: int, *args: Any) -> Any:
+        if (level, option) != (socket.SOL_SOCKET, socket.SO_ERROR):
+            return super().getsockopt(level, option, *args)
+        answer = self._answer("so_error")
+        return super().getsockopt(level, option) if answer is None else answer
+
+
+class SocketFactory:
+    """Stands in for `aconnect.syscalls.open_socket`; keeps what it opened.
+
+    Each call takes the next script; when there are no more, real sockets are opened.
+    """
+
+    def __init__(self, *scripts: dict[str, list[Any]], family: int | None = None) -> None:
+        self._scripts = list(scripts)
+        self._family = family
+        self.endpoints: list[Endpoint] = []
+        self.opened: list[socket.socket] = []
+
+    def __call__(self, endpoint: Endpoint) -> socket.socket:
+        self.endpoints.append(endpoint)
+        if not self._scripts:
+            sock = open_socket(endpoint)
+        else:
+            family = endpoint.family if self._family is None else self._family
+            sock = ScriptedSocket(family, endpoint.type, script=self._scripts.pop(0))
+        self.opened.append(sock)
+        return sock
