@@ -39,7 +39,7 @@ if sys.version_info >= (3, 12):
     LOOPS.insert(1, pytest.param(("asyncio", {"loop_factory": _eager_loop}), id="eager"))
 
 ASYNCIO_LOOPS = [loop for loop in LOOPS if loop.id != "trio"]
-"""For tests of what only asyncio has: ``@pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS)``."""
+"""For tests of what only asyncio has: parametrize `anyio_backend` with these."""
 
 
 @pytest.fixture(params=LOOPS)

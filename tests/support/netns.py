@@ -8,8 +8,10 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import threading
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLONE_NEWNET = 0x40000000
 

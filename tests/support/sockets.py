@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aconnect.addresses import Endpoint
 from aconnect.syscalls import open_socket
+
+if TYPE_CHECKING:
+    from aconnect.addresses import Endpoint
 
 
 class ScriptedSocket(socket.socket):
