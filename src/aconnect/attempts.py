@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import AttemptRecord
 from .sansio.attempt import Action, Attempt, Failed, RetryAt, Step, WaitWritable
-from .syscalls import connect_errno, local_address, open_socket, poll_now, probe, so_error
+from .syscalls import (
+    abort,
+    connect_errno,
+    local_address,
+    open_socket,
+    poll_now,
+    probe,
+    so_error,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -110,7 +118,7 @@ class Pending:
                     return self._sock
                 if end is not Step.REOPEN:
                     break
-                self._sock.close()
+                abort(self._sock)
                 self._sock = open_socket(endpoint)
                 self._action = attempt.begin()
             local = local_address(self._sock)
@@ -119,7 +127,7 @@ class Pending:
         except BaseException:
             self._sock.close()
             raise
-        self._sock.close()
+        abort(self._sock)
         return record(endpoint, endpoint.sockaddr, local, self._start, end, attempt.errno)
 
 

@@ -14,6 +14,7 @@ import errno as errnos
 import os
 import select
 import socket
+import struct
 import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Polled",
+    "abort",
     "connect_errno",
     "dissolve",
     "local_address",
@@ -58,6 +60,19 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def abort(sock: socket.socket) -> None:
+    """Close a socket, and leave nothing of a connection behind.
+
+    One that was connected to itself would go on in TIME_WAIT, and keep its port from the
+    server that was looked for there.
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    except OSError:
+        pass  # a family without it; and nothing to leave behind
+    sock.close()
 
 
 def connect_errno(sock: socket.socket, sockaddr: SockAddr) -> int:

@@ -153,7 +153,7 @@ class Step(Enum):
     PROBE = "call getpeername(), then probed()"
     READ_ERROR = "read SO_ERROR, then woken()"
     INSPECT = "poll() without waiting, then inspected()"
-    REOPEN = "close the socket, open another like it, then begin()"
+    REOPEN = "abort the socket, open another like it, then begin()"
     CONNECTED = "done: the socket is connected"
 
 
@@ -231,6 +231,7 @@ class Attempt:
     _pause = 0.0
     _false_alarms = 0
     _reopens = MAX_REOPENS
+    _was_itself = False
 
     errno: int | None = None
     """The last errno of connect(2) that says why the attempt has not got further; None while
@@ -275,7 +276,7 @@ class Attempt:
         if meaning is Meaning.BACKLOG_FULL:
             return RetryAt(now + self._next_pause())
         if meaning is Meaning.NO_LOCAL_PORT and not self._port_fixed:
-            return self._reopen(Failed(errno))
+            return self._reopen(errno)
         return Failed(errno)
 
     def probed(self, errno: int, to_itself: bool = False) -> Action:
@@ -283,7 +284,8 @@ class Attempt:
         getsockname(2) says (which matters where `watch_for_itself` is true)."""
         if errno == 0:
             if to_itself and self.watch_for_itself:
-                return self._reopen(Failed(errnos.ECONNREFUSED, to_itself=True))
+                self._was_itself = True
+                return self._reopen(errnos.ECONNREFUSED)
             return Step.CONNECTED
         if errno not in _NO_PEER:
             return Failed(errno)
@@ -328,8 +330,11 @@ class Attempt:
         self._pause = min(max(RETRY_FIRST, self._pause * 2), RETRY_LONGEST)
         return self._pause
 
-    def _reopen(self, otherwise: Failed) -> Action:
+    def _reopen(self, errno: int) -> Action:
         if self._owned and self._reopens:
             self._reopens -= 1
             return Step.REOPEN
-        return otherwise
+        if self._was_itself:
+            # Whatever the last socket met with, the first has shown that nobody listens.
+            return Failed(errnos.ECONNREFUSED, to_itself=True)
+        return Failed(errno)

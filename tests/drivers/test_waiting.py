@@ -1,0 +1,258 @@
+"""The three drivers, each on every loop that it is for: they wait, and leave nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import socket
+import threading
+import time
+from typing import Any
+
+import anyio
+import pytest
+from conftest import LOOPS
+from support.listeners import LOOPBACK, listening, refusing, silent
+from support.loops import NoWriterLoop
+from support.stepping import CountingLoop
+
+from aconnect.drivers.anyio_generic import AnyioDriver
+from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
+from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
+
+pytestmark = pytest.mark.anyio
+
+
+EVERY_PAIR = [
+    pytest.param((loop.values[0], kind), id=f"{loop.id}-{kind.__name__}")
+    for loop in LOOPS
+    for kind in (AnyioDriver, AsyncioSelectorDriver, AsyncioProactorDriver)
+    if loop.id != "trio" or kind is AnyioDriver
+]
+WATCHING = [pair for pair in EVERY_PAIR if pair.values[0][1] is not AsyncioProactorDriver]
+NATIVE = [pair for pair in EVERY_PAIR if pair.values[0][1] is AsyncioSelectorDriver]
+ON_TRIO = [pair for pair in EVERY_PAIR if pair.values[0][0][0] == "trio"]
+
+watching = pytest.mark.parametrize("pair", WATCHING, indirect=True)
+"""The drivers that have the event loop watch a socket."""
+
+
+@pytest.fixture(params=EVERY_PAIR)
+def pair(request: pytest.FixtureRequest) -> Any:
+    """A loop, and a driver that works on it."""
+    return request.param
+
+
+@pytest.fixture
+def anyio_backend(pair: Any) -> Any:
+    return pair[0]
+
+
+@pytest.fixture
+def driver(pair: Any) -> Any:
+    return pair[1]()
+
+
+def soon(seconds: float = 0.02) -> float:
+    return time.monotonic() + seconds
+
+
+def pending(address: Any) -> socket.socket:
+    sock = socket.socket()
+    sock.setblocking(False)
+    assert sock.connect_ex(address) == errno.EINPROGRESS
+    return sock
+
+
+class TestWaitWritable:
+    async def test_a_writable_socket(self, driver: Any) -> None:
+        with listening() as listener, pending(listener.getsockname()) as sock:
+            assert await driver.wait_writable(sock, math.inf) == 0
+
+    async def test_a_failed_attempt(self, driver: Any) -> None:
+        with refusing() as address, pending(address) as sock:
+            assert await driver.wait_writable(sock, soon(30)) == errno.ECONNREFUSED
+
+    async def test_a_moment_that_comes_first(self, driver: Any) -> None:
+        with silent() as address, pending(address) as sock:
+            until = soon()
+            assert await driver.wait_writable(sock, until) is None
+            assert time.monotonic() >= until - 0.002
+
+    async def test_a_moment_that_has_passed(self, driver: Any) -> None:
+        with silent() as address, pending(address) as sock:
+            assert await driver.wait_writable(sock, soon(-1)) is None
+
+    async def test_a_closed_socket(self, driver: Any) -> None:
+        sock = socket.socket()
+        sock.close()
+        assert await driver.wait_writable(sock, soon()) == errno.EBADF
+
+    @watching
+    async def test_another_task_waits(self, driver: Any) -> None:
+        with silent() as address, pending(address) as sock:
+            async with anyio.create_task_group() as group:
+                group.start_soon(driver.wait_writable, sock, soon(30))
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(BlockingIOError) as caught:
+                    await driver.wait_writable(sock, soon())
+                assert caught.value.errno == errno.EALREADY
+                group.cancel_scope.cancel()
+
+    @watching
+    async def test_a_cancelled_wait_gives_way(self, driver: Any) -> None:
+        with silent() as address, pending(address) as sock:
+            async with anyio.create_task_group() as group:
+                group.start_soon(driver.wait_writable, sock, soon(30))
+                await anyio.wait_all_tasks_blocked()
+                group.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    assert await driver.wait_writable(sock, soon()) is None
+
+    @pytest.mark.parametrize("pair", ON_TRIO, indirect=True)
+    async def test_closed_with_notice(self, driver: Any) -> None:
+        """Who tells anyio (and so trio) before closing is heard at once."""
+        with silent() as address, pending(address) as sock:
+
+            async def close() -> None:
+                await anyio.wait_all_tasks_blocked()
+                anyio.notify_closing(sock)
+                sock.close()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(close)
+                assert await driver.wait_writable(sock, soon(30)) == errno.EBADF
+
+
+class TestSleepUntil:
+    @pytest.mark.parametrize("seconds", [-1, 0, 0.0001, 0.01])
+    async def test_a_moment(self, driver: Any, seconds: float) -> None:
+        when = soon(seconds)
+        await driver.sleep_until(when)
+        assert time.monotonic() >= when - 0.002
+
+    async def test_never(self, driver: Any) -> None:
+        with anyio.move_on_after(0.01) as scope:
+            await driver.sleep_until(math.inf)
+        assert scope.cancelled_caught
+
+
+class TestRunBlocking:
+    async def test_a_result(self, driver: Any) -> None:
+        assert await driver.run_blocking(threading.current_thread, math.inf) is not (
+            threading.main_thread()
+        )
+
+    async def test_an_error(self, driver: Any) -> None:
+        def fail() -> None:
+            raise LookupError("scripted")
+
+        with pytest.raises(LookupError, match="scripted"):
+            await driver.run_blocking(fail, soon(30))
+
+    async def test_a_moment_that_comes_first(self, driver: Any) -> None:
+        released = threading.Event()
+        try:
+            assert await driver.run_blocking(lambda: released.wait(30), soon()) is None
+        finally:
+            released.set()
+
+    @pytest.mark.parametrize("pair", NATIVE + ON_TRIO, indirect=True)
+    async def test_the_thread_is_a_daemon(self, driver: Any) -> None:
+        """A process must not wait at its exit for a name server."""
+        assert await driver.run_blocking(lambda: threading.current_thread().daemon, math.inf)
+
+    async def test_the_default_threads_are_left_alone(self, driver: Any) -> None:
+        default = anyio.to_thread.current_default_thread_limiter()
+        assert await driver.run_blocking(lambda: default.borrowed_tokens + 1, math.inf) == 1
+
+
+class TestSockConnect:
+    """Where the loop makes the connection."""
+
+    @watching
+    async def test_drivers_that_do_not(self, driver: Any) -> None:
+        assert not driver.completes
+        with socket.socket() as sock, pytest.raises(NotImplementedError):
+            await driver.sock_connect(sock, (LOOPBACK, 1), math.inf)
+
+    def run(self, body: Any) -> Any:
+        with asyncio.Runner(loop_factory=NoWriterLoop) as runner:
+            result = runner.run(body(AsyncioProactorDriver()))
+            loop = runner.get_loop()
+            assert isinstance(loop, CountingLoop)
+            assert not loop.leftovers()
+            return result
+
+    def test_success(self) -> None:
+        async def body(driver: AsyncioProactorDriver) -> None:
+            with listening() as listener, socket.socket() as sock:
+                sock.setblocking(False)
+                assert await driver.sock_connect(sock, listener.getsockname(), math.inf) == 0
+                assert sock.getpeername() == listener.getsockname()
+
+        self.run(body)
+
+    def test_failure(self) -> None:
+        async def body(driver: AsyncioProactorDriver) -> None:
+            with refusing() as address, socket.socket() as sock:
+                sock.setblocking(False)
+                number = await driver.sock_connect(sock, address, soon(30))
+                assert number == errno.ECONNREFUSED
+
+        self.run(body)
+
+    def test_a_moment_that_comes_first(self) -> None:
+        async def body(driver: AsyncioProactorDriver) -> None:
+            with silent() as address, socket.socket() as sock:
+                sock.setblocking(False)
+                assert await driver.sock_connect(sock, address, soon()) is None
+                assert len(asyncio.all_tasks()) == 1
+
+        self.run(body)
+
+    def test_an_error_of_another_kind(self) -> None:
+        async def body(driver: AsyncioProactorDriver) -> None:
+            with socket.socket() as sock:
+                sock.setblocking(False)
+                with pytest.raises(TypeError):
+                    await driver.sock_connect(sock, "/not/an/inet/address", soon(30))
+
+        self.run(body)
+
+    def test_cancelled_and_cancelled_again(self) -> None:
+        """The wait is over when the loop's own task is; a second cancellation is not lost."""
+
+        async def body(driver: AsyncioProactorDriver) -> None:
+            with silent() as address, socket.socket() as sock:
+                sock.setblocking(False)
+                waiting = asyncio.ensure_future(driver.sock_connect(sock, address, soon(30)))
+                await asyncio.sleep(0.01)
+                waiting.cancel()
+                await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait([waiting])
+                assert waiting.cancelled()
+                assert len(asyncio.all_tasks()) == 1
+
+        self.run(body)
+
+    def test_cancelled_again_when_time_is_up(self) -> None:
+        async def body(driver: AsyncioProactorDriver) -> None:
+            cancelled_in_clean_up = 0
+            for turns in range(6):
+                with silent() as address, socket.socket() as sock:
+                    sock.setblocking(False)
+                    waiting = asyncio.ensure_future(driver.sock_connect(sock, address, soon(0)))
+                    time.sleep(0.003)  # its timer is due in the next turn
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    asked = waiting.cancel()
+                    await asyncio.wait([waiting])
+                    assert waiting.cancelled() is asked
+                    cancelled_in_clean_up += asked
+                    assert len(asyncio.all_tasks()) == 1
+            assert cancelled_in_clean_up > 2
+
+        self.run(body)
