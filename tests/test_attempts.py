@@ -1,0 +1,83 @@
+"""An attempt carried out; what the tests of aconnect() and the primitives do not reach."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+import pytest
+from support.listeners import LOOPBACK, listening
+from support.sockets import ScriptedSocket, SocketFactory
+
+from aconnect import attempts
+from aconnect.addresses import Endpoint
+from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
+from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
+from aconnect.errors import AttemptRecord
+from aconnect.sansio.attempt import Attempt, Failed, Step
+
+
+def tcp(address: Any) -> Endpoint:
+    return Endpoint(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, address)
+
+
+class TestBegin:
+    """The shortcut says what an Attempt would say."""
+
+    def test_connected_at_once(self) -> None:
+        with listening() as listener:
+            sock = attempts.begin(tcp(listener.getsockname()), AsyncioSelectorDriver())
+            assert isinstance(sock, socket.socket)
+            sock.close()
+
+    def test_a_loop_that_connects_by_itself_is_not_forestalled(self, monkeypatch: Any) -> None:
+        factory = SocketFactory({})
+        monkeypatch.setattr(attempts, "open_socket", factory)
+        pending = attempts.begin(tcp((LOOPBACK, 1)), AsyncioProactorDriver())
+        assert isinstance(pending, attempts.Pending)
+        (sock,) = factory.opened
+        assert isinstance(sock, ScriptedSocket)
+        assert sock.calls == []
+        sock.close()
+
+    @pytest.mark.parametrize("connect", [0, errno.EINPROGRESS, errno.EINTR, errno.EISCONN])
+    @pytest.mark.parametrize("peer", [errno.ENOTCONN, ("10.0.0.1", 80)])
+    @pytest.mark.parametrize("local", [("10.0.0.1", 80), ("10.0.0.2", 5)])
+    def test_it_agrees_with_the_machine(
+        self, connect: int, peer: Any, local: Any, monkeypatch: Any
+    ) -> None:
+        def script() -> dict[str, list[Any]]:
+            return {"connect": [connect], "getpeername": [peer] * 2, "getsockname": [local] * 2}
+
+        monkeypatch.setattr(attempts, "open_socket", factory := SocketFactory(script()))
+        begun = attempts.begin(tcp(("10.0.0.1", 80)), AsyncioSelectorDriver())
+        with factory.opened[0], ScriptedSocket(script=script()) as sock:
+            attempt = Attempt(socket.AF_INET, socket.SOCK_STREAM, owned=True)
+            action = attempts.advance(attempt, attempt.begin(), sock, ("10.0.0.1", 80))
+            if isinstance(begun, socket.socket):
+                assert action is Step.CONNECTED
+            elif action is Step.CONNECTED:
+                # Rarer answers are left to the machine: the shortcut need not know them.
+                assert connect not in (0, errno.EINPROGRESS) or peer == errno.ENOTCONN
+
+    def test_no_socket(self, monkeypatch: Any) -> None:
+        def fail(endpoint: Any) -> Any:
+            raise OSError(errno.EMFILE, "scripted")
+
+        monkeypatch.setattr(attempts, "open_socket", fail)
+        record = attempts.begin(tcp((LOOPBACK, 1)), AsyncioSelectorDriver())
+        assert isinstance(record, AttemptRecord)
+        assert record.errno == errno.EMFILE
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (OSError(errno.ENOSPC, "no room in epoll"), errno.ENOSPC),
+        (OSError("without errno"), errno.EINVAL),
+        (socket.gaierror(socket.EAI_NONAME, "of another numbering"), errno.EINVAL),
+    ],
+)
+def test_errors_that_are_no_answer_of_connect(error: OSError, number: int) -> None:
+    assert attempts.failed(error) == Failed(number)
