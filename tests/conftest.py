@@ -18,6 +18,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 import uvloop
 from blockbuster import blockbuster_ctx
 
@@ -48,12 +49,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def loops_have_run() -> None:
+def loops_have_run() -> Iterator[None]:
     """libuv makes a pipe for the whole process when it first runs; nobody leaked that."""
     uvloop.run(asyncio.sleep(0))
+    trio.run(trio.lowlevel.checkpoint)  # and what trio does once is done as well
+    gc.collect()
+    gc.freeze()  # what is there now need not be looked through after every test
+    yield
+    gc.unfreeze()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def nothing_blocks_the_loop() -> Iterator[None]:
     with blockbuster_ctx("aconnect"):
         yield

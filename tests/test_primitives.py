@@ -408,12 +408,8 @@ class TestWaitConnected:
                 error = await failure(wait_connected(sock, timeout=timeout))
             assert error.errno == errno.EBADF
 
-    async def test_a_descriptor_that_is_another_socket_by_now(
-        self, anyio_backend: Any, monkeypatch: Any
-    ) -> None:
+    async def test_a_descriptor_that_is_another_socket_by_now(self, monkeypatch: Any) -> None:
         """A socket closed while it is waited for, and its number given to the next one."""
-        if anyio_backend != ("asyncio", {"debug": True}) and anyio_backend[0] == "trio":
-            pytest.skip("trio has its own rule: notify_closing() before close()")
         monkeypatch.setattr("aconnect.attempts.LONGEST_WAIT", 5.0)
         with silent() as address:
             old = new_socket()

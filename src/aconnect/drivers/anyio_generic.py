@@ -5,6 +5,8 @@ Rules:
 * Trio's conventions hold: a call that did not have to wait has still been a checkpoint.
 * A deadline of ours is a cancel scope of ours around one wait.  What any other scope
   cancels goes through.
+* A descriptor that was closed while somebody waited for it may come back as another socket.
+  Who waited is woken then, as if it had been told of the closing.
 * Moments are on `time.monotonic` and are turned into what is left of them: the clock of
   a trio run starts anywhere.
 """
@@ -34,9 +36,24 @@ __all__ = ["AnyioDriver"]
 
 T = TypeVar("T")
 
-_LIMITER: Final[anyio.lowlevel.RunVar[anyio.CapacityLimiter]] = anyio.lowlevel.RunVar(
-    "aconnect_lookups"
-)
+
+class _Run:
+    """What is known of one run of an event loop."""
+
+    def __init__(self) -> None:
+        self.lookups = anyio.CapacityLimiter(LOOKUP_LIMIT)
+        self.waited_for: dict[int, socket.socket] = {}
+
+
+_RUN: Final[anyio.lowlevel.RunVar[_Run]] = anyio.lowlevel.RunVar("aconnect")
+
+
+def _run() -> _Run:
+    run = _RUN.get(None)
+    if run is None:
+        run = _Run()
+        _RUN.set(run)
+    return run
 
 
 class AnyioDriver:
@@ -65,16 +82,21 @@ class AnyioDriver:
         await anyio.sleep(_left(when) if when != inf else inf)
 
     async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
-        limiter = _LIMITER.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(LOOKUP_LIMIT)
-            _LIMITER.set(limiter)
+        limiter = _run().lookups
         with anyio.move_on_after(_left(until)):
             return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
         return None
 
 
 async def _wait_writable(sock: socket.socket) -> None:
+    fd = sock.fileno()
+    waited_for = _run().waited_for
+    other = waited_for.get(fd)
+    if other is not None and other.fileno() != fd:
+        anyio.notify_closing(fd)  # it was closed while it was waited for, and this is another
+        other = None
+    if other is None:
+        waited_for[fd] = sock
     try:
         await anyio.wait_writable(sock)
     except anyio.BusyResourceError:
@@ -84,6 +106,9 @@ async def _wait_writable(sock: socket.socket) -> None:
             await anyio.wait_writable(sock)
         except anyio.BusyResourceError:
             raise OSError(errno.EALREADY, os.strerror(errno.EALREADY)) from None
+    finally:
+        if other is None and waited_for.get(fd) is sock:
+            del waited_for[fd]
 
 
 def _left(until: float) -> float:
