@@ -36,7 +36,7 @@ from .addresses import (
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-__all__ = ["AddressLike", "format_sockaddr", "parse_address"]
+__all__ = ["AddressLike", "format_sockaddr", "parse_address", "printable"]
 
 AddressLike: TypeAlias = (
     "str | tuple[str, int] | tuple[str, int, int, int] | os.PathLike[str] | Address"
@@ -86,7 +86,24 @@ def parse_address(address: AddressLike) -> Address:
 
 
 def format_sockaddr(family: int, sockaddr: SockAddr | None) -> str:
-    """A resolved address as text, in the same forms; of whatever it cannot read, the repr."""
+    """A resolved address as text for people, in the same forms.
+
+    What is not printable is escaped, so that no path can forge a line of a log.
+    """
+    return printable(_format(family, sockaddr))
+
+
+def printable(text: str) -> str:
+    """The text, with escapes for what is not printable."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def _format(family: int, sockaddr: SockAddr | None) -> str:
     if sockaddr is None:
         return "unknown peer"
     if isinstance(sockaddr, tuple) and len(sockaddr) >= 2:

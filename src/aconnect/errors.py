@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from .address_text import format_sockaddr
+from .address_text import format_sockaddr, printable
 from .explanations import lookup
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class AttemptRecord:
         type: the socket's type.
         sockaddr: the resolved address that connect(2) was given; None if somebody else called
             it, and it is not known.
-        local_address: the local address where one was bound, else None.
+        local_address: the local end, if the socket had been bound to one by then, by its owner
+            or by the kernel; else None.
         start: when it began, in seconds of `time.monotonic`.
         end: when it ended, on the same clock.
         outcome: "connected", "failed", or "timed out" if the deadline came first.
@@ -68,7 +69,12 @@ class AttemptRecord:
         local = ""
         if self.local_address is not None:
             local = f" from {format_sockaddr(self.family, self.local_address)}"
-        return f"{format_sockaddr(self.family, self.sockaddr)}{local}: {self.fate} after {took}"
+        return f"{self.peer}{local}: {self.fate} after {took}"
+
+    @property
+    def peer(self) -> str:
+        """The resolved address as text."""
+        return format_sockaddr(self.family, self.sockaddr)
 
     @property
     def fate(self) -> str:
@@ -186,7 +192,7 @@ def describe(address: object, endpoints: Sequence[Endpoint]) -> str:
     if isinstance(address, tuple):
         more = f" and {len(address) - 1} more" if len(address) > 1 else ""
         return format_sockaddr(endpoints[0].family, endpoints[0].sockaddr) + more
-    return str(address)
+    return printable(str(address))
 
 
 def attempts_error(
@@ -232,8 +238,7 @@ def attempts_error(
 
 
 def _attempt_error(record: AttemptRecord, address: Any, text: str, elapsed: float) -> ConnectError:
-    peer = format_sockaddr(record.family, record.sockaddr)
-    details = [] if record.sockaddr is None or peer == text else [peer]
+    details = [] if record.sockaddr is None or record.peer == text else [record.peer]
     if record.local_address is not None:
         details.append(f"from {format_sockaddr(record.family, record.local_address)}")
     where = f" ({' '.join(details)})" if details else ""

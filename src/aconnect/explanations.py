@@ -320,6 +320,42 @@ _RESOLVE_CODES: Final = (
         True,
     ),
     Explanation(
+        "EAI_SYSTEM",
+        "the lookup failed for a reason of the system's own",
+        "the system's log and limits",
+        False,
+    ),
+    Explanation(
+        "EAI_SERVICE",
+        "the port is not one that this type of socket can have",
+        "the port and the type of the address",
+        False,
+    ),
+    Explanation(
+        "EAI_FAMILY",
+        "the system does not support the address family",
+        "whether the kernel was built with it (IPv6)",
+        False,
+    ),
+    Explanation(
+        "EAI_SOCKTYPE",
+        "the system does not support this type of socket",
+        "the type of the address",
+        False,
+    ),
+    Explanation(
+        "EAI_BADFLAGS",
+        "the lookup was asked for with flags that the system does not know",
+        "nothing that you gave can cause this: please report it",
+        False,
+    ),
+    Explanation(
+        "EAI_OVERFLOW",
+        "the answer was too long",
+        "the name's records",
+        False,
+    ),
+    Explanation(
         "EAI_ADDRFAMILY",
         "the name has no address of that family",
         "the name's address records",
@@ -354,8 +390,10 @@ def explain(errno_or_error: int | OSError) -> str:
     Args:
         errno_or_error: an errno such as `errno.ECONNREFUSED`, a code of getaddrinfo(3) such
             as `socket.EAI_NONAME`, or an exception that carries one: a `ConnectError`, or
-            any other OSError.  A `ConnectError` is explained for its address's family and
-            its phase, an errno alone for all of them.
+            any other OSError.  A `ConnectError` is explained for its address's family, and
+            a `ConnectTimeout` for what was being waited for; an errno alone for all
+            families.  Where the two numberings overlap (they do not on Linux), a number is
+            an errno.
 
     Returns:
         One paragraph; no line breaks.
@@ -369,13 +407,25 @@ def explain(errno_or_error: int | OSError) -> str:
     Source: connect(2) of Linux, OpenBSD and glibc; getaddrinfo(3).
     """
     if isinstance(errno_or_error, OSError):
-        error = errno_or_error
-        if error.errno is None:
-            raise ValueError(f"errno_or_error carries no errno: {error!r}")
-        row = lookup(error.errno, resolving=isinstance(error, socket.gaierror))
-        family = getattr(error, "family", None)
-        return f"{row.name}: {row.words(family)}. Check {row.check}."
+        return _explain_error(errno_or_error)
     if isinstance(errno_or_error, bool) or not isinstance(errno_or_error, int):
         raise TypeError(f"errno_or_error must be an errno or an OSError, not {errno_or_error!r}")
-    row = lookup(errno_or_error, resolving=errno_or_error < 0)
+    row = lookup(errno_or_error, resolving=errno_or_error not in errnos.errorcode)
     return f"{row.name}: {row.words(None)}. Check {row.check}."
+
+
+def _explain_error(error: OSError) -> str:
+    if error.errno is None:
+        raise ValueError(f"errno_or_error carries no errno: {error!r}")
+    family = getattr(error, "family", None)
+    if error.errno == errnos.ETIMEDOUT:
+        if getattr(error, "phase", None) == "resolve":
+            again = RESOLVE_CODES[socket.EAI_AGAIN]
+            return f"ETIMEDOUT: no name server answered in time. Check {again.check}."
+        attempts = getattr(error, "attempts", ())
+        if attempts and attempts[-1].outcome == "timed out" and attempts[-1].errno:
+            # Time ran out, but on something that has a name.
+            row = lookup(attempts[-1].errno)
+            return f"ETIMEDOUT after {row.name}: {row.words(family)}. Check {row.check}."
+    row = lookup(error.errno, resolving=isinstance(error, socket.gaierror))
+    return f"{row.name}: {row.words(family)}. Check {row.check}."

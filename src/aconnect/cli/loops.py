@@ -1,0 +1,156 @@
+"""The event loops that the command runs on.
+
+Rules:
+
+* A loop is imported when it is asked for, and not before.
+* Each is given by its own means: asyncio.Runner for asyncio and uvloop, trio.run for trio.
+* What aconnect itself imports at its first call on a loop is imported before anything is
+  timed.
+* What is raised inside comes out as itself.  A group of exceptions, which is how trio and
+  `asyncio.TaskGroup` report even a single one, is reduced to its first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aconnect import wait_connected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from typing import Any, TypeAlias
+
+    Main: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+__all__ = ["LOOPS", "EventLoop", "advice", "missing"]
+
+
+class EventLoop(Protocol):
+    """An event loop and what the command needs of it.
+
+    Attributes:
+        name: its name, which is also that of the extra that installs it.
+        needs: the modules that must be there.
+        own_connect_name: what its own way to connect a socket is called.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    own_connect_name: str
+
+    def run(self, main: Main) -> None:
+        """Run ``main()`` to its end on a fresh loop.
+
+        Raises:
+            KeyboardInterrupt: on Ctrl-C, when everything has been cancelled.
+            BaseException: whatever ``main`` raised.
+        """
+
+    async def together(self, job: Main, count: int) -> None:
+        """Run ``job()`` in ``count`` tasks at a time, until all have ended."""
+
+    async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
+        """Connect a socket as the loop itself does it, without aconnect.
+
+        Raises:
+            OSError: what the loop raised; a TimeoutError if it took longer than ``timeout``.
+        """
+
+
+class _AsyncioLoop:
+    own_connect_name = "loop.sock_connect"
+
+    def __init__(self, name: str, needs: tuple[str, ...], factory_module: str) -> None:
+        self.name = name
+        self.needs = needs
+        self._factory_module = factory_module
+
+    def run(self, main: Main) -> None:
+        factory = import_module(self._factory_module).new_event_loop
+        with _ungrouped(), asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(_warmed_up(main))
+
+    async def together(self, job: Main, count: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(job())
+
+    async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
+        async with asyncio.timeout(timeout):
+            await asyncio.get_running_loop().sock_connect(sock, sockaddr)
+
+
+class _TrioLoop:
+    name = "trio"
+    needs: tuple[str, ...] = ("trio", "anyio")
+    own_connect_name = "trio.socket connect"
+
+    def run(self, main: Main) -> None:
+        import trio
+
+        with _ungrouped():
+            trio.run(_warmed_up, main)
+
+    async def together(self, job: Main, count: int) -> None:
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(job)
+
+    async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
+        import trio
+
+        with trio.move_on_after(timeout) as scope:
+            await trio.socket.from_stdlib_socket(sock).connect(sockaddr)
+        if scope.cancelled_caught:
+            raise TimeoutError
+
+
+LOOPS: Final[dict[str, EventLoop]] = {
+    loop.name: loop
+    for loop in (
+        _AsyncioLoop("asyncio", (), "asyncio"),
+        _AsyncioLoop("uvloop", ("uvloop",), "uvloop"),
+        _TrioLoop(),
+    )
+}
+"""By name."""
+
+
+def missing(loop: EventLoop) -> bool:
+    """Whether something that the loop needs is not installed."""
+    try:
+        for module in loop.needs:
+            import_module(module)
+    except ImportError:
+        return True
+    return False
+
+
+def advice(loop: EventLoop) -> str:
+    """What to say of a loop that is not installed."""
+    return f"{loop.name} is not installed: pip install 'aconnect[{loop.name}]'"
+
+
+async def _warmed_up(main: Main) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        await wait_connected(ours)  # it is; no more happens than that
+    await main()
+
+
+@contextmanager
+def _ungrouped() -> Iterator[None]:
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None

@@ -1,0 +1,45 @@
+"""Every example runs alone, without a warning, and prints what it promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aconnect
+
+EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
+
+EXPECTED = {
+    "connected_udp": "connected to alice, heard: alice",
+    "errors": "A later try may succeed: True",
+    "hello": "hello, whoever you are",
+    "on_trio": "hello from trio",
+    "resume": "second call: connected: True",
+    "shared_deadline": "read in time: one, two",
+    "unix_backlog": "not started: the listener's backlog is full",
+}
+"""A line of each one's output."""
+
+
+def test_every_example_is_known() -> None:
+    assert [example.stem for example in EXAMPLES] == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_an_example_runs(example: Path, tmp_path: Path) -> None:
+    where = str(Path(aconnect.__file__).parents[1])
+    finished = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", str(example)],
+        env={**os.environ, "PYTHONPATH": where, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert EXPECTED[example.stem] in finished.stdout.splitlines()
+    assert not list(tmp_path.iterdir())
