@@ -631,6 +631,11 @@ class TestNames:
             port = listener.getsockname()[1]
             assert close_connected(await connect(("localhost", port))) == (LOOPBACK, port)
 
+    async def test_localhost_over_udp(self) -> None:
+        sock = await connect("udp://localhost:9")
+        assert sock.type == socket.SOCK_DGRAM
+        assert close_connected(sock) == (LOOPBACK, 9)
+
     @pytest.mark.parametrize(
         ("code", "transient"), [(socket.EAI_NONAME, False), (socket.EAI_AGAIN, True)]
     )
@@ -709,7 +714,7 @@ class TestNames:
             with pytest.raises(ConnectTimeout) as caught:
                 await connect(found, timeout=0.05)
         assert len(caught.value.attempts) == 1
-        assert "1 not tried" in str(caught.value)
+        assert "1 of 2 addresses tried" in str(caught.value)
         assert caught.value.address == tuple(found)
 
     async def test_a_busy_default_executor_does_not_matter(self, anyio_backend: Any) -> None:

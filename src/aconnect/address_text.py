@@ -56,7 +56,10 @@ def parse_address(address: AddressLike) -> Address:
     """The address that a text, a tuple or a path stands for.
 
     Args:
-        address: a text in one of the forms at the top of this module, ``(host, port)``,
+        address: ``"host:port"``, ``"[v6]:port"``, ``"[v6%zone]:port"``,
+            ``"tcp://host:port"``, ``"udp://host:port"``, ``"unix:/path"``,
+            ``"unix:@abstract"`` (also ``unixgram:`` and ``unixpacket:`` for datagrams and
+            seqpacket), ``"vsock:cid:port"``, ``(host, port)``,
             ``(host, port, flowinfo, scope_id)``, a path object, or an address, which is
             returned as it is.
 
@@ -113,10 +116,9 @@ def _format(family: int, sockaddr: SockAddr | None) -> str:
         if family == getattr(socket, "AF_VSOCK", None):
             return f"vsock:{sockaddr[0]}:{sockaddr[1]}"
         return f"{sockaddr[0]}:{sockaddr[1]}"
-    if isinstance(sockaddr, bytes) and sockaddr[:1] == b"\0":
-        return f"unix:@{os.fsdecode(sockaddr[1:])}"
     if isinstance(sockaddr, (str, bytes)) and sockaddr:
-        return f"unix:{os.fsdecode(sockaddr)}"
+        path = os.fsdecode(sockaddr)
+        return f"unix:@{path[1:]}" if path[0] == "\0" else f"unix:{path}"
     return repr(sockaddr)
 
 

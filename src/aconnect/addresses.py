@@ -183,6 +183,8 @@ class UnixAddress:
             raise ValueError(
                 f"path: an abstract name has at most {_LONGEST_ABSTRACT} bytes: {path!r}"
             )
+        if isinstance(type, bool) or not isinstance(type, int):
+            raise TypeError(f"type must be an int, not {type!r}")
         if type not in _UNIX_SCHEMES:
             raise ValueError(
                 f"type must be SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET, not {type!r}"
@@ -260,6 +262,20 @@ def literal_family(host: str) -> int | None:
         return None
 
 
+def check_path(path: str | bytes, name: str) -> None:
+    """Check a unix address in the socket module's form: neither empty nor with a NUL, but for
+    the one that an abstract name begins with.
+
+    Raises:
+        ValueError: it is; the message names the argument ``name``.
+    """
+    text = os.fsdecode(path)
+    if not text:
+        raise ValueError(f"{name} must not be empty: {path!r}")
+    if "\0" in text.removeprefix("\0"):
+        raise ValueError(f"{name} must not contain a NUL character: {path!r}")
+
+
 def _check_int(value: int, name: str, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
@@ -296,6 +312,8 @@ def _check_name(host: str) -> None:
             name = host.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise ValueError(f"host is not a valid international name: {host!r}") from error
+        if not _NOT_IN_HOSTS.isdisjoint(name):  # wide forms of delimiters become delimiters
+            raise ValueError(f"host is not a valid international name: {host!r}")
     labels = name.removesuffix(".").split(".")
     if len(name) > _LONGEST_NAME + name.endswith("."):
         raise ValueError(f"host is longer than {_LONGEST_NAME} characters: {host!r}")

@@ -89,10 +89,14 @@ def earliest(timeout: float | None, deadline: Deadline | None) -> float:
 def _number(value: float, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be a number of seconds that a float can hold") from None
 
 
 def _duration(seconds: float, name: str) -> float:
-    if not _number(seconds, name) >= 0:  # also true of NaN
+    number = _number(seconds, name)
+    if not number >= 0:  # also true of NaN
         raise ValueError(f"{name} must be 0 or more seconds, not {seconds!r}")
-    return seconds
+    return number

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import errno
 import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -31,8 +32,6 @@ from .resolvers.system import system_lookup
 from .sansio.sequence import share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .address_text import AddressLike
     from .addresses import Address, Endpoint, TCPAddress, UDPAddress
     from .drivers.base import Driver
@@ -41,7 +40,7 @@ __all__ = ["aconnect"]
 
 
 async def aconnect(
-    address: AddressLike | Sequence[tuple[Any, ...]],
+    address: AddressLike | list[Any],
     *,
     timeout: float | None = None,
     deadline: Deadline | None = None,
@@ -89,12 +88,12 @@ async def aconnect(
         target = tuple(address)
         endpoints = endpoints_of_results(target)
     else:
-        target = parse_address(address)  # type: ignore[arg-type]  # it checks for itself
+        target = parse_address(address)
         endpoint = target.endpoint
         endpoints = None if endpoint is None else [endpoint]
+    started = monotonic()
     until = earliest(timeout, deadline)
     driver = running_driver()
-    started = monotonic()
     if driver.checkpoint is not None:
         await driver.checkpoint()
     if endpoints is None:
@@ -135,7 +134,7 @@ async def _lookup(
         if monotonic() < until:
             endpoints = await system_lookup(address, driver, until)
     except OSError as error:
-        code = socket.EAI_NONAME if words else error.errno or socket.EAI_FAIL
+        code = errno.ENODEV if words else error.errno or socket.EAI_FAIL
         raise resolve_error(code, address, monotonic() - started, words) from error
     if endpoints is None:
         raise resolve_timeout(address, monotonic() - started)

@@ -48,7 +48,8 @@ class AttemptRecord:
             or by the kernel; else None.
         start: when it began, in seconds of `time.monotonic`.
         end: when it ended, on the same clock.
-        outcome: "connected", "failed", or "timed out" if the deadline came first.
+        outcome: "connected", "failed", or "timed out" if its time was up first: the deadline, or
+            of several addresses its share of what was left.
         errno: why it failed; of an attempt that timed out, why the kernel had not begun it
             (EAGAIN for a full backlog), or None if the peer had not answered.
         note: what else there is to say, in words; often empty.
@@ -155,9 +156,9 @@ class ConnectError(OSError):
 class ConnectTimeout(ConnectError, TimeoutError):
     """No connection in time; errno is ETIMEDOUT.
 
-    Raised when the caller's deadline passes and when the kernel gives up.  In the first case
-    the last record of ``attempts`` has the outcome "timed out" (and there is none if the time
-    went into resolving), in the second "failed".
+    Raised when the caller's deadline has passed and when the kernel gives up.  In the first
+    case the last record of ``attempts`` has the outcome "timed out", or there is none, because
+    the time went into resolving; in the second it is "failed".
     """
 
 
@@ -175,7 +176,8 @@ for _public in (AttemptRecord, ConnectError, ConnectTimeout, ResolveError):
 
 
 def _rebuild(kind: type[ConnectError], errno: int, message: str) -> ConnectError:
-    return kind(errno, message)
+    # Without __init__: what a subclass asks for there is in the state.
+    return kind.__new__(kind, errno, message)
 
 
 @cache
@@ -205,9 +207,9 @@ def attempts_error(
 ) -> ConnectError:
     """The one error for attempts that all came to nothing.
 
-    Of several, its errno is ETIMEDOUT if the deadline put an end to them, else the errno on
-    which all agree, else that of the first; and its ``__cause__`` is an ExceptionGroup of an
-    error for each.
+    Of several, its errno is ETIMEDOUT if the deadline put an end to them, else that of the
+    first that failed before its share of the time was used up; and its ``__cause__`` is an
+    ExceptionGroup of an error for each.
 
     Args:
         records: the attempts in the order of their start; at least one.
@@ -219,13 +221,13 @@ def attempts_error(
     if len(records) == 1 and not untried:
         return _attempt_error(records[0], address, text, elapsed)
     out_of_time = untried > 0 or records[-1].outcome == "timed out"
-    chosen = records[-1] if out_of_time else records[0]
-    tried = "; ".join(map(str, records))
-    rest = f"; {untried} not tried" if untried else ""
+    failures = [record for record in records if record.outcome == "failed"]
+    chosen = records[-1] if out_of_time else failures[0]
+    tried = f"{len(records)} of {len(records) + untried} addresses tried"
     error = ConnectError(
         errnos.ETIMEDOUT if out_of_time else _code(chosen),
-        f"could not connect to {text} in {_duration(elapsed)}: no luck with any of "
-        f"{len(records) + untried} addresses: {tried}{rest}",
+        f"could not connect to {text} in {_duration(elapsed)}: {tried}: "
+        f"{'; '.join(map(str, records))}",
         address=address,
         elapsed=elapsed,
         attempts=records,
@@ -244,9 +246,10 @@ def _attempt_error(record: AttemptRecord, address: Any, text: str, elapsed: floa
     where = f" ({' '.join(details)})" if details else ""
     code = _code(record)
     name = "deadline passed" if record.outcome == "timed out" else lookup(code).name
+    what = "could not connect to" if record.sockaddr is not None else "no connection on"
     return ConnectError(
         code,
-        f"could not connect to {text}{where} in {_duration(elapsed)}: {name}: {record.fate}",
+        f"{what} {text}{where} in {_duration(elapsed)}: {name}: {record.fate}",
         address=address,
         elapsed=elapsed,
         attempts=(record,),
@@ -263,7 +266,8 @@ def resolve_error(code: int, address: Address, elapsed: float, words: str = "") 
     row = lookup(code, resolving=True)
     return ResolveError(
         code,
-        f"could not resolve {address} in {_duration(elapsed)}: {row.name}: {words or row.what}",
+        f"could not resolve {address} in {_duration(elapsed)}: "
+        f"{row.name}: {words or row.words(None)}",
         address=address,
         phase="resolve",
         elapsed=elapsed,

@@ -380,7 +380,11 @@ def lookup(errno: int, *, resolving: bool = False) -> Explanation:
     row = ERRNOS.get(errno)
     if row is None:
         name = errnos.errorcode.get(errno, f"errno {errno}")
-        row = Explanation(name, os.strerror(errno), "the manual page connect(2)", False)
+        try:
+            what = os.strerror(errno)
+        except OverflowError:
+            what = "no system has such an errno"
+        row = Explanation(name, what, "the manual page connect(2)", False)
     return row
 
 
@@ -426,6 +430,7 @@ def _explain_error(error: OSError) -> str:
         if attempts and attempts[-1].outcome == "timed out" and attempts[-1].errno:
             # Time ran out, but on something that has a name.
             row = lookup(attempts[-1].errno)
-            return f"ETIMEDOUT after {row.name}: {row.words(family)}. Check {row.check}."
+            words = f"time ran out on {row.name}, {row.words(family)}"
+            return f"ETIMEDOUT: {words}. Check {row.check}."
     row = lookup(error.errno, resolving=isinstance(error, socket.gaierror))
     return f"{row.name}: {row.words(family)}. Check {row.check}."

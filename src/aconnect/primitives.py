@@ -21,7 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .address_text import format_sockaddr
-from .addresses import TCPAddress
+from .addresses import TCPAddress, check_path
 from .attempts import failed, finish, record
 from .deadline import Deadline, earliest
 from .drivers.select import running_driver
@@ -164,12 +164,12 @@ async def _carry_out(
     deadline: Deadline | None,
 ) -> None:
     """Connect to ``sockaddr``, or take up the attempt that is running if it is None."""
+    start = monotonic()
     until = earliest(timeout, deadline)
     driver = running_driver()
     name = _name(sock)
     port_fixed = sockaddr is not None and local_address(sock) is not None
     attempt = Attempt(sock.family, sock.type, owned=False, port_fixed=port_fixed)
-    start = monotonic()
     if driver.checkpoint is not None:
         await driver.checkpoint()
     try:
@@ -221,11 +221,7 @@ def _check_path(path: SockAddr, family: int) -> None:
         raise _mismatch(path, family)
     if not isinstance(path, (str, bytes)):
         raise TypeError(f"sockaddr must be a str or bytes for a unix socket, not {path!r}")
-    text = os.fsdecode(path)
-    if not text:
-        raise ValueError(f"sockaddr must not be empty: {path!r}")
-    if "\0" in text.removeprefix("\0"):
-        raise ValueError(f"sockaddr must not contain a NUL character: {path!r}")
+    check_path(path, "sockaddr")
 
 
 def _check_internet(sockaddr: tuple[Any, ...], family: int) -> SockAddr:

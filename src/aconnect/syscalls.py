@@ -1,4 +1,4 @@
-"""The system calls of an attempt; nothing else in the package touches a socket.
+"""The system calls of an attempt, and what each of their answers is worth.
 
 Rules:
 

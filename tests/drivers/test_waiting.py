@@ -20,6 +20,7 @@ from support.stepping import CountingLoop
 from aconnect.drivers.anyio_generic import AnyioDriver
 from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
 from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
+from aconnect.drivers.base import Driver
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +64,15 @@ def pending(address: Any) -> socket.socket:
     sock.setblocking(False)
     assert sock.connect_ex(address) == errno.EINPROGRESS
     return sock
+
+
+def test_every_driver_has_what_a_driver_has() -> None:
+    members = {name for name in vars(Driver) if not name.startswith("_")}
+    assert members == {
+        "completes", "checkpoint", "wait_writable", "sock_connect", "sleep_until", "run_blocking"
+    }  # fmt: skip
+    for kind in (AnyioDriver, AsyncioSelectorDriver, AsyncioProactorDriver):
+        assert members <= set(dir(kind))
 
 
 class TestWaitWritable:

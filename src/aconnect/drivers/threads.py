@@ -43,6 +43,11 @@ class Job:
         """Do not make the call, if it has not been made yet."""
         self._call = None
 
+    def fail(self, error: BaseException) -> None:
+        """Deliver the reason why the call is not made, unless it was abandoned."""
+        if self._call is not None:
+            self._deliver(None, error)
+
     def run(self) -> None:
         """Make the call and deliver its result; in the thread."""
         call = self._call
@@ -94,12 +99,23 @@ class DaemonThreads:
         try:
             threading.Thread(target=self._work, name="aconnect lookup", daemon=True).start()
         except RuntimeError:
-            with self._lock:
-                self._running -= 1
-                if not self._running:
-                    self._queue.clear()
-                    raise
+            self._no_thread_for(job)
         return job
+
+    def _no_thread_for(self, job: Job) -> None:
+        """Leave the job to the threads that run; if there are none, say so to all who wait.
+
+        Called while the error is handled that says that a thread could not be started.
+        """
+        with self._lock:
+            self._running -= 1
+            if self._running:
+                return
+            stranded = [other for other in self._queue if other is not job]
+            self._queue.clear()
+        for other in stranded:  # submitted meanwhile, counting on this thread
+            other.fail(RuntimeError("can't start new thread"))
+        raise
 
     def _work(self) -> None:
         while True:

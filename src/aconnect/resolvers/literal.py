@@ -14,14 +14,15 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..addresses import Endpoint, TCPAddress, UDPAddress, literal_family
+from ..addresses import Endpoint, TCPAddress, UDPAddress, check_path, literal_family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["endpoints_of_results", "zoned_endpoint"]
 
-_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
+# getaddrinfo() without a type lists raw sockets too; they are left out like other types.
+_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW)
 _PROTOCOLS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
 
 
@@ -60,18 +61,26 @@ def _endpoint(entry: Any) -> Endpoint:
             f"getaddrinfo() returns it, but has {entry!r}"
         )
     family, type, proto, _, sockaddr = entry
-    if not all(isinstance(number, int) for number in (family, type, proto)):
+    if any(isinstance(n, bool) or not isinstance(n, int) for n in (family, type, proto)):
         raise TypeError(f"family, type and proto must be ints, not {entry!r}")
-    if family in (socket.AF_INET, socket.AF_INET6):
-        # Raises what it must; the address itself has no further use.
-        if not isinstance(sockaddr, tuple) or len(sockaddr) not in (2, 4):
-            raise TypeError(f"sockaddr must be a 2-tuple or a 4-tuple, not {sockaddr!r}")
-        TCPAddress(*sockaddr)
-        if literal_family(sockaddr[0].partition("%")[0]) != family:
-            raise ValueError(f"sockaddr must hold an address of its family, not {sockaddr!r}")
-        proto = proto or _PROTOCOLS.get(type, 0)
-    elif not isinstance(sockaddr, (tuple, str, bytes)):
-        raise TypeError(f"sockaddr must be a tuple, str or bytes, not {sockaddr!r}")
-    if type not in _TYPES and type != socket.SOCK_RAW:
+    if type not in _TYPES:
         raise ValueError(f"type must be a stream, datagram or seqpacket socket's, not {entry!r}")
+    if family in (socket.AF_INET, socket.AF_INET6):
+        _check_internet(family, sockaddr)
+        proto = proto or _PROTOCOLS.get(type, 0)
+    elif family == getattr(socket, "AF_UNIX", None):
+        if not isinstance(sockaddr, (str, bytes)):
+            raise TypeError(f"sockaddr must be a str or bytes, not {sockaddr!r}")
+        check_path(sockaddr, "sockaddr")
+    elif not isinstance(sockaddr, tuple):
+        raise TypeError(f"sockaddr must be a tuple, not {sockaddr!r}")
     return Endpoint(family, type, proto, sockaddr)
+
+
+def _check_internet(family: int, sockaddr: Any) -> None:
+    lengths = (2,) if family == socket.AF_INET else (2, 4)
+    if not isinstance(sockaddr, tuple) or len(sockaddr) not in lengths:
+        raise TypeError(f"sockaddr must be (host, port), or longer for IPv6, not {sockaddr!r}")
+    TCPAddress(*sockaddr)  # raises what it must; the address itself has no further use
+    if literal_family(sockaddr[0].partition("%")[0]) != family:
+        raise ValueError(f"sockaddr must hold an address of its family, not {sockaddr!r}")

@@ -1,0 +1,48 @@
+"""Sphinx configuration: ``sphinx-build -W docs docs/_build``.
+
+The package must be installed, for autodoc and for the tables that are made from it.
+"""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "aconnect"
+author = "The aconnect developers"
+copyright = "2026, The aconnect developers"
+try:
+    release = metadata.version("aconnect")
+except metadata.PackageNotFoundError:  # a checkout on the path, without an installation
+    release = "development version"
+
+extensions = [
+    "docstrings",
+    "from_code",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinxcontrib.mermaid",
+]
+exclude_patterns = ["_build"]
+# Docstrings mark names with single backticks, as they do in the source.
+default_role = "py:obj"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_type_aliases = {name: name for name in ("Action", "Address", "AddressLike")}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+python_use_unqualified_type_names = True
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+# As high as the state machine is at the width of a page.
+mermaid_height = "45rem"
+
+html_theme = "furo"
+html_title = "aconnect"
+html_show_sphinx = False
+html_copy_source = False

@@ -1,0 +1,397 @@
+"""The threads for lookups: bounded, daemonic, gone when idle; and what becomes of each call."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import warnings
+import weakref
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aconnect.drivers.threads import LOOKUP_LIMIT, DaemonThreads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PATIENCE = 10.0  # seconds; for what must happen, and does at once
+
+
+class Inbox:
+    """Where results are delivered, by the thread that made the call."""
+
+    def __init__(self) -> None:
+        self._results: SimpleQueue[tuple[Any, BaseException | None, Thread]] = SimpleQueue()
+
+    def deliver(self, result: Any, error: BaseException | None) -> None:
+        self._results.put((result, error, threading.current_thread()))
+
+    def get(self) -> Any:
+        """The next result; raises what was delivered instead of one."""
+        result, error, _ = self._results.get(timeout=PATIENCE)
+        if error is not None:
+            raise error
+        return result
+
+    def get_thread(self) -> Thread:
+        """The thread that delivered the next result."""
+        return self._results.get(timeout=PATIENCE)[2]
+
+    def is_empty(self) -> bool:
+        return self._results.empty()
+
+
+class Gates:
+    """Calls that are made and do not return before they are let."""
+
+    def __init__(self) -> None:
+        self._gates: dict[Any, Event] = {}
+        self._made: SimpleQueue[Any] = SimpleQueue()
+
+    def call(self, name: Any) -> Callable[[], Any]:
+        gate = self._gates[name] = Event()
+
+        def wait() -> Any:
+            self._made.put(name)
+            assert gate.wait(PATIENCE)
+            return name
+
+        return wait
+
+    def next_made(self) -> Any:
+        """The name of the next call that is made."""
+        return self._made.get(timeout=PATIENCE)
+
+    def none_made(self) -> bool:
+        return self._made.empty()
+
+    def open(self, name: Any) -> None:
+        self._gates[name].set()
+
+    def open_all(self) -> None:
+        for gate in self._gates.values():
+            gate.set()
+
+
+@pytest.fixture
+def gates() -> Iterator[Gates]:
+    gates = Gates()
+    yield gates
+    gates.open_all()
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+def lookup_threads() -> list[Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "aconnect lookup"]
+
+
+def refuse_to_start(thread: Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+# -------------------------------------------------------------------------------- one call
+
+
+def test_a_call_is_made_and_delivered_in_a_daemon_thread(inbox: Inbox) -> None:
+    made_in: list[Thread] = []
+    DaemonThreads().submit(lambda: made_in.append(threading.current_thread()), inbox.deliver)
+    thread = inbox.get_thread()
+    assert made_in == [thread]
+    assert thread is not threading.current_thread()
+    assert thread.daemon
+    assert thread.name == "aconnect lookup"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "x"), ValueError("x"), SystemExit(1), KeyboardInterrupt()], ids=repr
+)
+def test_what_a_call_raises_is_delivered(inbox: Inbox, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    DaemonThreads().submit(fail, inbox.deliver)
+    with pytest.raises(type(error)) as caught:
+        inbox.get()
+    assert caught.value is error
+
+
+def test_a_thread_ends_when_there_is_nothing_to_do(inbox: Inbox) -> None:
+    threads = DaemonThreads()
+    seen = []
+    for _ in range(3):
+        threads.submit(lambda: None, inbox.deliver)
+        seen.append(inbox.get_thread())
+        seen[-1].join(PATIENCE)
+        assert not seen[-1].is_alive()
+    assert len(set(seen)) == 3
+
+
+def test_a_process_does_not_wait_at_exit_for_a_call() -> None:
+    program = (
+        "from threading import Event\n"
+        "from aconnect.drivers.threads import DaemonThreads\n"
+        "made = Event()\n"
+        "DaemonThreads().submit(lambda: (made.set(), Event().wait()), print)\n"
+        "assert made.wait(10)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_an_error_goes_with_the_last_reference_to_it() -> None:
+    class Resource:
+        """Stands for what a frame of the call holds."""
+
+    def fail() -> None:
+        held = Resource()
+        watched.append(weakref.ref(held))
+        raise ValueError
+
+    def deliver(result: Any, error: BaseException | None) -> None:
+        assert isinstance(error, ValueError)
+        delivered_in.append(threading.current_thread())
+
+    watched: list[weakref.ref[Resource]] = []
+    delivered_in: list[Thread] = []
+    gc.disable()
+    try:
+        DaemonThreads().submit(fail, deliver)
+        for thread in lookup_threads():
+            thread.join(PATIENCE)
+        assert len(delivered_in) == 1
+        assert watched[0]() is None
+    finally:
+        gc.enable()
+
+
+# -------------------------------------------------------------------------------- the bound
+
+
+def test_no_more_calls_are_made_at_a_time_than_the_limit(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=2)
+    for name in range(5):
+        threads.submit(gates.call(name), inbox.deliver)
+    assert len(lookup_threads()) == 2
+    assert {gates.next_made(), gates.next_made()} == {0, 1}
+    for name in (1, 0, 2, 3, 4):
+        assert inbox.is_empty()
+        assert gates.none_made()
+        gates.open(name)
+        assert inbox.get() == name
+        if name in (1, 0, 2):
+            assert gates.next_made() == {1: 2, 0: 3, 2: 4}[name]
+    assert gates.none_made()
+
+
+def test_one_thread_takes_call_after_call(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=1)
+    for name in range(3):
+        threads.submit(gates.call(name), inbox.deliver)
+    gates.open_all()
+    assert len({inbox.get_thread() for _ in range(3)}) == 1
+    assert [gates.next_made() for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_call_that_failed_does_not_take_its_thread_with_it(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=1)
+    threads.submit(gates.call("first"), inbox.deliver)
+    for _ in range(3):
+        threads.submit(sys.exit, inbox.deliver)
+    threads.submit(lambda: "last", inbox.deliver)
+    gates.open("first")
+    assert inbox.get() == "first"
+    for _ in range(3):
+        with pytest.raises(SystemExit):
+            inbox.get()
+    assert inbox.get() == "last"
+
+
+def test_the_default_limit(gates: Gates, inbox: Inbox) -> None:
+    assert LOOKUP_LIMIT == 32
+    threads = DaemonThreads()
+    for name in range(LOOKUP_LIMIT + 1):
+        threads.submit(gates.call(name), inbox.deliver)
+    assert len(lookup_threads()) == LOOKUP_LIMIT
+    gates.open_all()
+    assert {inbox.get() for _ in range(LOOKUP_LIMIT + 1)} == {*range(LOOKUP_LIMIT + 1)}
+
+
+def test_calls_from_many_threads_are_all_made(inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=3)
+    lock = threading.Lock()
+    running = most = 0
+
+    def call() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        with lock:
+            running -= 1
+
+    def submit_many() -> None:
+        for _ in range(50):
+            threads.submit(call, inbox.deliver)
+
+    submitters = [Thread(target=submit_many) for _ in range(4)]
+    for submitter in submitters:
+        submitter.start()
+    for submitter in submitters:
+        submitter.join(PATIENCE)
+    for _ in range(200):
+        assert inbox.get() is None
+    assert inbox.is_empty()
+    assert 1 <= most <= 3
+
+
+# ----------------------------------------------------------------------------- abandoned
+
+
+def test_a_call_that_is_abandoned_before_it_was_made_is_never_made(
+    gates: Gates, inbox: Inbox
+) -> None:
+    threads = DaemonThreads(limit=1)
+    threads.submit(gates.call("first"), inbox.deliver)
+    abandoned = threads.submit(gates.call("abandoned"), inbox.deliver)
+    threads.submit(gates.call("last"), inbox.deliver)
+    abandoned.abandon()
+    gates.open_all()
+    assert [inbox.get(), inbox.get()] == ["first", "last"]
+    assert [gates.next_made(), gates.next_made()] == ["first", "last"]
+    assert gates.none_made()
+    assert inbox.is_empty()
+
+
+def test_a_call_that_is_abandoned_while_it_is_made_is_delivered_all_the_same(
+    gates: Gates, inbox: Inbox
+) -> None:
+    job = DaemonThreads().submit(gates.call("a"), inbox.deliver)
+    assert gates.next_made() == "a"
+    job.abandon()
+    gates.open("a")
+    assert inbox.get() == "a"
+    job.abandon()
+    job.run()
+    assert gates.none_made()
+
+
+# -------------------------------------------------------------- a thread that cannot start
+
+
+def test_where_no_thread_can_start_the_call_is_refused(
+    monkeypatch: pytest.MonkeyPatch, inbox: Inbox
+) -> None:
+    threads = DaemonThreads(limit=1)
+    made = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse_to_start)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                threads.submit(lambda: made.append("refused"), inbox.deliver)
+    threads.submit(lambda: made.append("made"), inbox.deliver)
+    assert inbox.get() is None
+    assert made == ["made"]
+
+
+def test_where_another_thread_runs_the_call_waits_for_that_one(
+    monkeypatch: pytest.MonkeyPatch, gates: Gates, inbox: Inbox
+) -> None:
+    threads = DaemonThreads(limit=2)
+    threads.submit(gates.call("first"), inbox.deliver)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse_to_start)
+        for name in ("second", "third"):
+            threads.submit(gates.call(name), inbox.deliver)
+    gates.open_all()
+    assert [inbox.get() for _ in range(3)] == ["first", "second", "third"]
+    assert len({gates.next_made() for _ in range(3)}) == 3
+
+
+def test_a_call_that_waits_for_a_thread_that_cannot_start_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, inbox: Inbox
+) -> None:
+    """Two event loops submit at a time: the second counts on the thread of the first."""
+    threads = DaemonThreads()
+
+    def submit_another_meanwhile(thread: Thread) -> None:
+        patch.setattr(Thread, "start", refuse_to_start)
+        threads.submit(lambda: "second", inbox.deliver)
+        refuse_to_start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", submit_another_meanwhile)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.submit(lambda: "first", inbox.deliver)
+    assert not inbox.is_empty(), "nobody will ever tell the second that its call is not made"
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        inbox.get()
+
+
+def test_an_abandoned_call_that_waits_for_such_a_thread_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, inbox: Inbox
+) -> None:
+    threads = DaemonThreads()
+
+    def submit_and_abandon_another(thread: Thread) -> None:
+        patch.setattr(Thread, "start", refuse_to_start)
+        threads.submit(lambda: "second", inbox.deliver).abandon()
+        refuse_to_start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", submit_and_abandon_another)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.submit(lambda: "first", inbox.deliver)
+    assert inbox.is_empty()
+
+
+# ------------------------------------------------------------------------------- forked
+
+
+def test_in_another_process_there_are_none_of_these_threads(
+    monkeypatch: pytest.MonkeyPatch, gates: Gates, inbox: Inbox
+) -> None:
+    threads = DaemonThreads(limit=1)
+    threads.submit(gates.call("parent's"), inbox.deliver)
+    threads.submit(gates.call("parent's, waiting"), inbox.deliver)
+    assert gates.next_made() == "parent's"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 0)
+        threads.submit(lambda: "child's", inbox.deliver)
+        assert inbox.get() == "child's"
+        threads.submit(lambda: "child's too", inbox.deliver)
+        assert inbox.get() == "child's too"
+    assert gates.none_made()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork(2)")
+def test_a_forked_process_makes_its_own_calls_and_no_others(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=1)
+    threads.submit(gates.call("parent's"), inbox.deliver)
+    threads.submit(gates.call("parent's, waiting"), inbox.deliver)
+    assert gates.next_made() == "parent's"
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking where there are threads; that is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with threads._lock:  # as if a third thread were about to submit a call
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    threads.submit(lambda: "child's", inbox.deliver)
+                    status = 0 if (inbox.get(), gates.none_made()) == ("child's", True) else 2
+                finally:
+                    os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert inbox.is_empty()
+    gates.open_all()
+    assert [inbox.get(), inbox.get()] == ["parent's", "parent's, waiting"]

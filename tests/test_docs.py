@@ -1,0 +1,287 @@
+"""The documentation, as far as it can be wrong without Sphinx noticing.
+
+* What is shown compiles, and uses names that there are.
+* What the reference lists is what there is.
+* What is made from the code says all that the code does.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aconnect
+from aconnect.explanations import ERRNOS, RESOLVE_CODES
+from aconnect.sansio.attempt import CONNECT_TABLE, Meaning, Step
+
+PROJECT = Path(__file__).parents[1]
+DOCS = PROJECT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+TEXTS = [*sorted(PROJECT.glob("*.md")), *PAGES]
+
+FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for kind, text in FENCE.findall(page.read_text()) if kind == language]
+
+
+def blocks_everywhere(language: str) -> list[Any]:
+    return [
+        pytest.param(text, id=f"{page.relative_to(PROJECT)}-{number}")
+        for page in TEXTS
+        for number, text in enumerate(blocks(page, language), 1)
+    ]
+
+
+def public_names() -> set[str]:
+    tree = ast.parse(Path(aconnect.__file__).read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in imports for alias in node.names}
+
+
+@pytest.fixture(scope="module")
+def tables() -> Any:
+    spec = importlib.util.spec_from_file_location("tables", DOCS / "_ext" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# What is shown
+
+
+@pytest.mark.parametrize("code", blocks_everywhere("python"))
+def test_python_compiles_and_imports_what_there_is(code: str) -> None:
+    tree = ast.parse(code)
+    compile(tree, "a block", "exec")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "aconnect":
+            assert {alias.name for alias in node.names} <= public_names()
+
+
+@pytest.mark.parametrize("session", blocks_everywhere("pycon"))
+def test_an_interactive_session_goes_as_shown(session: str) -> None:
+    test = doctest.DocTestParser().get_doctest(session, {}, "a session", None, 0)
+    failures: list[str] = []
+    result = doctest.DocTestRunner().run(test, out=failures.append)
+    assert result.attempted
+    assert not failures, "".join(failures)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_what_is_included_and_named_is_there(page: Path) -> None:
+    text = page.read_text()
+    for path in re.findall(r"\{literalinclude\} (\S+)", text):
+        assert (page.parent / path).is_file(), path
+    for name in re.findall(r"\{py:(?!mod)\w+\}`~?([\w.]+)`", text):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_every_example_is_shown() -> None:
+    shown = re.findall(r"\{literalinclude\} \S*?(\w+\.py)", "".join(map(Path.read_text, PAGES)))
+    assert {path.name for path in PROJECT.glob("examples/*.py")} == set(shown)
+
+
+@pytest.mark.parametrize("text", sorted(PROJECT.glob("*.md")), ids=lambda text: text.name)
+def test_links_to_files_lead_somewhere(text: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text.read_text()):
+        assert (PROJECT / target).exists(), target
+
+
+@pytest.mark.parametrize("command", ["aconnect demo", "nox"])
+def test_the_readme_has_each_line_once_and_alone(command: str) -> None:
+    readme = PROJECT / "README.md"
+    alone = [text for text in blocks(readme, "sh") if text.endswith(f"/{command}\n")]
+    assert len(alone) == 1
+    assert alone[0].count("\n") == 1
+    assert readme.read_text().count(alone[0].strip()) == 1
+
+
+def test_the_readme_has_every_extra() -> None:
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    table = (PROJECT / "README.md").read_text().partition("| extra |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(extras)
+
+
+# What is listed
+
+DIRECTIVE = re.compile(
+    r"^\.\. (?:auto|py:)(?:function|class|exception|data):: (\S+)", re.MULTILINE
+)
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    pages = [page.read_text() for page in (DOCS / "reference").glob("*.md")]
+    documented = [
+        name
+        for page in pages
+        if ".. module:: aconnect\n" in page
+        for name in DIRECTIVE.findall(page)
+    ]
+    assert sorted(documented) == sorted(public_names())
+
+
+def test_the_reference_has_every_property() -> None:
+    text = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    shown = dict(re.findall(r"^\.\. auto\w+:: (\w+)\n   :members: (.+)$", text, re.MULTILINE))
+    for name in public_names():
+        kind = getattr(aconnect, name)
+        if isinstance(kind, type) and kind is not aconnect.Deadline:  # all of which is shown
+            properties = [key for key, value in vars(kind).items() if isinstance(value, property)]
+            # An endpoint is what aconnect itself makes of an address.
+            expected = set(properties) - {"endpoint"}
+            assert expected == set(filter(None, shown.get(name, "").split(", ")))
+
+
+def test_the_overview_has_every_public_name() -> None:
+    overview = (DOCS / "reference" / "index.md").read_text()
+    named = {
+        name.removeprefix("~aconnect.") for name in re.findall(r"`(~aconnect\.\w+)`", overview)
+    }
+    assert named == public_names()
+
+
+def test_the_reference_has_every_name_of_the_state_machine() -> None:
+    machine = sys.modules["aconnect.sansio.attempt"]
+    text = (DOCS / "reference" / "state-machine.md").read_text()
+    assert set(machine.__all__) <= set(DIRECTIVE.findall(text))
+
+
+# What is made from the code
+
+
+def cells(table: str) -> list[list[str]]:
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert len({len(row) for row in rows}) == 1
+    return rows[2:]
+
+
+def test_every_table_on_a_page_is_one_of_them(tables: Any) -> None:
+    text = "".join(map(Path.read_text, PAGES))
+    assert sorted(re.findall(r"\{table-from-code\} (\w+)", text)) == sorted(tables.TABLES)
+
+
+def test_the_connect_table_has_every_row(tables: Any) -> None:
+    rows = cells(tables.TABLES["connect"]())
+    assert len(rows) == len(CONNECT_TABLE) + 1
+    for row, shown in zip(CONNECT_TABLE, rows, strict=False):
+        assert row.errno in shown[0]
+        assert all(family in shown[1] for family in row.families or ())
+        assert shown[2] == {None: "any", True: "aconnect's own", False: "the caller's"}[row.owned]
+        assert row.meaning.value in shown[3]
+
+
+def test_the_tables_of_errnos_have_every_row(tables: Any) -> None:
+    for name, explanations in (("errnos", ERRNOS), ("lookups", RESOLVE_CODES)):
+        rows = cells(tables.TABLES[name]())
+        assert [row[0] for row in rows] == [f"`{each.name}`" for each in explanations.values()]
+        for explanation, (_, what, check, transient, *_) in zip(
+            explanations.values(), rows, strict=True
+        ):
+            assert what == explanation.words(None)
+            assert check == explanation.check
+            assert transient == ("yes" if explanation.transient else "no")
+
+
+def test_what_follows_is_said_of_every_meaning() -> None:
+    text = (DOCS / "reference" / "connect-table.md").read_text().partition("What follows")[2]
+    assert re.findall(r"^\| `(\w+)`", text, re.MULTILINE) == [each.name for each in Meaning]
+
+
+def test_every_state_is_described(tables: Any) -> None:
+    text = (DOCS / "reference" / "state-machine.md").read_text().partition("## ")[0]
+    described = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", text, re.MULTILINE)))
+    states = {base(after) for each in tables.transitions() for after in each.after}
+    assert states == set(described)
+
+
+def base(state: str) -> str:
+    return re.split(r"[ :]", state)[0]
+
+
+def test_the_transitions_leave_out_no_step(tables: Any) -> None:
+    transitions = tables.transitions()
+    states = {each.state for each in transitions}
+    targets = {after for each in transitions for after in each.after}
+    assert {step.name for step in Step} <= set(map(base, targets))
+    # What can be got into can be got out of, but for the two ends; and nothing else is there.
+    into = {after.partition(":")[0].partition(" after")[0] for after in targets}
+    assert into - {"CONNECTED", "FAILED"} == states - {"start"}
+
+
+def test_the_machine_is_given_every_answer(tables: Any) -> None:
+    answers: dict[str, set[str]] = {}
+    for each in tables.transitions():
+        answers.setdefault(base(each.state), set()).add(each.answer)
+    so_error = {"0", "EINPROGRESS, EALREADY, EINTR", "another errno"}
+    assert answers == {
+        "start": {"begin()", "resume()"},
+        "CONNECT": {meaning.name for meaning in Meaning},
+        "PROBE": {"a peer", "itself", "ENOTCONN", "another errno"},
+        "WAIT": so_error,
+        "READ_ERROR": so_error,
+        "INSPECT": {"hung up", "not hung up"},
+        "RETRY": {"the moment has come"},
+        "REOPEN": {"begin()"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "kind", "after"),
+    [
+        pytest.param("CONNECT", "STARTED", "TCP", ("PROBE (started)",), id="started"),
+        pytest.param("PROBE (started)", "ENOTCONN", "TCP", ("WAIT",), id="nothing yet"),
+        pytest.param("PROBE (started)", "a peer", "TCP", ("CONNECTED",), id="connected"),
+        pytest.param("WAIT", "0", "TCP", ("PROBE (awake)",), id="SO_ERROR is not believed"),
+        pytest.param("CONNECT", "BACKLOG_FULL", "unix stream", ("RETRY",), id="backlog"),
+        pytest.param("RETRY", "the moment has come", "unix stream", ("CONNECT",), id="again"),
+        pytest.param(
+            "PROBE (started)", "itself", "TCP", ("REOPEN", "FAILED: ECONNREFUSED"), id="itself"
+        ),
+    ],
+)
+def test_transitions_as_the_explanation_tells_them(
+    tables: Any, state: str, answer: str, kind: str, after: tuple[str, ...]
+) -> None:
+    [transition] = [
+        each
+        for each in tables.transitions()
+        if (each.state, each.answer) == (state, answer)
+        and any(one.name == kind and one.owned for one in each.kinds)
+    ]
+    assert transition.after == after
+
+
+def test_the_diagram_has_every_transition_and_no_other(tables: Any) -> None:
+    def node(state: str) -> str:
+        plain = state.partition(":")[0].partition(" after")[0]
+        return "[*]" if plain == "start" else plain
+
+    diagram = tables.diagram()
+    names = {identifier: name for name, identifier in re.findall(r'"(.*)" as (\w+)', diagram)}
+    names["[*]"] = "[*]"
+    edges = re.findall(r"^ +(\S+) --> (\S+): (.*)$", diagram, re.MULTILINE)
+    drawn = {
+        (names[state], names[after], answer)
+        for state, after, answers in edges
+        for answer in answers.split(" / ")
+    }
+    assert drawn == {
+        (node(each.state), node(after), each.answer)
+        for each in tables.transitions()
+        for after in each.after
+    }
