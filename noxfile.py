@@ -1,0 +1,174 @@
+"""The project's checks: ``nox`` runs them all, ``nox -l`` lists them.
+
+Rules:
+
+* Nothing is needed but Python, pip and venv: a session installs what it uses.
+* What is tested, measured and documented is the built wheel, never the checkout.
+* The quick sessions come first and the tests last, so the tests' summary ends the output.
+* A Python that is missing is skipped, and an error where CI is set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
+PLATFORMS = ("linux", "darwin", "win32")
+DIST = Path("dist")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "build", "types", "docs", "smoke", "tests"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and layout (ruff), and who may import whom (import-linter)."""
+    install_groups(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-logo", env={"PYTHONPATH": "src"})
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the sdist and the wheel, and check what is in them."""
+    install_groups(session, "build")
+    shutil.rmtree(DIST, ignore_errors=True)
+    python_build = ("python", "-m", "build", "--no-isolation", "--outdir")
+    session.run(*python_build, str(DIST))  # the wheel from the sdist
+    direct = Path(session.virtualenv.location, "dist")
+    shutil.rmtree(direct, ignore_errors=True)
+    session.run(*python_build, str(direct), "--wheel")
+    session.run("python", "tests/packaging/contents.py", str(DIST), str(direct))
+
+
+@nox.session(requires=["build"])
+def types(session: nox.Session) -> None:
+    """Types for each platform (mypy), and that none is missing (pyright)."""
+    install_wheel(session)
+    install_groups(session, "types")
+    for platform in PLATFORMS:
+        session.run("mypy", "--platform", platform)
+        if Path("tests/typing").exists():
+            session.run("mypy", "--platform", platform, "tests/typing")
+    session.run("pyright", "--verifytypes", "aconnect", "--ignoreexternal")
+
+
+@nox.session(requires=["build"])
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install_wheel(session)
+    install_groups(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+
+
+@nox.session(requires=["build"], reuse_venv=False)
+@nox.parametrize("extra", ["none", *EXTRAS], ids=["none", *EXTRAS])
+def smoke(session: nox.Session, extra: str) -> None:
+    """Install the wheel with one extra, and nothing else, and use it."""
+    session.install(built_wheel() if extra == "none" else f"{built_wheel()}[{extra}]")
+    session.run("python", "-I", "tests/packaging/smoke.py", extra)
+    if extra == "none":
+        session.install("trio")
+        session.run("python", "-I", "tests/packaging/smoke.py", "trio-alone")
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+def tests(session: nox.Session) -> None:
+    """Run the tests; all of them must cover all of it, unless arguments select some."""
+    install_groups(session, "test")
+    install_wheel(session)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    else:
+        data = Path(session.virtualenv.location, "coverage")
+        session.run("pytest", "--cov", env={"COVERAGE_FILE": str(data)})
+
+
+@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Measure a connect against its peers'; ``-- --check`` fails if a target is missed."""
+    install_wheel(session)
+    install_groups(session, "bench")
+    session.run("python", "benchmarks/connect.py", *session.posargs)
+
+
+def install_groups(session: nox.Session, *groups: str) -> None:
+    session.install(*nox.project.dependency_groups(PROJECT, *groups))
+
+
+def install_wheel(session: nox.Session) -> None:
+    """Install the wheel with all extras, in place of one that is there already."""
+    session.install(f"{built_wheel()}[all]")
+    session.install("--force-reinstall", "--no-deps", built_wheel())
+
+
+def built_wheel() -> str:
+    """The wheel that the session ``build`` has built."""
+    [wheel] = DIST.glob("*.whl")
+    return str(wheel)
+
+
+def with_interpreters(path: str, versions: Iterable[str], pyenv_roots: Iterable[Path]) -> str:
+    """``path``, with a directory in front for each Python that it does not lead to.
+
+    pyenv puts a command for each version it has on PATH, and most of them only say that
+    the version is not the active one.  The interpreters themselves work.
+
+    Args:
+        path: as in the environment variable PATH.
+        versions: such as "3.12".
+        pyenv_roots: directories in which pyenv may keep its versions.
+    """
+    roots = list(pyenv_roots)
+    for version in versions:
+        command = f"python{version}"
+        if runs(shutil.which(command, path=path), version):
+            continue
+        kept = [found for root in roots for found in root.glob(f"versions/{version}.*/bin")]
+        for directory in sorted(kept, key=patch_release, reverse=True):
+            if runs(shutil.which(command, path=str(directory)), version):
+                path = os.pathsep.join([str(directory), path])
+                break
+    return path
+
+
+def runs(command: str | None, version: str) -> bool:
+    """Whether ``command`` is a Python of that version, and one that works."""
+    if command is None:
+        return False
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run([command, "-I", "-c", ask], capture_output=True, check=False)
+    except OSError:
+        return False
+    return answer.returncode == 0 and answer.stdout.decode().strip() == version
+
+
+def patch_release(directory: Path) -> int:
+    """12 of ``versions/3.11.12/bin``; what is no release comes last."""
+    release = re.fullmatch(r"\d+\.\d+\.(\d+)", directory.parent.name)
+    return int(release[1]) if release else -1
+
+
+def pyenv_roots() -> list[Path]:
+    """Where pyenv may keep its versions."""
+    named = os.environ.get("PYENV_ROOT")
+    return [*([Path(named)] if named else []), Path.home() / ".pyenv"]
+
+
+os.environ["PATH"] = with_interpreters(os.environ.get("PATH", ""), PYTHONS, pyenv_roots())

@@ -1,0 +1,139 @@
+"""Use an installed aconnect for real: ``python -I smoke.py EXTRA``.
+
+EXTRA is the extra with which it was installed, "none", or "trio-alone" for an environment in
+which trio was installed without aconnect's knowledge.
+
+Rules:
+
+* Nothing is installed but what the extra is for.
+* What the extra is for works, on a loopback socket.
+* What is not installed is asked for all the same, and the answer names the extra to install.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import socket
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aconnect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+INSTALLED = {
+    "none": set(),
+    "anyio": {"anyio"},
+    "trio": {"anyio", "trio"},
+    "uvloop": {"uvloop"},
+    "cli": {"click", "rich"},
+    "all": {"anyio", "click", "rich", "trio", "uvloop"},
+    "trio-alone": {"trio"},
+}
+OPTIONAL = INSTALLED["all"]
+COMMAND = Path(sysconfig.get_path("scripts"), "aconnect")
+
+
+async def connect() -> None:
+    """A connection that succeeds and one that fails."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with await aconnect.aconnect(address, timeout=10) as sock:
+            accepted, _ = listener.accept()
+            with accepted:
+                sock.send(b"x")
+                assert accepted.recv(1) == b"x"
+    error = None
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        try:
+            await aconnect.aconnect(bound.getsockname(), timeout=10)
+        except aconnect.ConnectError as caught:
+            error = caught
+    assert isinstance(error, ConnectionRefusedError), error
+
+
+def on_asyncio() -> None:
+    asyncio.run(connect())
+
+
+def on_uvloop() -> None:
+    import uvloop
+
+    uvloop.run(connect())
+
+
+def on_trio() -> None:
+    import trio
+
+    trio.run(connect)
+
+
+def on_anyio() -> None:
+    import anyio
+
+    anyio.run(connect)
+
+
+def on_trio_without_anyio() -> None:
+    message = ""
+    try:
+        on_trio()
+    except ImportError as error:
+        message = str(error)
+    assert "pip install 'aconnect[trio]'" in message, message
+
+
+def command_works() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        answer = run_command("check", f"{host}:{port}")
+    assert answer.returncode == 0, answer
+    assert "connected" in answer.stdout, answer
+
+
+def command_is_missing() -> None:
+    answer = run_command("demo")
+    assert answer.returncode == 2, answer
+    [line] = answer.stderr.splitlines()
+    assert line.endswith("pip install 'aconnect[cli]'"), line
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
+    yield on_asyncio
+    if "uvloop" in installed:
+        yield on_uvloop
+    if "anyio" in installed:
+        yield on_anyio
+    if "trio" in installed:
+        yield on_trio if "anyio" in installed else on_trio_without_anyio
+    yield command_works if "rich" in installed else command_is_missing
+
+
+def main(extra: str) -> None:
+    where = Path(aconnect.__file__).parent
+    assert "site-packages" in where.parts, where
+    assert (where / "py.typed").exists()
+    found = {name for name in OPTIONAL if importlib.util.find_spec(name)}
+    assert found == INSTALLED[extra], found
+    print(f"aconnect {importlib.metadata.version('aconnect')}, {extra}:", end=" ")
+    for step in steps(found):
+        step()
+        print(step.__name__, end=" ", flush=True)
+    print("ok")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
