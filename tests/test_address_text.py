@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aconnect import Address, TCPAddress, UDPAddress, UnixAddress, VsockAddress, parse_address
-from aconnect.address_text import format_sockaddr
+from aconnect.address_text import format_sockaddr, printable
 
 TCP_HOME = TCPAddress("127.0.0.1", 80)
 
@@ -119,19 +119,23 @@ def test_equal_tuples_share_an_address_but_true_is_not_1() -> None:
 # ------------------------------------------------------------------------ what is refused
 
 BRACKETS = "in brackets there must be an IPv6 address, as in [::1]:80"
+USE = (
+    'use "host:port", "[v6]:port", "tcp://host:port", "udp://host:port", "unix:/path", '
+    '"unix:@abstract" or "vsock:cid:port"'
+)
 NO_BRACKETS = "an IPv6 address needs brackets, as in [::1]:80"
 REFUSED_TEXTS = [
-    ("", "the port is missing; use "),
-    ("a", "the port is missing; use "),
-    ("tcp://", "the port is missing; use "),
-    ("tcp://a", "the port is missing; use "),
-    ("127.0.0.1", "the port is missing; use "),
-    ("/run/x", "the port is missing; use "),
-    ("@x", "the port is missing; use "),
-    ("unix", "the port is missing; use "),
-    ("vsock", "the port is missing; use "),
-    ("[]", "the port is missing; use "),
-    ("a?flowinfo=1", "the port is missing; use "),
+    ("", f"the port is missing; {USE}"),
+    ("a", f"the port is missing; {USE}"),
+    ("tcp://", f"the port is missing; {USE}"),
+    ("tcp://a", f"the port is missing; {USE}"),
+    ("127.0.0.1", f"the port is missing; {USE}"),
+    ("/run/x", f"the port is missing; {USE}"),
+    ("@x", f"the port is missing; {USE}"),
+    ("unix", f"the port is missing; {USE}"),
+    ("vsock", f"the port is missing; {USE}"),
+    ("[]", f"the port is missing; {USE}"),
+    ("a?flowinfo=1", f"the port is missing; {USE}"),
     ("a:", "port must be a number from 0 to 65535, not ''"),
     ("a:70000", "port must be a number from 0 to 65535, not '70000'"),
     ("a:65536", "port must be a number from 0 to 65535, not '65536'"),
@@ -157,8 +161,8 @@ REFUSED_TEXTS = [
     ("[[::1]]:80", BRACKETS),
     ("[127.0.0.1%1]:80", BRACKETS),
     ("[:80", BRACKETS),
-    ("[::1]", "in brackets there must be an IPv6 address"),
-    ("[::1]80", "in brackets there must be an IPv6 address"),
+    ("[::1]", BRACKETS),
+    ("[::1]80", BRACKETS),
     ("[::1%]:80", "host has an invalid zone: '::1%'"),
     ("[::1%a%b]:80", "host has an invalid zone: '::1%a%b'"),
     ("[::1%4294967296]:80", "host has a zone that is out of range: '::1%4294967296'"),
@@ -182,15 +186,18 @@ REFUSED_TEXTS = [
     ("[::1]:80?flowinfo=1048576", "flowinfo must be a number from 0 to 1048575, not '1048576'"),
     ("[::1]:80?flowinfo=1?", "flowinfo must be a number from 0 to 1048575, not '1?'"),
     ("a:80?flowinfo=1", "flowinfo and scope_id belong to IPv6 addresses only, not 'a'"),
-    ("http://a:80", "unknown scheme 'http'; use "),
-    ("://a:80", "unknown scheme ''; use "),
-    (" tcp://a:80", "unknown scheme ' tcp'; use "),
+    ("http://a:80", f"unknown scheme 'http'; {USE}"),
+    ("://a:80", f"unknown scheme ''; {USE}"),
+    (" tcp://a:80", f"unknown scheme ' tcp'; {USE}"),
     ("unix:", "path must not be empty: ''"),
     ("unix:@", "path must not be empty: '@'"),
     ("unix:/run\0", "path must not contain a NUL character: '/run\\x00'"),
     ("unix:\0x", "path must not contain a NUL character: '\\x00x'"),
     ("unix:\ud800", "path cannot be encoded for the file system: '\\ud800'"),
-    ("unixgram:@" + "x" * 108, "path: an abstract name has at most 107 bytes: "),
+    (
+        "unixgram:@" + "x" * 108,
+        f"path: an abstract name has at most 107 bytes: '@{'x' * 108}'",
+    ),
     ("vsock:", "a VSOCK address is vsock:cid:port"),
     ("vsock:2", "a VSOCK address is vsock:cid:port"),
     ("vsock:2:", "port must be a number from 0 to 4294967295, not ''"),
@@ -206,7 +213,8 @@ REFUSED_TEXTS = [
     ("text", "why"), REFUSED_TEXTS, ids=[ascii(text)[:40] for text, _ in REFUSED_TEXTS]
 )
 def test_a_text_that_is_no_address_is_a_value_error_that_says_why(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"not an address: {text!r}: {why}")) as caught:
+    message = f"not an address: {text!r}: {why}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$") as caught:
         parse_address(text)
     assert type(caught.value) is ValueError
     assert caught.value.__cause__ is None
@@ -382,3 +390,18 @@ def test_an_address_with_a_piece_changed_is_one_or_a_value_error(
 )
 def test_a_resolved_address_as_text(family: int, sockaddr: Any, text: str) -> None:
     assert format_sockaddr(family, sockaddr) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("", ""),
+        ("/run/\u00e9", "/run/\u00e9"),
+        ("\u00e9\\\n", "\u00e9\\\\n"),
+        (" \0\x7f\x85\u200b\u2028\udcff", r" \x00\x7f\x85\u200b\u2028\udcff"),
+    ],
+    ids=ascii,
+)
+def test_what_is_not_printable_is_escaped_and_nothing_else(text: str, printed: str) -> None:
+    assert printable(text) == printed
+    assert printed.isprintable()

@@ -414,7 +414,7 @@ class TestWaitConnected:
         """A socket closed while it is waited for, and its number given to the next one."""
         monkeypatch.setattr("aconnect.attempts.LONGEST_WAIT", 5.0)
         holds_it_open = anyio_backend[1].get("use_uvloop", False)
-        with silent() as address, refusing() as dead:
+        with silent() as address:
             old = new_socket()
             assert old.connect_ex(address) == errno.EINPROGRESS
             fd = old.fileno()
@@ -432,9 +432,9 @@ class TestWaitConnected:
                     os.dup2(other.fileno(), fd, inheritable=False)
                     with socket.socket(fileno=fd) as new:
                         new.setblocking(False)
-                        assert new.connect_ex(dead) == errno.EINPROGRESS
-                        error = await failure(wait_connected(new, timeout=5))
-                        assert isinstance(error, ConnectionRefusedError)
+                        assert new.connect_ex(address) == errno.EINPROGRESS
+                        error = await failure(wait_connected(new, timeout=0.02))
+                        assert isinstance(error, ConnectTimeout)
                 other.close()
             assert [error.errno for error in errors] == [errno.EBADF]
 

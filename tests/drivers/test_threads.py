@@ -192,6 +192,18 @@ def test_no_more_calls_are_made_at_a_time_than_the_limit(gates: Gates, inbox: In
     assert gates.none_made()
 
 
+def test_threads_that_have_ended_count_no_more_and_no_less(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=2)
+    for _ in range(5):
+        threads.submit(lambda: None, inbox.deliver)
+        inbox.get_thread().join(PATIENCE)
+    for name in range(4):
+        threads.submit(gates.call(name), inbox.deliver)
+    assert len(lookup_threads()) == 2
+    gates.open_all()
+    assert {inbox.get() for _ in range(4)} == {0, 1, 2, 3}
+
+
 def test_one_thread_takes_call_after_call(gates: Gates, inbox: Inbox) -> None:
     threads = DaemonThreads(limit=1)
     for name in range(3):

@@ -219,19 +219,49 @@ def test_what_getaddrinfo_would_not_return_is_refused(
 
 
 @pytest.mark.parametrize(
-    "entry",
+    ("entry", "kind", "message"),
     [
-        (AF_INET, SOCK_STREAM, IPPROTO_TCP, "", ("127.0.0.1", 80, 0, 0)),
-        (AF_UNIX, SOCK_STREAM, 0, "", ("127.0.0.1", 80)),
-        (AF_UNIX, SOCK_STREAM, 0, "", ""),
-        (AF_UNIX, SOCK_STREAM, 0, "", "/run/x\0/y"),
-        (AF_UNIX, SOCK_STREAM, 0, "", b"/run/x\0/y"),
-        (AF_VSOCK, SOCK_STREAM, 0, "", "/run/x"),
-        (True, SOCK_STREAM, 0, "", "/run/x"),
-        (AF_UNIX, True, 0, "", "/run/x"),
+        (
+            (AF_INET, SOCK_STREAM, IPPROTO_TCP, "", ("127.0.0.1", 80, 0, 0)),
+            TypeError,
+            "sockaddr must be (host, port), or longer for IPv6, not ('127.0.0.1', 80, 0, 0)",
+        ),
+        (
+            (AF_UNIX, SOCK_STREAM, 0, "", ("127.0.0.1", 80)),
+            TypeError,
+            "sockaddr must be a str or bytes, not ('127.0.0.1', 80)",
+        ),
+        ((AF_UNIX, SOCK_STREAM, 0, "", ""), ValueError, "sockaddr must not be empty: ''"),
+        (
+            (AF_UNIX, SOCK_STREAM, 0, "", "/run/x\0/y"),
+            ValueError,
+            "sockaddr must not contain a NUL character: '/run/x\\x00/y'",
+        ),
+        (
+            (AF_UNIX, SOCK_STREAM, 0, "", b"/run/x\0/y"),
+            ValueError,
+            "sockaddr must not contain a NUL character: b'/run/x\\x00/y'",
+        ),
+        (
+            (AF_VSOCK, SOCK_STREAM, 0, "", "/run/x"),
+            TypeError,
+            "sockaddr must be a tuple, not '/run/x'",
+        ),
+        (
+            (True, SOCK_STREAM, 0, "", "/run/x"),
+            TypeError,
+            f"family, type and proto must be ints, not {(True, SOCK_STREAM, 0, '', '/run/x')!r}",
+        ),
+        (
+            (AF_UNIX, True, 0, "", "/run/x"),
+            TypeError,
+            f"family, type and proto must be ints, not {(AF_UNIX, True, 0, '', '/run/x')!r}",
+        ),
     ],
-    ids=repr,
+    ids=lambda value: ascii(value) if isinstance(value, tuple) else None,
 )
-def test_an_entry_that_no_socket_takes_is_refused_before_one_is_opened(entry: Any) -> None:
-    with pytest.raises((TypeError, ValueError)):
+def test_an_entry_that_no_socket_takes_is_refused_before_one_is_opened(
+    entry: Any, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         endpoints_of_results([entry])

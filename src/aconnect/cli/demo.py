@@ -19,7 +19,7 @@ from aconnect import ConnectTimeout, aconnect
 
 from .loops import LOOPS, advice, missing
 from .screen import duration
-from .stage import Stage
+from .stage import AF_UNIX, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -159,7 +159,7 @@ class _Play:
 
     async def _own_connect(self, path: str) -> _Tried:
         async def connect() -> socket.socket:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock = socket.socket(AF_UNIX, socket.SOCK_STREAM)
             try:
                 sock.setblocking(False)
                 await self._loop.own_connect(sock, path, PATIENCE)

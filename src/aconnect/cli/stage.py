@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-__all__ = ["Stage", "StageError"]
+__all__ = ["AF_UNIX", "Stage", "StageError"]
+
+AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", -1)
+"""The demo is for Linux; its types are checked for every platform."""
 
 _LONGEST_BACKLOG: Final = 16
 """Linux takes one connection more than listen() was told; a backlog of 0 that has taken this
@@ -69,10 +72,10 @@ class Stage:
     def _set_up(self) -> None:
         directory = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="aconnect-"))
         self.backlog = os.path.join(directory, "full")
-        self._listener = self._socket(socket.AF_UNIX)
+        self._listener = self._socket(AF_UNIX)
         self._listener.bind(self.backlog)
         self._listener.listen(0)
-        self._waiting = self._fill(socket.AF_UNIX, self.backlog)
+        self._waiting = self._fill(AF_UNIX, self.backlog)
         self.healthy = self._port(backlog=16)
         self.refused = self._port(backlog=None)
         self.silent = self._port(backlog=0)
