@@ -120,6 +120,31 @@ class TestWaitWritable:
                 with anyio.CancelScope(shield=True):
                     assert await driver.wait_writable(sock, soon()) is None
 
+    @watching
+    async def test_a_cancelled_wait_gives_way_to_one_that_succeeds(self, driver: Any) -> None:
+        left, right = socket.socketpair()
+        with left, right:
+            for sock in (left, right):
+                sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    left.send(bytes(65536))
+
+            async def make_room() -> None:
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(BlockingIOError):
+                    while True:
+                        right.recv(65536)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(driver.wait_writable, left, soon(30))
+                await anyio.wait_all_tasks_blocked()
+                group.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    async with anyio.create_task_group() as inner:
+                        inner.start_soon(make_room)
+                        assert await driver.wait_writable(left, soon(30)) == 0
+
     @pytest.mark.parametrize("pair", ON_TRIO, indirect=True)
     async def test_closed_with_notice(self, driver: Any) -> None:
         """Who tells anyio (and so trio) before closing is heard at once."""

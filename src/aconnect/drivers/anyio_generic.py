@@ -60,7 +60,9 @@ class AnyioDriver:
     """Whatever event loop is running, as anyio sees it."""
 
     completes = False
-    checkpoint = staticmethod(anyio.lowlevel.checkpoint)
+
+    async def checkpoint(self) -> None:
+        await anyio.lowlevel.checkpoint()
 
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         if sock.fileno() < 0:

@@ -242,7 +242,7 @@ class Attempt:
         self._type = type
         self._owned = owned
         self._port_fixed = port_fixed
-        self.watch_for_itself = (
+        self.watch_for_itself: bool = (
             not port_fixed and type == socket.SOCK_STREAM and family in _INTERNET
         )
         """Whether getsockname() is to be compared with getpeername() at each probe."""
