@@ -105,6 +105,13 @@ def command_is_missing() -> None:
     assert line.endswith("pip install 'aconnect[cli]'"), line
 
 
+def command_has_one_loop() -> None:
+    for loop in ("trio", "uvloop"):
+        answer = run_command("check", "--loop", loop, "127.0.0.1:1")
+        assert answer.returncode == 2, answer
+        assert f"pip install 'aconnect[{loop}]'" in answer.stderr, answer
+
+
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False
@@ -120,6 +127,8 @@ def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
     if "trio" in installed:
         yield on_trio if "anyio" in installed else on_trio_without_anyio
     yield command_works if "rich" in installed else command_is_missing
+    if installed == INSTALLED["cli"]:
+        yield command_has_one_loop
 
 
 def main(extra: str) -> None:
