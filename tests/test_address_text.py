@@ -380,6 +380,7 @@ def test_an_address_with_a_piece_changed_is_one_or_a_value_error(
         (AF_UNIX, b"/run/\xff", r"unix:/run/\udcff"),
         (AF_UNIX, "/run/x\nroot logged in\x1b[2J", r"unix:/run/x\nroot logged in\x1b[2J"),
         (AF_UNIX, b"\0x", "unix:@x"),
+        (AF_UNIX, "@x", "unix:./@x"),
         (AF_UNIX, b"\0\xff", r"unix:@\udcff"),
         (AF_UNIX, "\0x", "unix:@x"),
         (AF_UNIX, "", "''"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
 import re
 import socket
@@ -132,7 +131,9 @@ TEXTS = [
     (TCPAddress("::1", Port.HTTP), "[::1]:80"),
     (TCPAddress("fe80::1%eth0", 80), "[fe80::1%eth0]:80"),
     (TCPAddress("fe80::1%007", 80), "[fe80::1%7]:80"),
+    (TCPAddress("fe80::1%4294967295", 80), "[fe80::1%4294967295]:80"),
     (TCPAddress("fe80::1%\u0663", 80), "[fe80::1%\u0663]:80"),
+    (TCPAddress(f"fe80::1%{chr(0x663) * 11}", 80), f"[fe80::1%{chr(0x663) * 11}]:80"),
     (TCPAddress("::1%0", 80), "[::1]:80"),
     (TCPAddress("fe80::1", 80, 0xFFFFF, 0xFFFFFFFF), "[fe80::1%4294967295]:80?flowinfo=1048575"),
     (TCPAddress("unix", 80), "tcp://unix:80"),
@@ -325,9 +326,11 @@ def test_a_wrong_value_is_a_value_error_that_shows_it(
     assert type(caught.value) is ValueError
 
 
-@pytest.mark.parametrize("path", [PathOf(b"x"), os.fsencode("x")], ids=["object", "bytes"])
-def test_a_path_of_bytes_is_a_type_error(path: Any) -> None:
-    with pytest.raises(TypeError, match=re.escape(f"{path!r}")):
+def test_a_path_object_of_bytes_is_a_type_error_that_shows_it() -> None:
+    path: Any = PathOf(b"x")
+    with pytest.raises(
+        TypeError, match=f"^path must be a path of str, not {re.escape(repr(path))}$"
+    ):
         UnixAddress(path)
 
 
@@ -337,11 +340,36 @@ def test_a_type_that_is_no_int_is_a_type_error_that_shows_it(kind: Any) -> None:
         UnixAddress("x", kind)
 
 
+def test_wide_digits_are_no_address_and_no_name() -> None:
+    """IDNA would make it 127.0.0.1, after everybody has taken it for a name."""
+    with pytest.raises(ValueError, match="not a valid international name"):
+        TCPAddress("\uff11\uff12\uff17.0.0.1", 80)
+
+
+def test_an_endless_international_name_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="longer than 253"):
+        TCPAddress("\u00e9." * 100_000, 80)
+
+
 @pytest.mark.parametrize("host", ["a\uff0fb", "\uff1a\uff1a1", "a\uff20b", "a\u2100"], ids=ascii)
 def test_a_delimiter_stays_one_when_it_is_wide(host: str) -> None:
     """IDNA maps wide characters to ASCII: FULLWIDTH COLON, twice, and 1 would be ``::1``."""
-    with pytest.raises(ValueError, match=re.escape(repr(host))):
+    message = f"host is not a valid international name: {host!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         TCPAddress(host, 80)
+
+
+def test_of_ascii_only_delimiters_and_what_is_not_printable_are_no_part_of_a_name() -> None:
+    allowed = []
+    for char in map(chr, range(128)):
+        try:
+            TCPAddress(f"a{char}b", 80)
+        except ValueError:
+            continue
+        allowed.append(char)
+    assert "".join(allowed) == (
+        "!$&'()*+,-.0123456789;=ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
+    )
 
 
 @pytest.mark.parametrize("host", [NAME, f"{NAME}.", LABEL, "a_b", "xn--nxasmq6b", "\u00e9" * 50])

@@ -147,6 +147,7 @@ def test_only_the_words_for_the_family_are_said(
         (ConnectError(errnos.EAGAIN, ""), "EAGAIN: unix: the listener's backlog is full; inet: "),
         (ConnectTimeout(errnos.ETIMEDOUT, ""), "ETIMEDOUT: no answer came in time. "),
         (ResolveError(socket.EAI_AGAIN, ""), "EAI_AGAIN: no name server gave an answer "),
+        (ResolveError(socket.EAI_FAIL, "", phase="resolve"), "EAI_FAIL: the name server failed "),
         (ResolveError(errnos.EMFILE, ""), "EMFILE: the process is out of file descriptors. "),
         (OSError(errnos.ENOENT, "x"), "ENOENT: no socket file of that name. "),
         (FileNotFoundError(errnos.ENOENT, "x", "y"), "ENOENT: no socket file of that name. "),
@@ -158,6 +159,11 @@ def test_only_the_words_for_the_family_are_said(
 )
 def test_an_error_is_explained_for_its_family_and_phase(error: OSError, start: str) -> None:
     assert explain(error).startswith(f"{start}Check " if start.endswith(". ") else start)
+
+
+def test_an_errno_that_is_no_number_is_none() -> None:
+    with pytest.raises(ValueError, match="carries no errno"):
+        explain(OSError("no", "such thing"))
 
 
 def test_a_timeout_is_explained_by_what_was_waited_for() -> None:

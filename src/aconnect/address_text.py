@@ -118,13 +118,15 @@ def _format(family: int, sockaddr: SockAddr | None) -> str:
         return f"{sockaddr[0]}:{sockaddr[1]}"
     if isinstance(sockaddr, (str, bytes)) and sockaddr:
         path = os.fsdecode(sockaddr)
-        return f"unix:@{path[1:]}" if path[0] == "\0" else f"unix:{path}"
+        if path[0] == "\0":
+            return f"unix:@{path[1:]}"
+        return f"unix:./{path}" if path[0] == "@" else f"unix:{path}"
     return repr(sockaddr)
 
 
 def _parse_text(text: str) -> Address:
     scheme, colon, rest = text.partition(":")
-    lowered = scheme.lower()
+    lowered = scheme.lower() if scheme.isascii() else scheme
     if lowered in UNIX_TYPES and colon:
         try:
             return UnixAddress(rest, UNIX_TYPES[lowered])

@@ -307,12 +307,13 @@ def _check_name(host: str) -> None:
     if not host.isprintable() or not _NOT_IN_HOSTS.isdisjoint(host):
         raise ValueError(f"host is neither a name nor an IPv4 or IPv6 address: {host!r}")
     name = host
-    if not host.isascii():
+    if not host.isascii() and len(host) <= _LONGEST_NAME:  # its ASCII form is longer yet
         try:
             name = host.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise ValueError(f"host is not a valid international name: {host!r}") from error
-        if not _NOT_IN_HOSTS.isdisjoint(name):  # wide forms of delimiters become delimiters
+        # Wide forms of delimiters become delimiters, those of digits become digits.
+        if not _NOT_IN_HOSTS.isdisjoint(name) or literal_family(name) is not None:
             raise ValueError(f"host is not a valid international name: {host!r}")
     labels = name.removesuffix(".").split(".")
     if len(name) > _LONGEST_NAME + name.endswith("."):

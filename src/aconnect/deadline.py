@@ -39,7 +39,7 @@ class Deadline:
     when: float
 
     def __post_init__(self) -> None:
-        if _number(self.when, "when") != self.when:
+        if math.isnan(_number(self.when, "when")):
             raise ValueError(f"when must be a moment on the clock, not {self.when!r}")
 
     @classmethod

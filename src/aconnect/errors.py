@@ -156,9 +156,9 @@ class ConnectError(OSError):
 class ConnectTimeout(ConnectError, TimeoutError):
     """No connection in time; errno is ETIMEDOUT.
 
-    Raised when the caller's deadline has passed and when the kernel gives up.  In the first
-    case the last record of ``attempts`` has the outcome "timed out", or there is none, because
-    the time went into resolving; in the second it is "failed".
+    Raised when the caller's deadline has passed and when the kernel gives up.  The records in
+    ``attempts`` tell which: where the kernel gave up, one has "failed" with ETIMEDOUT.  There is
+    none if the time went into resolving.
     """
 
 
@@ -267,7 +267,7 @@ def resolve_error(code: int, address: Address, elapsed: float, words: str = "") 
     return ResolveError(
         code,
         f"could not resolve {address} in {_duration(elapsed)}: "
-        f"{row.name}: {words or row.words(None)}",
+        f"{row.name}: {words or row.words(socket.AF_INET)}",
         address=address,
         phase="resolve",
         elapsed=elapsed,

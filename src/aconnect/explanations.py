@@ -419,7 +419,7 @@ def explain(errno_or_error: int | OSError) -> str:
 
 
 def _explain_error(error: OSError) -> str:
-    if error.errno is None:
+    if not isinstance(error.errno, int):
         raise ValueError(f"errno_or_error carries no errno: {error!r}")
     family = getattr(error, "family", None)
     if error.errno == errnos.ETIMEDOUT:

@@ -365,6 +365,19 @@ def test_an_abandoned_call_that_waits_for_such_a_thread_is_forgotten(
     assert inbox.is_empty()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_whose_delivery_raises_gives_its_place_back(inbox: Inbox) -> None:
+    def fail(result: Any, error: BaseException | None) -> None:
+        raise LookupError("nobody is there to take it")
+
+    threads = DaemonThreads(limit=1)
+    threads.submit(lambda: "first", fail)
+    for thread in lookup_threads():
+        thread.join(PATIENCE)
+    threads.submit(lambda: "second", inbox.deliver)
+    assert inbox.get() == "second"
+
+
 # ------------------------------------------------------------------------------- forked
 
 

@@ -61,7 +61,6 @@ def test_a_zone_that_no_interface_has_is_an_oserror(zone: str) -> None:
         ((AF_INET, SOCK_DGRAM, 0, "", HOME), (AF_INET, SOCK_DGRAM, IPPROTO_UDP, HOME)),
         ((AF_INET6, SOCK_DGRAM, 0, "", HOME6), (AF_INET6, SOCK_DGRAM, IPPROTO_UDP, HOME6)),
         ((AF_INET, SOCK_SEQPACKET, 0, "", HOME), (AF_INET, SOCK_SEQPACKET, 0, HOME)),
-        ((AF_INET, SOCK_RAW, 0, "", HOME), (AF_INET, SOCK_RAW, 0, HOME)),
         (
             (AF_INET, SOCK_STREAM, IPPROTO_SCTP, "", HOME),
             (AF_INET, SOCK_STREAM, IPPROTO_SCTP, HOME),
@@ -221,6 +220,14 @@ def test_what_getaddrinfo_would_not_return_is_refused(
 @pytest.mark.parametrize(
     ("entry", "kind", "message"),
     [
+        (
+            (AF_INET, SOCK_RAW, 0, "", ("127.0.0.1", 80)),
+            ValueError,
+            (
+                "address must begin with a socket that can connect, not "
+                f"{(AF_INET, SOCK_RAW, 0, '', ('127.0.0.1', 80))!r}"
+            ),
+        ),
         (
             (AF_INET, SOCK_STREAM, IPPROTO_TCP, "", ("127.0.0.1", 80, 0, 0)),
             TypeError,

@@ -124,5 +124,10 @@ class DaemonThreads:
                     self._running -= 1
                     return
                 job = self._queue.popleft()
-            job.run()
+            try:
+                job.run()
+            except BaseException:
+                with self._lock:
+                    self._running -= 1
+                raise
             del job

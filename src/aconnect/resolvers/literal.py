@@ -51,6 +51,8 @@ def endpoints_of_results(results: Sequence[Any]) -> list[Endpoint]:
     if not results:
         raise ValueError("address must not be an empty list: there is nothing to connect to")
     endpoints = [_endpoint(entry) for entry in results]
+    if endpoints[0].type == socket.SOCK_RAW:
+        raise ValueError(f"address must begin with a socket that can connect, not {results[0]!r}")
     return [endpoint for endpoint in endpoints if endpoint.type == endpoints[0].type]
 
 

@@ -5,7 +5,6 @@ Pure: the time comes in as an argument.
 
 from __future__ import annotations
 
-from math import inf
 from typing import Final
 
 __all__ = ["LEAST_SHARE", "share"]
@@ -26,6 +25,4 @@ def share(now: float, until: float, addresses_left: int) -> float:
         until: the deadline of the whole; infinity if there is none.
         addresses_left: how many have not been tried, this one included; at least 1.
     """
-    if until == inf:
-        return inf
     return min(until, now + max((until - now) / addresses_left, LEAST_SHARE))
