@@ -10,11 +10,8 @@ import pytest
 from support.listeners import LOOPBACK, listening
 from support.sockets import ScriptedSocket, SocketFactory
 
-from aconnect import attempts
+from aconnect import attempts, syscalls
 from aconnect.addresses import Endpoint
-from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
-from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
-from aconnect.errors import AttemptRecord
 from aconnect.sansio.attempt import Attempt, Failed, Step
 
 
@@ -27,19 +24,9 @@ class TestBegin:
 
     def test_connected_at_once(self) -> None:
         with listening() as listener:
-            sock = attempts.begin(tcp(listener.getsockname()), AsyncioSelectorDriver())
+            sock = syscalls.begin(tcp(listener.getsockname()))
             assert isinstance(sock, socket.socket)
             sock.close()
-
-    def test_a_loop_that_connects_by_itself_is_not_forestalled(self, monkeypatch: Any) -> None:
-        factory = SocketFactory({})
-        monkeypatch.setattr(attempts, "open_socket", factory)
-        pending = attempts.begin(tcp((LOOPBACK, 1)), AsyncioProactorDriver())
-        assert isinstance(pending, attempts.Pending)
-        (sock,) = factory.opened
-        assert isinstance(sock, ScriptedSocket)
-        assert sock.calls == []
-        sock.close()
 
     @pytest.mark.parametrize("connect", [0, errno.EINPROGRESS, errno.EINTR, errno.EISCONN])
     @pytest.mark.parametrize("peer", [errno.ENOTCONN, ("10.0.0.1", 80)])
@@ -50,8 +37,8 @@ class TestBegin:
         def script() -> dict[str, list[Any]]:
             return {"connect": [connect], "getpeername": [peer] * 2, "getsockname": [local] * 2}
 
-        monkeypatch.setattr(attempts, "open_socket", factory := SocketFactory(script()))
-        begun = attempts.begin(tcp(("10.0.0.1", 80)), AsyncioSelectorDriver())
+        monkeypatch.setattr(syscalls, "open_socket", factory := SocketFactory(script()))
+        begun = syscalls.begin(tcp(("10.0.0.1", 80)))
         with factory.opened[0], ScriptedSocket(script=script()) as sock:
             attempt = Attempt(socket.AF_INET, socket.SOCK_STREAM, owned=True)
             action = attempts.advance(attempt, attempt.begin(), sock, ("10.0.0.1", 80))
@@ -65,10 +52,8 @@ class TestBegin:
         def fail(endpoint: Any) -> Any:
             raise OSError(errno.EMFILE, "scripted")
 
-        monkeypatch.setattr(attempts, "open_socket", fail)
-        record = attempts.begin(tcp((LOOPBACK, 1)), AsyncioSelectorDriver())
-        assert isinstance(record, AttemptRecord)
-        assert record.errno == errno.EMFILE
+        monkeypatch.setattr(syscalls, "open_socket", fail)
+        assert syscalls.begin(tcp((LOOPBACK, 1))) is None
 
 
 @pytest.mark.parametrize(

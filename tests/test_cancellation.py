@@ -22,7 +22,7 @@ import uvloop
 from conftest import open_descriptors, wait_for_threads
 from support.listeners import LOOPBACK, listening, refusing, silent, unix_full, unix_listening
 from support.loops import NoWriterLoop
-from support.sockets import ScriptedSocket, SocketFactory
+from support.sockets import ScriptedSocket, SocketFactory, open_with
 from support.stepping import CountingLoop, cancel_at, one_turn, trio_cancel_at
 
 from aconnect import ConnectError, ConnectTimeout, aconnect, connect_socket, wait_connected
@@ -65,7 +65,7 @@ class Scenario:
                 *({name: list(answers) for name, answers in each.items()} for each in scripts)
             )
 
-        self.renew = lambda: self.monkeypatch.setattr("aconnect.attempts.open_socket", copies())
+        self.renew = lambda: open_with(self.monkeypatch, copies())
 
     def renew(self) -> None:
         """Nothing to renew, unless there is a script."""
@@ -304,7 +304,7 @@ def test_cancelled_in_the_callback_of_success(
         await asyncio.wait(tasks)
         assert tasks.pop().cancelled()
 
-    monkeypatch.setattr("aconnect.attempts.open_socket", open_one)
+    open_with(monkeypatch, open_one)
     monkeypatch.setattr("aconnect.drivers.asyncio_selector.wake", wake_and_cancel)
     with listening() as listener, asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main(listener.getsockname()))
@@ -404,7 +404,7 @@ def test_many_time_limits_race_many_successes(new_loop: Any) -> None:
         pytest.MonkeyPatch.context() as patch,
         asyncio.Runner(loop_factory=new_loop) as runner,
     ):
-        patch.setattr("aconnect.attempts.open_socket", open_one)
+        open_with(patch, open_one)
         runner.run(main(listener.getsockname()))
     assert {sock.fileno() for sock in opened} == {-1}
 

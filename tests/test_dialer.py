@@ -19,9 +19,8 @@ from typing import Any
 import anyio
 import pytest
 from support.listeners import LOOPBACK, listening, refusing, silent, unix_full, unix_listening
-from support.sockets import ScriptedSocket, SocketFactory
+from support.sockets import ScriptedSocket, SocketFactory, open_with
 
-import aconnect.syscalls
 from aconnect import (
     ConnectError,
     ConnectTimeout,
@@ -35,6 +34,7 @@ from aconnect import (
 from aconnect import (
     aconnect as connect,
 )
+from aconnect.syscalls import open_socket
 
 pytestmark = pytest.mark.anyio
 
@@ -155,7 +155,7 @@ class TestAddressForms:
     async def test_vsock_is_dialled_as_a_stream(self, monkeypatch: Any) -> None:
         """There is no VSOCK transport to be had; what the socket is told can be seen."""
         factory = SocketFactory({"connect": [errno.ENODEV]}, family=socket.AF_INET)
-        monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+        open_with(monkeypatch, factory)
         with pytest.raises(ConnectError) as caught:
             await connect("vsock:2:1234")
         assert caught.value.errno == errno.ENODEV
@@ -359,7 +359,7 @@ class TestFailures:
     @pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENOBUFS])
     async def test_scripted_errnos(self, monkeypatch: Any, number: int) -> None:
         factory = SocketFactory({"connect": [number]})
-        monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+        open_with(monkeypatch, factory)
         with pytest.raises(ConnectError) as caught:
             await connect((LOOPBACK, 1))
         assert caught.value.errno == number
@@ -368,7 +368,7 @@ class TestFailures:
     async def test_no_local_port_is_tried_on_three_sockets(self, monkeypatch: Any) -> None:
         scripts: list[Any] = [{"connect": [errno.EADDRNOTAVAIL]} for _ in range(4)]
         factory = SocketFactory(*scripts)
-        monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+        open_with(monkeypatch, factory)
         with pytest.raises(ConnectError) as caught:
             await connect((LOOPBACK, 1))
         assert caught.value.errno == errno.EADDRNOTAVAIL
@@ -378,7 +378,7 @@ class TestFailures:
         with listening() as listener:
             address = listener.getsockname()
             factory = SocketFactory({"connect": [errno.EADDRNOTAVAIL]})
-            monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+            open_with(monkeypatch, factory)
             with await connect(address) as sock:
                 assert sock is factory.opened[1]
             assert factory.opened[0].fileno() == -1
@@ -391,7 +391,7 @@ class TestFailures:
                 raise OSError(errno.EMFILE, "no more")
             return factory(endpoint)
 
-        monkeypatch.setattr("aconnect.attempts.open_socket", open_one)
+        open_with(monkeypatch, open_one)
         with pytest.raises(ConnectError) as caught:
             await connect((LOOPBACK, 1))
         assert caught.value.errno == errno.EMFILE
@@ -400,7 +400,7 @@ class TestFailures:
     async def test_udp_without_a_local_port(self, monkeypatch: Any) -> None:
         scripts: list[Any] = [{"connect": [errno.EAGAIN]} for _ in range(3)]
         factory = SocketFactory(*scripts)
-        monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+        open_with(monkeypatch, factory)
         with pytest.raises(BlockingIOError) as caught:
             await connect(f"udp://{LOOPBACK}:1")
         assert isinstance(caught.value, ConnectError)
@@ -413,7 +413,7 @@ class TestFailures:
             address = listener.getsockname()
             scripts: list[Any] = [{"getsockname": [address] * 3} for _ in range(3)]
             factory = SocketFactory(*scripts)
-            monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+            open_with(monkeypatch, factory)
             with pytest.raises(ConnectionRefusedError) as caught:
                 await connect(address)
             assert "connected to itself" in str(caught.value)
@@ -432,9 +432,7 @@ class TestFailures:
                 opened.append(self)
                 raise error
 
-        monkeypatch.setattr(
-            "aconnect.attempts.open_socket", lambda endpoint: Failing(*endpoint[:3], script={})
-        )
+        open_with(monkeypatch, lambda endpoint: Failing(*endpoint[:3], script={}))
         with pytest.raises(type(error)) as caught:
             await connect((LOOPBACK, 1))
         assert caught.value is error
@@ -452,7 +450,7 @@ class TestWaiting:
         }
         with listening() as listener:
             factory = SocketFactory(script)
-            monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+            open_with(monkeypatch, factory)
             with await connect(listener.getsockname(), timeout=30) as sock:
                 assert isinstance(sock, ScriptedSocket)
                 assert sock.calls.count("connect") == 1
@@ -476,7 +474,7 @@ class TestWaiting:
             return made[-1]
 
         with listening() as listener:
-            monkeypatch.setattr("aconnect.attempts.open_socket", open_one)
+            open_with(monkeypatch, open_one)
             with await connect(listener.getsockname(), timeout=30) as sock:
                 assert sock is made[0]
                 assert made[0].calls.count("connect") == 1
@@ -484,7 +482,7 @@ class TestWaiting:
     async def test_a_reset_before_anybody_looked(self, monkeypatch: Any) -> None:
         script = {"getpeername": [errno.ENOTCONN] * 2, "so_error": [errno.ECONNRESET]}
         with listening() as listener:
-            monkeypatch.setattr("aconnect.attempts.open_socket", SocketFactory(script))
+            open_with(monkeypatch, SocketFactory(script))
             with pytest.raises(ConnectionResetError):
                 await connect(listener.getsockname(), timeout=30)
 
@@ -523,7 +521,7 @@ class TestWaiting:
         self, tmp_path: Any, monkeypatch: Any
     ) -> None:
         factory = SocketFactory({})
-        monkeypatch.setattr("aconnect.attempts.open_socket", factory)
+        open_with(monkeypatch, factory)
         with unix_full(tmp_path / "s"), pytest.raises(ConnectTimeout):
             await connect(tmp_path / "s", timeout=0.3)
         (sock,) = factory.opened
@@ -612,11 +610,11 @@ class TestTime:
         """Its ETIMEDOUT is the same class; the record tells which it was."""
 
         def impatient(endpoint: Any) -> socket.socket:
-            sock = aconnect.syscalls.open_socket(endpoint)
+            sock = open_socket(endpoint)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
             return sock
 
-        monkeypatch.setattr("aconnect.attempts.open_socket", impatient)
+        open_with(monkeypatch, impatient)
         with silent() as address, pytest.raises(ConnectTimeout) as caught:
             await connect(address, timeout=60)
         assert caught.value.attempts[0].outcome == "failed"

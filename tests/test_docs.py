@@ -45,8 +45,13 @@ def blocks_everywhere(language: str) -> list[Any]:
 
 def public_names() -> set[str]:
     tree = ast.parse(Path(aconnect.__file__).read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {alias.asname or alias.name for node in imports for alias in node.names}
+    names = {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return {name for name in names if name and not name.startswith("_")}
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +150,18 @@ def test_the_reference_has_every_property() -> None:
             # An endpoint is what aconnect itself makes of an address.
             expected = set(properties) - {"endpoint"}
             assert expected == set(filter(None, shown.get(name, "").split(", ")))
+
+
+def test_what_is_imported_later_is_what_type_checkers_see() -> None:
+    tree = ast.parse(Path(aconnect.__file__).read_text())
+    [branch] = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        (alias.asname, node.module)
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == set(aconnect._LATER.items())
 
 
 def test_the_overview_has_every_public_name() -> None:

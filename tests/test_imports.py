@@ -47,7 +47,11 @@ def imported() -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["anyio", "asyncio", "click", "ctypes", "rich", "ssl", "trio", "uvloop"]
+    "name",
+    [
+        *("anyio", "asyncio", "click", "ctypes", "rich", "ssl", "trio", "uvloop"),
+        *("aconnect.attempts", "aconnect.primitives", "aconnect.sansio.attempt"),
+    ],
 )
 def test_importing_aconnect_does_not_import(imported: set[str], name: str) -> None:
     assert "aconnect.dialer" in imported
@@ -118,3 +122,14 @@ print(json.dumps(needing))
     needing = ask(ONLY_THE_STANDARD_LIBRARY + code)
     assert "aconnect.drivers.anyio_generic" in needing
     assert [name for name in needing if not name.startswith("aconnect.drivers.anyio_")] == []
+
+
+def test_names_that_are_imported_later_are_there_when_they_are_asked_for() -> None:
+    code = """
+import json
+import aconnect
+
+assert not hasattr(aconnect, "no_such_name")
+print(json.dumps([name for name in aconnect._LATER if getattr(aconnect, name).__name__ != name]))
+"""
+    assert ask(ONLY_THE_STANDARD_LIBRARY + code) == []

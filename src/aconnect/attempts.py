@@ -12,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import errno as errnos
-from errno import EINPROGRESS
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
 
     from .addresses import Endpoint, SockAddr
     from .drivers.base import Driver
+    from .syscalls import Begun
 
-__all__ = ["advance", "failed", "finish", "record"]
+__all__ = ["advance", "carry_on", "failed", "finish", "record"]
 
 LONGEST_WAIT: Final = 1.0
 """Seconds for which one wait for a socket lasts.  epoll forgets a descriptor that is closed
@@ -42,93 +42,54 @@ without a word, so this is how late an attempt may be to notice; one wake-up a s
 nothing."""
 
 
-def begin(endpoint: Endpoint, driver: Driver) -> socket.socket | Pending | AttemptRecord:
-    """Open a socket for ``endpoint`` and begin to connect it.
+async def carry_on(
+    endpoint: Endpoint, begun: Begun | None, driver: Driver, until: float
+) -> socket.socket | AttemptRecord:
+    """Make the attempt on ``endpoint``, or carry on with it if it has begun.
 
-    On loopback that is mostly all there is to do, so the most frequent answers of connect(2)
-    are judged here, as an `Attempt` would, without the cost of making one.
+    Args:
+        begun: what has been begun, of which the socket is ours from now on; or None.
+        until: the moment by which it must have ended.
 
     Returns:
-        A connected socket; or an attempt that has to wait; or the record of a failure, after
-        which nothing is open.
+        The connected socket, which is the caller's from now on; or the record of a failure,
+        after which nothing is open.
 
     Raises:
         TypeError, ValueError, OverflowError: as `advance`; nothing is open.
+
+    When cancelled, nothing is open either.
     """
+    attempt = Attempt(endpoint.family, endpoint.type, owned=True)
+    action = attempt.begin()
     start = monotonic()
+    if begun is not None:
+        sock, errno, start = begun
+        action = attempt.called(errno, start)
+    else:
+        try:
+            sock = open_socket(endpoint)
+        except OSError as error:
+            return record(endpoint, endpoint.sockaddr, None, start, failed(error), None)
+    local = None
     try:
-        sock = open_socket(endpoint)
-    except OSError as error:
-        return record(endpoint, endpoint.sockaddr, None, start, failed(error), None)
-    errno = None
-    try:
-        if not driver.completes:
-            errno = sock.connect_ex(endpoint.sockaddr)
-            if (errno == EINPROGRESS or errno == 0) and sock.getpeername() != sock.getsockname():
+        while True:
+            end = await finish(attempt, action, sock, endpoint.sockaddr, driver, until)
+            if end is Step.CONNECTED:
                 return sock
-    except OSError:
-        pass  # not connected yet; or a unix path is too long, and errno is None still
+            if end is not Step.REOPEN:
+                break
+            abort(sock)
+            sock = open_socket(endpoint)
+            action = attempt.begin()
+        local = local_address(sock)
+    except OSError as error:
+        end = failed(error)
     except BaseException:
         sock.close()
         raise
-    return Pending(endpoint, sock, start, errno)
-
-
-class Pending:
-    """An attempt on a socket of ours that was begun and has not ended.
-
-    Args:
-        endpoint: what the socket is to be connected to.
-        sock: the socket.
-        start: when the attempt began.
-        errno: what connect(2) answered; None if it has not been called.
-    """
-
-    def __init__(
-        self, endpoint: Endpoint, sock: socket.socket, start: float, errno: int | None
-    ) -> None:
-        self._endpoint = endpoint
-        self._sock = sock
-        self._start = start
-        self._attempt = Attempt(endpoint.family, endpoint.type, owned=True)
-        self._action = self._attempt.begin()
-        if errno is not None:
-            self._action = self._attempt.called(errno, monotonic())
-
-    async def finish(self, driver: Driver, until: float) -> socket.socket | AttemptRecord:
-        """Wait for the attempt to end.
-
-        Args:
-            until: the moment by which it must have.
-
-        Returns:
-            The connected socket, which is the caller's from now on; or the record of a
-            failure, after which nothing is open.
-
-        When cancelled, nothing is open either.
-        """
-        endpoint, attempt = self._endpoint, self._attempt
-        local = None
-        try:
-            while True:
-                end = await finish(
-                    attempt, self._action, self._sock, endpoint.sockaddr, driver, until
-                )
-                if end is Step.CONNECTED:
-                    return self._sock
-                if end is not Step.REOPEN:
-                    break
-                abort(self._sock)
-                self._sock = open_socket(endpoint)
-                self._action = attempt.begin()
-            local = local_address(self._sock)
-        except OSError as error:
-            end = failed(error)
-        except BaseException:
-            self._sock.close()
-            raise
-        abort(self._sock)
-        return record(endpoint, endpoint.sockaddr, local, self._start, end, attempt.errno)
+    abort(sock)
+    return record(endpoint, endpoint.sockaddr, local, start, end, attempt.errno)
 
 
 def advance(attempt: Attempt, action: Action, sock: socket.socket, sockaddr: SockAddr) -> Action:

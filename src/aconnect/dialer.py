@@ -17,7 +17,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from .address_text import parse_address
-from .attempts import Pending, begin
 from .deadline import Deadline, earliest
 from .drivers.select import running_driver
 from .errors import (
@@ -30,6 +29,7 @@ from .errors import (
 from .resolvers.literal import endpoints_of_results, zoned_endpoint
 from .resolvers.system import system_lookup
 from .sansio.sequence import share
+from .syscalls import begin
 
 if TYPE_CHECKING:
     from .address_text import AddressLike
@@ -102,15 +102,17 @@ async def aconnect(
 
     records: list[AttemptRecord] = []
     for endpoint in endpoints:
-        result = begin(endpoint, driver)
-        if isinstance(result, Pending):
-            left = len(endpoints) - len(records)
-            end = until if left == 1 else share(monotonic(), until, left)
-            result = await result.finish(driver, end)
-        if isinstance(result, AttemptRecord):
-            records.append(result)
-        else:
+        begun = None if driver.completes else begin(endpoint)
+        if isinstance(begun, socket.socket):
+            return begun
+        from .attempts import carry_on  # not needed until now, and large
+
+        left = len(endpoints) - len(records)
+        end = until if left == 1 else share(monotonic(), until, left)
+        result = await carry_on(endpoint, begun, driver, end)
+        if not isinstance(result, AttemptRecord):
             return result
+        records.append(result)
         if monotonic() >= until:
             break
     raise attempts_error(

@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 from contextlib import ExitStack, contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from .addresses import Endpoint, SockAddr
 
 __all__ = [
+    "Begun",
     "Polled",
     "abort",
+    "begin",
     "connect_errno",
     "dissolve",
     "local_address",
@@ -60,6 +63,51 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+class Begun(NamedTuple):
+    """An attempt on a socket of ours that connect(2) has begun."""
+
+    sock: socket.socket
+    errno: int
+    """What connect(2) answered."""
+    start: float
+
+
+def begin(endpoint: Endpoint) -> socket.socket | Begun | None:
+    """Open a socket for ``endpoint`` and begin to connect it.
+
+    On loopback that is mostly all there is to do, so the most frequent answers of connect(2)
+    are judged here, as an attempt's state machine would, without the cost of making one.
+
+    Returns:
+        A connected socket; or an attempt that has to be carried on; or None if there is no
+        socket to be had, or no calling connect(2) on it, in which case nothing is open.
+
+    Raises:
+        TypeError, ValueError, OverflowError: the socket module cannot make sense of the address;
+            nothing is open.
+    """
+    start = monotonic()
+    try:
+        sock = open_socket(endpoint)
+    except OSError:
+        return None
+    answer = None
+    try:
+        answer = sock.connect_ex(endpoint.sockaddr)
+        if (answer == errnos.EINPROGRESS or answer == 0) and (
+            sock.getpeername() != sock.getsockname()
+        ):
+            return sock
+    except OSError:
+        if answer is None:  # a unix path that is too long
+            sock.close()
+            return None
+    except BaseException:
+        sock.close()
+        raise
+    return Begun(sock, answer, start)
 
 
 def abort(sock: socket.socket) -> None:

@@ -79,3 +79,9 @@ class SocketFactory:
             sock = ScriptedSocket(family, endpoint.type, script=self._scripts.pop(0))
         self.opened.append(sock)
         return sock
+
+
+def open_with(monkeypatch: Any, opener: Any) -> None:
+    """Have ``opener`` called with an endpoint wherever aconnect would open a socket."""
+    monkeypatch.setattr("aconnect.attempts.open_socket", opener)
+    monkeypatch.setattr("aconnect.syscalls.open_socket", opener)
