@@ -52,6 +52,8 @@ ASYNCIO_LOOPS = [
 class Scenario:
     """What a call meets.  ``start`` makes the coroutine; ``stack`` holds what it needs."""
 
+    start: Any
+
     def __init__(self, stack: contextlib.ExitStack, monkeypatch: Any, tmp_path: Any) -> None:
         self.stack = stack
         self.monkeypatch = monkeypatch
@@ -218,7 +220,7 @@ SCENARIOS = [
 def scene(request: pytest.FixtureRequest, monkeypatch: Any, tmp_path: Any) -> Any:
     with contextlib.ExitStack() as stack:
         scene = Scenario(stack, monkeypatch, tmp_path)
-        scene.start = request.param(scene)  # type: ignore[attr-defined]
+        scene.start = request.param(scene)
         yield scene
 
 

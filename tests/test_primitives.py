@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 import struct
-import sys
 import time
 from typing import Any
 
@@ -582,7 +581,6 @@ class TestLimitsAround:
                 assert time.monotonic() - start < 30
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="descriptors of poll(2)")
 async def test_a_limit_of_nothing_makes_no_round_trip() -> None:
     with silent() as address, new_socket() as sock:
         assert isinstance(await failure(connect_socket(sock, address, timeout=0)), ConnectTimeout)

@@ -3,10 +3,10 @@
 Rules:
 
 * `advance` makes every call that cannot wait, without giving way to the event loop; only
-  when it comes to a wait is a driver needed.  That is why a connect on loopback costs no
-  round trip of the loop.
-* The socket belongs to the caller.  It is never closed here, and never registered with a
-  loop when a function here has returned or raised.
+  when it comes to a wait is a driver needed.
+* `carry_on` owns its socket until it returns it, and closes it in every other case.
+  `finish` is given a socket, and never closes it.
+* No socket is registered with a loop when a function here has returned or raised.
 """
 
 from __future__ import annotations
