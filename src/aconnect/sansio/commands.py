@@ -1,0 +1,69 @@
+"""What a race of connection attempts can ask for: commands.
+
+Rules:
+
+* A command is a value: it says what is to be done with which attempt, and does nothing.
+* Attempts are told apart by their numbers, which count from 0 in the order of the starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+__all__ = ["BeginHandshake", "Cancel", "Failed", "Start", "Won"]
+
+A = TypeVar("A", bound="Hashable")
+
+
+@dataclass(frozen=True, slots=True)
+class Start(Generic[A]):
+    """Start to connect to ``address``; the attempt's number is ``attempt``.
+
+    The numbers count from 0 in the order of the starts.
+    """
+
+    attempt: int
+    address: A
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the attempt, close its socket.
+
+    Attributes:
+        timed_out: its own time was up, and it counts as failed; otherwise it has lost, or the
+            race is over.
+    """
+
+    attempt: int
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BeginHandshake:
+    """Begin the handshake of an attempt that has connected."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The attempt has won and the race is over; what else was in flight has been cancelled."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The race is over, and nobody has won.
+
+    Attributes:
+        timed_out: ``until`` has passed; otherwise every attempt has failed, if there were any,
+            and there will be no more addresses.
+    """
+
+    timed_out: bool
