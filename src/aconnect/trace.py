@@ -1,0 +1,302 @@
+"""What happens in a dial, as events for whoever wants to know.
+
+Rules:
+
+* An event is a value: frozen, compared by its fields, hashable, picklable.  It holds no
+  socket and no exception, so whoever keeps it keeps nothing else alive.
+* The first event of a dial is `DialStarted`; the last is `DialConnected`, `DialFailed` or
+  `DialCancelled`, and nothing follows it.  What has ended had started.
+* The events come in the order in which things happen, in the thread of the event loop.
+* Whoever listens cannot harm the dial: `guarded` sees to that.
+* A dial always has a `Report` that listens, for the error that it may come to.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    from .addresses import Endpoint, SockAddr
+
+__all__ = [
+    "AttemptEnded",
+    "AttemptStarted",
+    "DialCancelled",
+    "DialConnected",
+    "DialFailed",
+    "DialStarted",
+    "Event",
+    "HandshakeEnded",
+    "HandshakeStarted",
+    "ResolutionBatch",
+    "ResolutionEnded",
+    "ResolutionStarted",
+    "SocketClosed",
+    "Trace",
+    "guarded",
+]
+
+Trace: TypeAlias = "Callable[[Event], None]"
+"""What is told of the events of a dial: any callable of one argument.
+
+It is called in the middle of the dial, so it must be quick and must not block.  What it
+returns is ignored.
+"""
+
+Phase: TypeAlias = Literal["resolve", "connect", "handshake"]
+ResolutionOutcome: TypeAlias = Literal["done", "failed", "timed out", "cancelled"]
+AttemptOutcome: TypeAlias = Literal[
+    "connected", "failed", "timed out", "cancelled", "not permitted"
+]
+HandshakeOutcome: TypeAlias = Literal["done", "failed", "timed out", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened.
+
+    Attributes:
+        time: when, in seconds of `time.monotonic`.
+    """
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class DialStarted(Event):
+    """The call was made, and its arguments were good.
+
+    Attributes:
+        address: what is to be connected to, as text.
+        deadline: the moment by which all of it must be done, in seconds of
+            `time.monotonic`; infinity if there is none.
+    """
+
+    address: str
+    deadline: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class ResolutionStarted(Event):
+    """A name is being looked up.
+
+    Attributes:
+        address: the name with its port, as text.
+    """
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolutionBatch(Event):
+    """The resolver gave addresses; there may be more to come.
+
+    Attributes:
+        endpoints: the new ones, in the resolver's order.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolutionEnded(Event):
+    """No more addresses will come.
+
+    Attributes:
+        outcome: "done", "failed", "timed out" if the deadline came first, or "cancelled" if
+            the answer was not waited for any longer, be it because an attempt has won.
+        found: how many addresses there were in all.
+        errno: why it failed, a code of getaddrinfo(3) or of errno(3); else None.
+        error: the reason in words, if the resolver has words of its own.
+    """
+
+    outcome: ResolutionOutcome
+    found: int
+    errno: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted(Event):
+    """An address is being connected to.
+
+    Attributes:
+        attempt: the number of the attempt in the order of their start, from 0.
+        endpoint: the resolved address.
+        place: the place of the address in the order of all addresses, from 0.
+        known: how many addresses were known at that moment.
+    """
+
+    attempt: int
+    endpoint: Endpoint
+    place: int = 0
+    known: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded(Event):
+    """connect(2) on an address came to its end; a handshake may follow if it is connected.
+
+    There is one for each `AttemptStarted`.
+
+    Attributes:
+        attempt: the number of the attempt.
+        outcome: "connected"; "failed"; "timed out" if its time was over; "cancelled" if
+            another attempt had won, or the whole call was cancelled; "not permitted" if the
+            policy forbids the address, and nothing was sent.
+        errno: why it failed; of an attempt that timed out, why the kernel had not begun it;
+            else None.
+        local_address: the local end, if the socket was bound to one; else None.
+        note: what else there is to say, in words.
+    """
+
+    attempt: int
+    outcome: AttemptOutcome
+    errno: int | None = None
+    local_address: SockAddr | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeStarted(Event):
+    """What makes a connected socket ready (TLS, a proxy) has begun; once for each attempt.
+
+    Attributes:
+        attempt: the number of the attempt.
+        name: what kind of handshake it is, in a word.
+    """
+
+    attempt: int
+    name: str = "handshake"
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeEnded(Event):
+    """The handshake of an attempt came to its end.
+
+    Attributes:
+        attempt: the number of the attempt.
+        outcome: "done", "failed", "timed out" or "cancelled".
+        error: why it failed, in words; else None.
+        details: what was agreed upon, such as the version of TLS.  Keys and values are made
+            text, in a copy.
+    """
+
+    attempt: int
+    outcome: HandshakeOutcome
+    error: str | None = None
+    details: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        details = {str(key): str(value) for key, value in self.details.items()}
+        object.__setattr__(self, "details", details)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketClosed(Event):
+    """The descriptor of an attempt that did not win was closed.
+
+    There is none for an attempt that never had a descriptor.
+
+    Attributes:
+        attempt: the number of the attempt.
+    """
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DialConnected(Event):
+    """The call returns a connection.
+
+    Attributes:
+        attempt: the number of the attempt that won.
+    """
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed(Event):
+    """The call raises an error.
+
+    Attributes:
+        outcome: "failed", or "timed out" if the deadline has passed.
+        errno: the error's errno, or code of getaddrinfo(3).
+        phase: how far it got: "resolve", "connect" or "handshake".
+    """
+
+    outcome: Literal["failed", "timed out"]
+    errno: int | None
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class DialCancelled(Event):
+    """The whole call was cancelled from outside."""
+
+
+def guarded(trace: Trace | None) -> Trace | None:
+    """Make a callable that tells ``trace`` of the events of one dial, and never fails.
+
+    An exception from ``trace`` is issued as one RuntimeWarning with its text, and ``trace``
+    gets no more events of this dial.  A filter that makes the warning an error does not harm
+    the dial either: the error goes to `sys.unraisablehook`.
+
+    Args:
+        trace: the user's callable, or None.
+
+    Returns:
+        A callable for this dial alone; None if ``trace`` is.
+
+    Raises:
+        TypeError: ``trace`` is neither None nor callable.
+
+    What is not an Exception (KeyboardInterrupt, SystemExit, a cancellation) goes through.
+    """
+    if trace is None:
+        return None
+    if not callable(trace):
+        raise TypeError(f"trace must be a callable of one argument, not {trace!r}")
+    return _Guard(trace)
+
+
+class _Guard:
+    __slots__ = ("_trace",)
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace: Trace | None = trace
+
+    def __call__(self, event: Event) -> None:
+        if self._trace is None:
+            return
+        try:
+            self._trace(event)
+        except Exception as error:
+            self._trace = None
+            _Complaint(error)
+
+
+class _Complaint:
+    """Issues its warning from its finalizer, which cannot raise into the dial."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, error: Exception) -> None:
+        import traceback
+
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        where = "" if at is None else f" ({at.tb_frame.f_code.co_filename}:{at.tb_lineno})"
+        words = "".join(traceback.format_exception_only(error)).strip()
+        self._text = f"trace raised {words}{where}; it gets no more events of this dial"
+
+    def __del__(self) -> None:
+        warnings.warn(self._text, RuntimeWarning, stacklevel=2)
