@@ -31,6 +31,9 @@ class PathOf:
     def __init__(self, path: Any) -> None:
         self.path = path
 
+    def __repr__(self) -> str:
+        return f"PathOf({self.path!r})"
+
     def __fspath__(self) -> Any:
         return self.path
 

@@ -11,66 +11,25 @@ import contextlib
 import errno
 import gc
 import socket
-import sys
 import threading
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-import uvloop
 from conftest import open_descriptors, wait_for_threads
 from support.listeners import LOOPBACK, listening, refusing, silent, unix_full, unix_listening
-from support.loops import NoWriterLoop
-from support.sockets import ScriptedSocket, SocketFactory, open_with
-from support.stepping import CountingLoop, cancel_at, one_turn, trio_cancel_at
+from support.scenarios import (
+    ASYNCIO_LOOPS,
+    Scenario,
+    cancel_at_every_step,
+    cancel_at_every_step_of_trio,
+)
+from support.sockets import ScriptedSocket, open_with
+from support.stepping import one_turn
 
-from aconnect import ConnectError, ConnectTimeout, aconnect, connect_socket, wait_connected
-from aconnect.drivers import asyncio_selector
-
-MOST_STEPS = 400
-
-
-def eager_loop() -> CountingLoop:
-    loop = CountingLoop()
-    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
-    return loop
-
-
-ASYNCIO_LOOPS = [
-    pytest.param(CountingLoop, id="asyncio"),
-    pytest.param(
-        eager_loop,
-        id="eager",
-        marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks: Python 3.12"),
-    ),
-    pytest.param(uvloop.new_event_loop, id="uvloop"),
-    pytest.param(NoWriterLoop, id="no add_writer"),
-]
-
-
-class Scenario:
-    """What a call meets.  ``start`` makes the coroutine; ``stack`` holds what it needs."""
-
-    start: Any
-
-    def __init__(self, stack: contextlib.ExitStack, monkeypatch: Any, tmp_path: Any) -> None:
-        self.stack = stack
-        self.monkeypatch = monkeypatch
-        self.path = tmp_path / "s"
-
-    def script(self, *scripts: dict[str, list[Any]]) -> None:
-        """Have each run start anew with sockets of these scripts."""
-
-        def copies() -> SocketFactory:
-            return SocketFactory(
-                *({name: list(answers) for name, answers in each.items()} for each in scripts)
-            )
-
-        self.renew = lambda: open_with(self.monkeypatch, copies())
-
-    def renew(self) -> None:
-        """Nothing to renew, unless there is a script."""
+from aconnect import ConnectTimeout, aconnect, connect_socket, wait_connected
+from aconnect.drivers import asyncio_watch
 
 
 def connected_at_once(scene: Scenario) -> Any:
@@ -226,59 +185,11 @@ def scene(request: pytest.FixtureRequest, monkeypatch: Any, tmp_path: Any) -> An
 
 @pytest.mark.parametrize("new_loop", ASYNCIO_LOOPS)
 def test_every_step(new_loop: Any, scene: Any) -> None:
-    loop = new_loop()
-    try:
-        loop.run_until_complete(asyncio.sleep(0))
-        for step in range(MOST_STEPS):
-            scene.renew()
-            before = open_descriptors()
-            task, cancelled = cancel_at(loop, scene.start, step)
-            assert task.cancelled() is cancelled, step
-            if not cancelled:
-                settle(task)
-            del task
-            one_turn(loop)
-            one_turn(loop)
-            assert not asyncio.all_tasks(loop), step
-            if isinstance(loop, CountingLoop):
-                assert not loop.leftovers(), step
-            wait_for_threads()
-            one_turn(loop)
-            assert open_descriptors() <= before, step
-            if not cancelled:
-                break
-        else:
-            raise AssertionError(f"still not at its end after {MOST_STEPS} steps")
-    finally:
-        loop.close()
-
-
-def settle(task: asyncio.Task[Any]) -> None:
-    """Close what a task has won; what it failed with must be of the right kind."""
-    error = task.exception()
-    if error is None:
-        if task.result() is not None:
-            task.result().close()
-    else:
-        assert isinstance(error, ConnectError), repr(error)
+    cancel_at_every_step(new_loop, scene)
 
 
 def test_every_step_on_trio(scene: Any) -> None:
-    for step in range(MOST_STEPS):
-        scene.renew()
-        before = open_descriptors()
-        try:
-            sock, cancelled = trio_cancel_at(scene.start, step)
-            if sock is not None:
-                sock.close()
-        except ConnectError:
-            cancelled = False
-        assert open_descriptors() <= before, step
-        # A turn in which nothing can be cancelled any more is the last one.
-        if not cancelled:
-            break
-    else:
-        raise AssertionError(f"still not at its end after {MOST_STEPS} steps")
+    cancel_at_every_step_of_trio(scene)
 
 
 @pytest.mark.parametrize("new_loop", ASYNCIO_LOOPS[:3])
@@ -287,7 +198,7 @@ def test_cancelled_in_the_callback_of_success(
     new_loop: Any, cancel_first: bool, monkeypatch: Any
 ) -> None:
     """Made to happen: the callback that finds the socket writable cancels the task as well."""
-    wake = asyncio_selector.wake
+    wake = asyncio_watch.wake
     opened: list[ScriptedSocket] = []
     tasks: list[asyncio.Task[Any]] = []
 
@@ -307,7 +218,7 @@ def test_cancelled_in_the_callback_of_success(
         assert tasks.pop().cancelled()
 
     open_with(monkeypatch, open_one)
-    monkeypatch.setattr("aconnect.drivers.asyncio_selector.wake", wake_and_cancel)
+    monkeypatch.setattr("aconnect.drivers.asyncio_watch.wake", wake_and_cancel)
     with listening() as listener, asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main(listener.getsockname()))
     assert [sock.fileno() for sock in opened] == [-1]
@@ -352,10 +263,13 @@ def test_the_loop_is_closed_meanwhile(new_loop: Any, waits_for: str, monkeypatch
         for _ in range(5):
             one_turn(loop)
         assert not task.done()
+        tasks = asyncio.all_tasks(loop)
         loop.close()
         call.close()
-        task._log_destroy_pending = False  # that it is pending is what this is about
-        del task, call
+        for task in tasks:
+            task._log_destroy_pending = False  # that it is pending is what this is about
+            task.get_coro().close()
+        del task, tasks, call
         released.set()
         wait_for_threads()
         gc.collect()

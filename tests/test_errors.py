@@ -18,6 +18,7 @@ from errno import (
     EMFILE,
     ENETUNREACH,
     ENOENT,
+    EPROTO,
     ETIMEDOUT,
 )
 from socket import (
@@ -39,6 +40,7 @@ from aconnect import (
     AttemptRecord,
     ConnectError,
     ConnectTimeout,
+    HandshakeError,
     ResolveError,
     TCPAddress,
     UDPAddress,
@@ -46,7 +48,7 @@ from aconnect import (
     explain,
 )
 from aconnect.addresses import Endpoint
-from aconnect.errors import attempts_error, describe, resolve_error, resolve_timeout
+from aconnect.errors import OWN_TIME, attempts_error, describe, resolve_error, resolve_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +82,7 @@ def record(
     start: float = 10.0,
     end: float = 10.001,
     note: str = "",
+    phase: Any = "connect",
 ) -> AttemptRecord:
     return AttemptRecord(
         family=family,
@@ -91,6 +94,7 @@ def record(
         outcome=outcome,
         errno=errno,
         note=note,
+        phase=phase,
     )
 
 
@@ -192,6 +196,7 @@ def test_what_is_not_given_has_a_neutral_value() -> None:
         "elapsed": 0.0,
         "attempts": (),
         "family": None,
+        "report": None,
     }
 
 
@@ -328,6 +333,16 @@ def test_an_error_that_was_caught_goes_with_the_last_reference() -> None:
         ),
         (record(sockaddr=None), "unknown peer: nobody listens there after 1.0 ms"),
         (record(None), "127.0.0.1:80: Success after 1.0 ms"),
+        (
+            record(None, "timed out", note=OWN_TIME),
+            "127.0.0.1:80: still no answer after 1.0 ms",
+        ),
+        (
+            record(None, "timed out", note=OWN_TIME, phase="handshake"),
+            "127.0.0.1:80: connected, and its handshake was not done after 1.0 ms",
+        ),
+        (record(None, "cancelled"), "127.0.0.1:80: cancelled after 1.0 ms"),
+        (record(None, "cancelled", note="too late"), "127.0.0.1:80: too late after 1.0 ms"),
     ],
     ids=str,
 )
@@ -419,6 +434,18 @@ REFUSED = "ECONNREFUSED: nobody listens there"
             "deadline passed: not started: the listener's backlog is full",
         ),
         (
+            record(None, "timed out", note=OWN_TIME),
+            "127.0.0.1:80",
+            "127.0.0.1:80",
+            "its own time was up: still no answer",
+        ),
+        (
+            record(EAGAIN, "timed out", note=OWN_TIME, **UNIX),
+            "unix:/run/x",
+            "unix:/run/x",
+            "its own time was up: not started: the listener's backlog is full",
+        ),
+        (
             record(ETIMEDOUT),
             "127.0.0.1:80",
             "127.0.0.1:80",
@@ -441,14 +468,14 @@ def test_one_attempt_gives_one_sentence(
     assert error.__cause__ is None
 
 
-def test_several_attempts_give_one_sentence_with_all_of_them() -> None:
+def test_i4_several_attempts_give_one_sentence_with_all_of_them() -> None:
     records = [
         record(**SIX),
         record(EHOSTUNREACH, start=10.001, end=13.501),
         record(None, "timed out", sockaddr=("127.0.0.2", 80), start=13.501, end=15.0),
     ]
     address = TCPAddress("localhost", 80)
-    error = attempts_error(records, address, "localhost:80", 5.0, untried=2)
+    error = attempts_error(records, address, "localhost:80", 5.0, timed_out=True, untried=2)
     assert error.strerror == (
         "could not connect to localhost:80 in 5.00 s: 3 of 5 addresses tried: "
         "[::1]:80: nobody listens there after 1.0 ms; "
@@ -512,23 +539,80 @@ def test_all_were_tried() -> None:
         ([record(ENOENT, **UNIX), record(EACCES, **SIX), record()], 0, ENOENT, AF_UNIX),
         ([record(None, "timed out")], 0, ETIMEDOUT, AF_INET),
         ([record(EAGAIN, "timed out", **UNIX)], 0, ETIMEDOUT, AF_UNIX),
-        ([record(), record(None, "timed out", **SIX)], 0, ETIMEDOUT, AF_INET6),
+        ([record(), record(None, "timed out", **SIX)], 0, ETIMEDOUT, AF_INET),
         ([record(None, "timed out"), record(**SIX)], 0, ECONNREFUSED, AF_INET6),
         ([record(), record(None, "timed out", **SIX), record()], 0, ECONNREFUSED, AF_INET),
         ([record(ETIMEDOUT), record(ETIMEDOUT, **SIX)], 0, ETIMEDOUT, AF_INET),
         ([record()], 1, ETIMEDOUT, AF_INET),
-        ([record(ENETUNREACH, **SIX), record()], 3, ETIMEDOUT, AF_INET),
+        ([record(ENETUNREACH, **SIX), record()], 3, ETIMEDOUT, AF_INET6),
         ([record(None)], 0, 0, AF_INET),
     ],
 )
-def test_which_errno_is_the_errno_of_all(
+def test_i5_which_errno_is_the_errno_of_all(
     records: Sequence[AttemptRecord], untried: int, errno: int, family: int
 ) -> None:
-    error = attempts_error(records, None, "a", 1.0, untried=untried)
+    timed_out = untried > 0 or records[-1].outcome == "timed out"
+    error = attempts_error(records, None, "a", 1.0, timed_out=timed_out, untried=untried)
     assert error.errno == errno
     assert error.family == family
     assert isinstance(error, ConnectTimeout) is (errno == ETIMEDOUT)
     assert (error.__cause__ is None) is (len(records) == 1)
+
+
+HELLO: dict[str, Any] = {"phase": "handshake"}
+
+
+@pytest.mark.parametrize(
+    ("records", "timed_out", "kind", "errno"),
+    [
+        ([record(None, "timed out", **HELLO)], True, ConnectTimeout, ETIMEDOUT),
+        ([record(None, "timed out", note=OWN_TIME, **HELLO)], False, ConnectTimeout, ETIMEDOUT),
+        ([record(None, "timed out", **HELLO)] * 2, True, ConnectTimeout, ETIMEDOUT),
+        (
+            [record(None, "timed out", note=OWN_TIME, **HELLO)] * 2,
+            False,
+            ConnectTimeout,
+            ETIMEDOUT,
+        ),
+        (
+            [record(), record(None, "timed out", note=OWN_TIME, **HELLO)],
+            False,
+            ConnectTimeout,
+            ETIMEDOUT,
+        ),
+        ([record(EPROTO, **HELLO)], False, HandshakeError, EPROTO),
+        ([record(), record(EPROTO, **HELLO)], False, HandshakeError, EPROTO),
+        (
+            [record(None, "timed out", **HELLO), record(EPROTO, **HELLO)],
+            False,
+            HandshakeError,
+            EPROTO,
+        ),
+        ([record(EPROTO, **HELLO), record()], True, ConnectTimeout, ETIMEDOUT),
+    ],
+)
+def test_a_handshake_that_was_not_done_in_time_is_a_timeout(
+    records: list[AttemptRecord], timed_out: bool, kind: type[ConnectError], errno: int
+) -> None:
+    error = attempts_error(records, None, "a", 1.0, timed_out=timed_out)
+    assert isinstance(error, kind)
+    assert isinstance(error, (HandshakeError, ConnectTimeout))
+    assert isinstance(error, HandshakeError) is (kind is HandshakeError)
+    assert (error.errno, error.phase) == (errno, "handshake")
+
+
+def test_several_that_had_their_own_time_are_each_said_to() -> None:
+    records = [record(None, "timed out", note=OWN_TIME), record(None, "timed out", **SIX)]
+    error = attempts_error(records, None, "a:80", 1.0)
+    assert isinstance(error, ConnectTimeout)
+    assert error.strerror == (
+        "could not connect to a:80 in 1.00 s: 2 of 2 addresses tried: "
+        "127.0.0.1:80: still no answer after 1.0 ms; [::1]:80: still no answer after 1.0 ms"
+    )
+    assert isinstance(error.__cause__, ExceptionGroup)
+    first, second = error.__cause__.exceptions
+    assert str(first).endswith("its own time was up: still no answer")
+    assert str(second).endswith("deadline passed: still no answer")
 
 
 def test_one_attempt_of_several_addresses_says_how_many_were_not_tried() -> None:
@@ -551,25 +635,25 @@ def test_one_attempt_of_several_addresses_says_how_many_were_not_tried() -> None
 )
 def test_a_lookup_that_failed_is_one_sentence(code: int, words: str, message: str) -> None:
     address = UDPAddress("example.org", 53)
-    error = resolve_error(code, address, 0.25, words)
+    error = resolve_error(code, str(address), address, 0.25, words)
     assert type(error) is ResolveError
     assert error.strerror == f"could not resolve udp://example.org:53 in 250.0 ms: {message}"
     assert (error.errno, error.address, error.phase) == (code, address, "resolve")
     assert (error.elapsed, error.attempts, error.family) == (0.25, (), None)
     if not words:
-        assert str(resolve_error(code, address, 0.25)) == str(error)
+        assert str(resolve_error(code, str(address), address, 0.25)) == str(error)
 
 
 @pytest.mark.parametrize("errno", [EACCES, EAGAIN, ECONNREFUSED, errnos.EINVAL])
 def test_a_lookup_error_has_words_where_they_depend_on_the_family(errno: int) -> None:
     """getaddrinfo(3) answers EAI_SYSTEM with any errno, and Python raises that one."""
-    error = resolve_error(errno, TCPAddress("a", 80), 0.25)
+    error = resolve_error(errno, "a:80", TCPAddress("a", 80), 0.25)
     assert re.search(rf"{errnos.errorcode[errno]}: \w+", str(error))
 
 
 def test_a_deadline_that_passed_in_a_lookup_is_one_sentence() -> None:
     address = TCPAddress("example.org", 80)
-    error = resolve_timeout(address, 5.0)
+    error = resolve_timeout(str(address), address, 5.0)
     assert type(error) is ConnectTimeout
     assert error.strerror == (
         "could not resolve example.org:80 in 5.00 s: deadline passed: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +19,16 @@ EXPECTED = {
     "errors": "A later try may succeed: True",
     "hello": "hello, whoever you are",
     "on_trio": "hello from trio",
+    "policy": "refused: 127.0.0.1:80, [::ffff:10.0.0.1]:80",
+    "race": "connected to 127.0.0.2",
     "resume": "second call: connected: True",
     "shared_deadline": "read in time: one, two",
     "unix_backlog": "not started: the listener's backlog is full",
 }
 """A line of each one's output."""
+
+SLOW = re.compile(r"Executing <.*> took \d\.\d+ seconds")
+"""What asyncio's debug mode says when the machine has other things to do."""
 
 
 def test_every_example_is_known() -> None:
@@ -40,6 +46,7 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert (finished.returncode, finished.stderr) == (0, "")
+    complaints = [line for line in finished.stderr.splitlines() if not SLOW.fullmatch(line)]
+    assert (finished.returncode, complaints) == (0, [])
     assert EXPECTED[example.stem] in finished.stdout.splitlines()
     assert not list(tmp_path.iterdir())

@@ -49,12 +49,12 @@ def imported() -> set[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("anyio", "asyncio", "click", "ctypes", "rich", "ssl", "trio", "uvloop"),
-        *("aconnect.attempts", "aconnect.primitives", "aconnect.sansio.attempt"),
+        *("anyio", "asyncio", "click", "ctypes", "ipaddress", "rich", "ssl", "trio", "uvloop"),
+        *("aconnect.dialer", "aconnect.options", "aconnect.report", "aconnect.sansio"),
     ],
 )
 def test_importing_aconnect_does_not_import(imported: set[str], name: str) -> None:
-    assert "aconnect.dialer" in imported
+    assert "aconnect.connecting" in imported
     assert name not in imported
 
 
@@ -133,3 +133,26 @@ assert not hasattr(aconnect, "no_such_name")
 print(json.dumps([name for name in aconnect._LATER if getattr(aconnect, name).__name__ != name]))
 """
     assert ask(ONLY_THE_STANDARD_LIBRARY + code) == []
+
+
+def test_names_that_are_imported_later_are_listed_before_they_are() -> None:
+    code = """
+import json
+import aconnect
+
+listed = dir(aconnect)
+later = set(aconnect._LATER)
+assert later
+assert later.isdisjoint(vars(aconnect))
+assert {"aconnect", "explain", "__name__"} <= set(listed)
+assert listed == sorted(listed)
+print(json.dumps([sorted(later - set(listed)), "aconnect.dialer" in sys.modules]))
+"""
+    assert ask(ONLY_THE_STANDARD_LIBRARY + code) == [[], False]
+
+
+def test_names_that_are_imported_later_are_listed_afterwards_too() -> None:
+    assert aconnect.Dialer
+    listed = dir(aconnect)
+    assert set(aconnect._LATER) <= set(listed)
+    assert len(set(listed)) == len(listed)

@@ -23,6 +23,7 @@ from support.listeners import (
     unix_full,
     unix_listening,
 )
+from support.loops import NoWriterLoop
 from support.sockets import ScriptedSocket
 
 from aconnect import (
@@ -292,6 +293,50 @@ class TestConnectSocket:
         with ScriptedSocket(script={"connect": [errno.EINPROGRESS]}) as sock:
             error = await failure(connect_socket(sock, (LOOPBACK, 1), timeout=30))
             assert error.errno == errno.ENOTCONN
+
+
+class TestALoopWithoutAddWriter:
+    """Where connecting is the loop's own business."""
+
+    def run(self, body: Any) -> None:
+        with asyncio.Runner(loop_factory=NoWriterLoop) as runner:
+            runner.run(body())
+            loop = runner.get_loop()
+            assert isinstance(loop, NoWriterLoop)
+            assert not loop.leftovers()
+
+    def test_success(self) -> None:
+        async def body() -> None:
+            with listening() as listener, new_socket() as sock:
+                await connect_socket(sock, listener.getsockname())
+                assert sock.getpeername() == listener.getsockname()
+
+        self.run(body)
+
+    def test_refused(self) -> None:
+        async def body() -> None:
+            with refusing() as address, new_socket() as sock:
+                error = await failure(connect_socket(sock, address, timeout=30))
+                assert isinstance(error, ConnectionRefusedError)
+                assert error.attempts[0].outcome == "failed"
+                assert sock.fileno() >= 0
+
+        self.run(body)
+
+    @pytest.mark.parametrize("timeout", [0, 0.02])
+    def test_out_of_time(self, timeout: float) -> None:
+        async def body() -> None:
+            with silent() as address, new_socket() as sock:
+                error = await failure(connect_socket(sock, address, timeout=timeout))
+                assert isinstance(error, ConnectTimeout)
+                assert error.address == address
+                assert error.attempts[0].outcome == "timed out"
+                assert sock.fileno() >= 0
+                # The kernel goes on with it.
+                error = await failure(wait_connected(sock, timeout=0.02))
+                assert isinstance(error, ConnectTimeout)
+
+        self.run(body)
 
 
 class TestWaitConnected:

@@ -66,10 +66,18 @@ class TestAbort:
                     accepted.recv(1)
         assert sock.fileno() == -1
 
-    def test_a_socket_without_the_option_is_closed_all_the_same(self) -> None:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            OSError(errno.ENOPROTOOPT, "scripted"),
+            TypeError("what Python says for AF_VSOCK"),
+        ],
+        ids=repr,
+    )
+    def test_a_socket_without_the_option_is_closed_all_the_same(self, error: Exception) -> None:
         class Plain(socket.socket):
             def setsockopt(self, *args: Any) -> None:
-                raise OSError(errno.ENOPROTOOPT, "scripted")
+                raise error
 
         sock = Plain()
         syscalls.abort(sock)
@@ -183,6 +191,56 @@ class TestLocalAddress:
             assert syscalls.local_address(sock) is None
             sock.bind(str(tmp_path / "s"))
             assert syscalls.local_address(sock) == str(tmp_path / "s")
+
+
+class TestSourceAddress:
+    @pytest.mark.parametrize("host", [LOOPBACK, "::1"])
+    def test_a_route(self, host: str) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as peer:
+            peer.setblocking(False)
+            peer.bind((host, 0))
+            before = open_descriptors()
+            endpoint = Endpoint(family, socket.SOCK_STREAM, 0, peer.getsockname())
+            assert syscalls.source_address(endpoint) == host
+            assert open_descriptors() == before
+            with pytest.raises(BlockingIOError):  # nothing was sent
+                peer.recv(1)
+
+    def test_it_is_not_the_address_that_is_asked_about(self) -> None:
+        """127.0.0.2 is reached from where all of loopback is."""
+        assert syscalls.source_address(TCP._replace(sockaddr=("127.0.0.2", 1))) == LOOPBACK
+
+    @pytest.mark.parametrize(
+        ("family", "host"),
+        [
+            (socket.AF_INET, "255.255.255.255"),  # EACCES without SO_BROADCAST
+            (socket.AF_INET6, "fe80::1"),  # EINVAL without a zone
+        ],
+    )
+    def test_where_the_kernel_does_not_send(self, family: int, host: str) -> None:
+        before = open_descriptors()
+        endpoint = Endpoint(family, socket.SOCK_STREAM, 0, (host, 80))
+        assert syscalls.source_address(endpoint) is None
+        assert open_descriptors() == before
+
+    def test_no_route(self, monkeypatch: Any) -> None:
+        class Unreachable(ScriptedSocket):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args, script={"connect": [errno.ENETUNREACH]})
+                made.append(self)
+
+        made: list[ScriptedSocket] = []
+        monkeypatch.setattr("socket.socket", Unreachable)
+        assert syscalls.source_address(TCP) is None
+        assert [(sock.type, sock.calls) for sock in made] == [(socket.SOCK_DGRAM, ["connect"])]
+        assert made[0].fileno() == -1
+
+    def test_a_family_that_no_platform_has(self) -> None:
+        before = open_descriptors()
+        endpoint = Endpoint(0xFFFF, socket.SOCK_STREAM, 0, (LOOPBACK, 1))
+        assert syscalls.source_address(endpoint) is None
+        assert open_descriptors() == before
 
 
 class TestPollNow:

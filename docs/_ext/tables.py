@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import errno as errnos
+import inspect
 import re
 import socket
 from collections import deque
@@ -18,6 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aconnect.explanations import ERRNOS, RESOLVE_CODES
+from aconnect.policy import SPECIAL_NETWORKS
 from aconnect.sansio.attempt import (
     CONNECT_TABLE,
     Action,
@@ -29,6 +31,9 @@ from aconnect.sansio.attempt import (
     WaitWritable,
     classify,
 )
+from aconnect.sansio.order import POLICY_TABLE
+from aconnect.sansio.race import BeginHandshake, Cancel, Race, Rules, Start, Won, _State
+from aconnect.sansio.race import Failed as RaceFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -291,6 +296,107 @@ def _id(node: str) -> str:
     return node if node == "[*]" else "_".join(re.findall(r"\w+", node))
 
 
+# Tables of networks
+
+
+def network_table() -> str:
+    """Which networks can be reached from everywhere."""
+    rows = (
+        (f"`{network}`", name, "yes" if reachable else "no", source)
+        for network, name, reachable, source in SPECIAL_NETWORKS
+    )
+    return _table(("network", "what it is", "reachable", "source"), rows)
+
+
+def precedence_table() -> str:
+    """The policy table of RFC 6724."""
+    rows = ((f"`{row.prefix}`", str(row.precedence), str(row.label)) for row in POLICY_TABLE)
+    return _table(("prefix", "precedence", "label"), rows)
+
+
+# The race
+
+
+def event_table() -> str:
+    """What the race can be told: its methods that return commands."""
+    rows = []
+    for name, method in vars(Race).items():
+        if not name.startswith("_") and callable(method):
+            arguments = ", ".join(list(inspect.signature(method).parameters)[1:])
+            rows.append((f"`{name}({arguments})`", _first_line(method)))
+    return _table(("event", "what has happened"), rows)
+
+
+def command_table() -> str:
+    """What the race can ask for."""
+    rows = (
+        (f"`{command.__name__}({', '.join(command.__dataclass_fields__)})`", _first_line(command))
+        for command in (Start, Cancel, BeginHandshake, Won, RaceFailed)
+    )
+    return _table(("command", "what to do"), rows)
+
+
+_TOLD: Final = ("attempts_connected", "attempt_failed", "handshake_done", "handshake_failed")
+
+
+def told_table() -> str:
+    """What the race does when it is told of an attempt, in each state of the attempt.
+
+    Each entry comes from a race with a handshake that has been brought there.
+    """
+    rows = ((state.value, *(_told(state, event) for event in _TOLD)) for state in _State)
+    return _table(("the attempt", *(f"`{event}`" for event in _TOLD)), rows)
+
+
+def _told(state: _State, event: str) -> str:
+    race, attempt, now = _race_with(state)
+    try:
+        told = getattr(race, event)(now, [attempt] if event == "attempts_connected" else attempt)
+    except RuntimeError:
+        return "RuntimeError"
+    names = [f"`{type(command).__name__}`" for command in told]
+    if not names and race.wake_at is not None and now < race.wake_at < now + 0.1:
+        # The clock stands still here, and a start needs some time since the one before.
+        [start] = race.time_passed(race.wake_at)
+        return f"`{type(start).__name__}` when it is time"
+    return ", ".join(names) or "nothing"
+
+
+def _race_with(state: _State) -> tuple[Race[str], int, float]:
+    """A race, an attempt of it that is in ``state``, and the moment."""
+    race: Race[str] = Race(
+        Rules(
+            attempt_delay=2,
+            attempt_timeout=0.5 if state is _State.CANCELLED else None,
+            handshake=True,
+        ),
+        family_of=lambda _: socket.AF_INET6,
+    )
+    race.addresses_added(0, ["first", "second", "third"])
+    if state is _State.RUNNING:
+        return race, 0, 0
+    if state is _State.CANCELLED:
+        race.time_passed(0.5)
+        return race, 0, 0.5
+    if state is _State.FAILED:
+        race.attempt_failed(0, 0)
+        race.time_passed(0.01)
+        return race, 0, 0.01
+    if state is _State.CONNECTED:
+        race.time_passed(2)
+        race.attempts_connected(2, [0, 1])
+        return race, 1, 2
+    race.attempts_connected(0, [0])
+    if state is _State.WON:
+        race.handshake_done(0, 0)
+    return race, 0, 0
+
+
+def _first_line(documented: object) -> str:
+    paragraph = (inspect.getdoc(documented) or "").partition("\n\n")[0]
+    return paragraph.replace("\n", " ").replace("``", "`")
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
@@ -298,8 +404,13 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 TABLES: Final = {
+    "commands": command_table,
     "connect": connect_table,
     "errnos": errno_table,
+    "events": event_table,
     "lookups": lookup_table,
+    "networks": network_table,
+    "precedence": precedence_table,
+    "told": told_table,
     "transitions": transition_table,
 }

@@ -4,8 +4,7 @@ Rules:
 
 * `advance` makes every call that cannot wait, without giving way to the event loop; only
   when it comes to a wait is a driver needed.
-* `carry_on` owns its socket until it returns it, and closes it in every other case.
-  `finish` is given a socket, and never closes it.
+* `finish` is given a socket, and never closes it.
 * No socket is registered with a loop when a function here has returned or raised.
 """
 
@@ -18,10 +17,7 @@ from typing import TYPE_CHECKING, Final
 from .errors import AttemptRecord
 from .sansio.attempt import Action, Attempt, Failed, RetryAt, Step, WaitWritable
 from .syscalls import (
-    abort,
     connect_errno,
-    local_address,
-    open_socket,
     poll_now,
     probe,
     so_error,
@@ -32,64 +28,13 @@ if TYPE_CHECKING:
 
     from .addresses import Endpoint, SockAddr
     from .drivers.base import Driver
-    from .syscalls import Begun
 
-__all__ = ["advance", "carry_on", "failed", "finish", "record"]
+__all__ = ["TO_ITSELF", "advance", "failed", "finish", "record"]
 
 LONGEST_WAIT: Final = 1.0
 """Seconds for which one wait for a socket lasts.  epoll forgets a descriptor that is closed
 without a word, so this is how late an attempt may be to notice; one wake-up a second costs
 nothing."""
-
-
-async def carry_on(
-    endpoint: Endpoint, begun: Begun | None, driver: Driver, until: float
-) -> socket.socket | AttemptRecord:
-    """Make the attempt on ``endpoint``, or carry on with it if it has begun.
-
-    Args:
-        begun: what has been begun, of which the socket is ours from now on; or None.
-        until: the moment by which it must have ended.
-
-    Returns:
-        The connected socket, which is the caller's from now on; or the record of a failure,
-        after which nothing is open.
-
-    Raises:
-        TypeError, ValueError, OverflowError: as `advance`; nothing is open.
-
-    When cancelled, nothing is open either.
-    """
-    attempt = Attempt(endpoint.family, endpoint.type, owned=True)
-    action = attempt.begin()
-    start = monotonic()
-    if begun is not None:
-        sock, errno, start = begun
-        action = attempt.called(errno, start)
-    else:
-        try:
-            sock = open_socket(endpoint)
-        except OSError as error:
-            return record(endpoint, endpoint.sockaddr, None, start, failed(error), None)
-    local = None
-    try:
-        while True:
-            end = await finish(attempt, action, sock, endpoint.sockaddr, driver, until)
-            if end is Step.CONNECTED:
-                return sock
-            if end is not Step.REOPEN:
-                break
-            abort(sock)
-            sock = open_socket(endpoint)
-            action = attempt.begin()
-        local = local_address(sock)
-    except OSError as error:
-        end = failed(error)
-    except BaseException:
-        sock.close()
-        raise
-    abort(sock)
-    return record(endpoint, endpoint.sockaddr, local, start, end, attempt.errno)
 
 
 def advance(attempt: Attempt, action: Action, sock: socket.socket, sockaddr: SockAddr) -> Action:
@@ -172,7 +117,8 @@ async def finish(
 def failed(error: OSError) -> Failed:
     """The end of an attempt that a system call or the event loop put an end to."""
     # The socket module has errors of its own without errno, or with one of getaddrinfo(3).
-    return Failed(error.errno if error.errno and error.errno > 0 else errnos.EINVAL)
+    code = error.errno
+    return Failed(code if isinstance(code, int) and code > 0 else errnos.EINVAL)
 
 
 def record(
@@ -194,7 +140,7 @@ def record(
     note = ""
     if isinstance(end, Failed):
         errno = end.errno
-        note = _TO_ITSELF if end.to_itself else ""
+        note = TO_ITSELF if end.to_itself else ""
     return AttemptRecord(
         family=kind.family,
         type=kind.type,
@@ -208,7 +154,7 @@ def record(
     )
 
 
-_TO_ITSELF: Final = (
+TO_ITSELF: Final = (
     "nobody listens there, and the kernel picked that very port as the local one, so the "
     "socket was connected to itself"
 )

@@ -18,7 +18,7 @@ import errno as errnos
 import socket
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .address_text import format_sockaddr, printable
 from .explanations import lookup
@@ -28,11 +28,22 @@ if TYPE_CHECKING:
     from typing import Self, TypeAlias
 
     from .addresses import Address, Endpoint, SockAddr
+    from .report import Report
 
-__all__ = ["AttemptRecord", "ConnectError", "ConnectTimeout", "ResolveError"]
+__all__ = [
+    "AddressNotPermitted",
+    "AttemptRecord",
+    "ConnectError",
+    "ConnectTimeout",
+    "HandshakeError",
+    "ResolveError",
+]
 
-Phase: TypeAlias = Literal["resolve", "connect"]
-Outcome: TypeAlias = Literal["connected", "failed", "timed out"]
+OWN_TIME: Final = "its own time was up"
+"""The note of an attempt that ran into a limit that was not the deadline of all."""
+
+Phase: TypeAlias = Literal["resolve", "connect", "handshake"]
+Outcome: TypeAlias = Literal["connected", "failed", "timed out", "cancelled", "not permitted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +59,13 @@ class AttemptRecord:
             or by the kernel; else None.
         start: when it began, in seconds of `time.monotonic`.
         end: when it ended, on the same clock.
-        outcome: "connected", "failed", or "timed out" if its time was up first: the deadline, or
-            of several addresses its share of what was left.
+        outcome: "connected", "failed", "timed out" if its time was up first (the deadline's, its
+            own share of it, or its ``attempt_timeout``), "cancelled" if others were to be first,
+            or "not permitted" if no socket was opened for it.
         errno: why it failed; of an attempt that timed out, why the kernel had not begun it
             (EAGAIN for a full backlog), or None if the peer had not answered.
         note: what else there is to say, in words; often empty.
+        phase: how far it got: "connect", or "handshake" if it had connected.
     """
 
     family: int
@@ -64,6 +77,7 @@ class AttemptRecord:
     outcome: Outcome
     errno: int | None
     note: str = ""
+    phase: Phase = "connect"
 
     def __str__(self) -> str:
         took = _duration(self.end - self.start)
@@ -80,12 +94,14 @@ class AttemptRecord:
     @property
     def fate(self) -> str:
         """The outcome in words, with the reason where there is one."""
-        if self.outcome == "connected":
-            return "connected"
-        if self.outcome == "timed out" and self.errno is None:
-            return "still no answer"
-        reason = self.note or lookup(self.errno or 0).words(self.family)
-        return reason if self.outcome == "failed" else f"not started: {reason}"
+        if self.outcome in ("connected", "cancelled", "not permitted"):
+            return self.note or self.outcome
+        words = lookup(self.errno or 0).words(self.family)
+        if self.outcome == "failed":
+            return self.note or words
+        if self.phase == "handshake":
+            return "connected, and its handshake was not done"
+        return "still no answer" if self.errno is None else f"not started: {words}"
 
 
 class ConnectError(OSError):
@@ -99,7 +115,7 @@ class ConnectError(OSError):
         errno: the reason, as in `errno`.
         message: the sentence for people.
         address: what was asked for.
-        phase: how far it got: "resolve" or "connect".
+        phase: how far it got: "resolve", "connect" or "handshake".
         elapsed: seconds since the call.
         attempts: a record for each address tried, in the order of their start.
         family: the address family of the attempt that gave the errno, or None.
@@ -108,6 +124,7 @@ class ConnectError(OSError):
         address: what was asked for: an `Address`, the caller's list of getaddrinfo results
             (as a tuple), or the sockaddr that a primitive was given.
         phase, elapsed, attempts, family: as above.
+        report: what happened and when, as a `Report`; None from the primitives.
     """
 
     address: Address | tuple[Any, ...] | SockAddr | None
@@ -115,6 +132,7 @@ class ConnectError(OSError):
     elapsed: float
     attempts: tuple[AttemptRecord, ...]
     family: int | None
+    report: Report | None
 
     def __new__(cls, errno: int, message: str, **_: Any) -> Self:
         """Make an instance of the class that goes with the errno."""
@@ -141,6 +159,7 @@ class ConnectError(OSError):
         self.elapsed = elapsed
         self.attempts = tuple(attempts)
         self.family = family
+        self.report = None
 
     @property
     def transient(self) -> bool:
@@ -156,9 +175,9 @@ class ConnectError(OSError):
 class ConnectTimeout(ConnectError, TimeoutError):
     """No connection in time; errno is ETIMEDOUT.
 
-    Raised when the caller's deadline has passed and when the kernel gives up.  The records in
-    ``attempts`` tell which: where the kernel gave up, one has "failed" with ETIMEDOUT.  There is
-    none if the time went into resolving.
+    Raised when the caller's deadline has passed, when each attempt has run out of its own time,
+    and when the kernel gives up.  In the first two cases there are records in ``attempts`` with
+    the outcome "timed out", or the time went into resolving; in the last all are "failed".
     """
 
 
@@ -170,8 +189,30 @@ class ResolveError(ConnectError, socket.gaierror):
     """
 
 
+class HandshakeError(ConnectError):
+    """A peer was reached, and the handshake with it failed.
+
+    What the handshake raised is the ``__cause__``; ``errno`` is its errno if it had one, else
+    EPROTO.
+    """
+
+
+class AddressNotPermitted(ConnectError, PermissionError):
+    """The address policy permits none of the addresses; errno is EPERM.
+
+    None of them was connected to.
+    """
+
+
 # Tracebacks and the documentation name the classes by where users import them from.
-for _public in (AttemptRecord, ConnectError, ConnectTimeout, ResolveError):
+for _public in (
+    AddressNotPermitted,
+    AttemptRecord,
+    ConnectError,
+    ConnectTimeout,
+    HandshakeError,
+    ResolveError,
+):
     _public.__module__ = "aconnect"
 
 
@@ -203,70 +244,108 @@ def attempts_error(
     text: str,
     elapsed: float,
     *,
+    causes: Sequence[BaseException | None] = (),
+    timed_out: bool = False,
     untried: int = 0,
 ) -> ConnectError:
     """The one error for attempts that all came to nothing.
 
-    Of several, its errno is ETIMEDOUT if the deadline put an end to them, else that of the
-    first that failed before its share of the time was used up; and its ``__cause__`` is an
-    ExceptionGroup of an error for each.
+    It is that of the attempt that got furthest: a handshake is further than a connect, and
+    that further than an address that was not permitted.  Among equals it has the errno on
+    which all agree, else that of the first.  If the deadline put an end to them, it is a
+    ConnectTimeout.
+
+    Its ``__cause__`` is an ExceptionGroup of an error for each, if there are several.
 
     Args:
         records: the attempts in the order of their start; at least one.
         address: the address as the caller gave it.
         text: the same as text.
         elapsed: seconds since the caller's call.
+        causes: what a handshake or a hook raised in each attempt, or None.
+        timed_out: the deadline has passed.
         untried: how many more addresses there were.
     """
+    causes = causes or [None] * len(records)
     if len(records) == 1 and not untried:
-        return _attempt_error(records[0], address, text, elapsed)
-    out_of_time = untried > 0 or records[-1].outcome == "timed out"
-    failures = [record for record in records if record.outcome == "failed"]
-    chosen = records[-1] if out_of_time else failures[0]
+        return _attempt_error(records[0], address, text, elapsed, causes[0])
+    chosen = max(records, key=_how_far)  # the first of those
     tried = f"{len(records)} of {len(records) + untried} addresses tried"
-    error = ConnectError(
-        errnos.ETIMEDOUT if out_of_time else _code(chosen),
+    error = _kind_of(chosen, timed_out or chosen.outcome == "timed out")(
+        errnos.ETIMEDOUT if timed_out else _code(chosen),
         f"could not connect to {text} in {_duration(elapsed)}: {tried}: "
         f"{'; '.join(map(str, records))}",
         address=address,
+        phase=chosen.phase,
         elapsed=elapsed,
         attempts=records,
         family=chosen.family,
     )
     if len(records) > 1:
-        causes = [_attempt_error(each, address, text, each.end - each.start) for each in records]
-        error.__cause__ = ExceptionGroup("each attempt", causes)
+        each = [
+            _attempt_error(record, address, text, record.end - record.start, cause)
+            for record, cause in zip(records, causes, strict=True)
+        ]
+        error.__cause__ = ExceptionGroup("each attempt", each)
     return error
 
 
-def _attempt_error(record: AttemptRecord, address: Any, text: str, elapsed: float) -> ConnectError:
+def _how_far(record: AttemptRecord) -> tuple[bool, bool, bool]:
+    return (
+        record.phase == "handshake",
+        record.outcome != "not permitted",
+        record.outcome == "failed",  # an answer says more than silence
+    )
+
+
+def _kind_of(record: AttemptRecord, timed_out: bool) -> type[ConnectError]:
+    if timed_out:
+        return ConnectTimeout
+    if record.outcome == "not permitted":
+        return AddressNotPermitted
+    return HandshakeError if record.phase == "handshake" else ConnectError
+
+
+def _attempt_error(
+    record: AttemptRecord,
+    address: Any,
+    text: str,
+    elapsed: float,
+    cause: BaseException | None = None,
+) -> ConnectError:
     details = [] if record.sockaddr is None or record.peer == text else [record.peer]
     if record.local_address is not None:
         details.append(f"from {format_sockaddr(record.family, record.local_address)}")
     where = f" ({' '.join(details)})" if details else ""
     code = _code(record)
-    name = "deadline passed" if record.outcome == "timed out" else lookup(code).name
+    timed_out = record.outcome == "timed out"
+    name = record.note or "deadline passed" if timed_out else lookup(code).name
     what = "could not connect to" if record.sockaddr is not None else "no connection on"
-    return ConnectError(
+    error = _kind_of(record, timed_out)(
         code,
         f"{what} {text}{where} in {_duration(elapsed)}: {name}: {record.fate}",
         address=address,
+        phase=record.phase,
         elapsed=elapsed,
         attempts=(record,),
         family=record.family,
     )
+    error.__cause__ = cause
+    return error
 
 
 def _code(record: AttemptRecord) -> int:
     return errnos.ETIMEDOUT if record.outcome == "timed out" else record.errno or 0
 
 
-def resolve_error(code: int, address: Address, elapsed: float, words: str = "") -> ResolveError:
+def resolve_error(
+    code: int, text: str, address: Any, elapsed: float, words: str = ""
+) -> ResolveError:
     """The error for a lookup that failed with ``code``, of getaddrinfo(3) or of errno(3)."""
     row = lookup(code, resolving=True)
     return ResolveError(
         code,
-        f"could not resolve {address} in {_duration(elapsed)}: "
+        f"could not resolve {text} in {_duration(elapsed)}: "
         f"{row.name}: {words or row.words(socket.AF_INET)}",
         address=address,
         phase="resolve",
@@ -274,11 +353,11 @@ def resolve_error(code: int, address: Address, elapsed: float, words: str = "") 
     )
 
 
-def resolve_timeout(address: Address, elapsed: float) -> ConnectTimeout:
+def resolve_timeout(text: str, address: Any, elapsed: float) -> ConnectTimeout:
     """The error for a deadline that passed while a name was being resolved."""
     return ConnectTimeout(
         errnos.ETIMEDOUT,
-        f"could not resolve {address} in {_duration(elapsed)}: deadline passed: "
+        f"could not resolve {text} in {_duration(elapsed)}: deadline passed: "
         "no name server has answered yet, so no address was tried",
         address=address,
         phase="resolve",

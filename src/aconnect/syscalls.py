@@ -21,7 +21,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import Self
 
     from .addresses import Endpoint, SockAddr
 
@@ -37,6 +38,7 @@ __all__ = [
     "poll_now",
     "probe",
     "so_error",
+    "source_address",
 ]
 
 _NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
@@ -66,19 +68,35 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
 
 
 class Begun(NamedTuple):
-    """An attempt on a socket of ours that connect(2) has begun."""
+    """An attempt on a socket of ours that connect(2) has begun.
+
+    As a context manager it closes the socket, if it is left by an exception and nobody else has
+    done it.
+    """
 
     sock: socket.socket
     errno: int
     """What connect(2) answered."""
     start: float
 
+    def __enter__(self) -> Self:
+        return self
 
-def begin(endpoint: Endpoint) -> socket.socket | Begun | None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None and self.sock.fileno() >= 0:
+            self.sock.close()
+
+
+def begin(
+    endpoint: Endpoint, open: Callable[[Endpoint], socket.socket] | None = None
+) -> socket.socket | Begun | None:
     """Open a socket for ``endpoint`` and begin to connect it.
 
     On loopback that is mostly all there is to do, so the most frequent answers of connect(2)
     are judged here, as an attempt's state machine would, without the cost of making one.
+
+    Args:
+        open: opens the socket; None for `open_socket`.
 
     Returns:
         A connected socket; or an attempt that has to be carried on; or None if there is no
@@ -90,7 +108,7 @@ def begin(endpoint: Endpoint) -> socket.socket | Begun | None:
     """
     start = monotonic()
     try:
-        sock = open_socket(endpoint)
+        sock = (open or open_socket)(endpoint)
     except OSError:
         return None
     answer = None
@@ -118,7 +136,7 @@ def abort(sock: socket.socket) -> None:
     """
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    except OSError:
+    except (OSError, TypeError):  # VSOCK's options are of other types
         pass  # a family without it; and nothing to leave behind
     sock.close()
 
@@ -174,6 +192,21 @@ def local_address(sock: socket.socket) -> SockAddr | None:
     if isinstance(name, tuple):
         return name if name[1] else None  # no port means not bound
     return name or None
+
+
+def source_address(endpoint: Endpoint) -> str | None:
+    """The local address from which the kernel would send to ``endpoint``; None without a route.
+
+    Asks by connecting a datagram socket, which sends nothing.
+    """
+    try:
+        with socket.socket(endpoint.family, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            if sock.connect_ex(endpoint.sockaddr):
+                return None
+            return str(sock.getsockname()[0])
+    except OSError:
+        return None
 
 
 class Polled(NamedTuple):

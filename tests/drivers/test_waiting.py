@@ -21,6 +21,7 @@ from aconnect.drivers.anyio_generic import AnyioDriver
 from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
 from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
 from aconnect.drivers.base import Driver
+from aconnect.drivers.threads import LOOKUPS
 
 pytestmark = pytest.mark.anyio
 
@@ -69,7 +70,8 @@ def pending(address: Any) -> socket.socket:
 def test_every_driver_has_what_a_driver_has() -> None:
     members = {name for name in vars(Driver) if not name.startswith("_")}
     assert members == {
-        "completes", "checkpoint", "wait_writable", "sock_connect", "sleep_until", "run_blocking"
+        "completes", "checkpoint", "wait_writable", "sock_connect", "sleep_until", "run_blocking",
+        "start_blocking", "watch",
     }  # fmt: skip
     for kind in (AnyioDriver, AsyncioSelectorDriver, AsyncioProactorDriver):
         assert members <= set(dir(kind))
@@ -201,6 +203,76 @@ class TestRunBlocking:
     async def test_the_default_threads_are_left_alone(self, driver: Any) -> None:
         default = anyio.to_thread.current_default_thread_limiter()
         assert await driver.run_blocking(lambda: default.borrowed_tokens + 1, math.inf) == 1
+
+
+class TestStartBlocking:
+    async def outcome(self, driver: Any, call: Any) -> Any:
+        """What is delivered, and in which thread."""
+        delivered: list[Any] = []
+        done = anyio.Event()
+
+        def deliver(*outcome: Any) -> None:
+            delivered.append((outcome, threading.current_thread()))
+            done.set()
+
+        driver.start_blocking(call, deliver)
+        assert not delivered
+        await done.wait()
+        (result,) = delivered
+        return result
+
+    async def test_a_result(self, driver: Any) -> None:
+        (thread, error), delivered_in = await self.outcome(driver, threading.current_thread)
+        assert error is None
+        assert thread.daemon
+        assert thread.name == "aconnect lookup"
+        assert delivered_in is threading.current_thread()
+
+    async def test_an_error(self, driver: Any) -> None:
+        raised = LookupError("scripted")
+
+        def fail() -> None:
+            raise raised
+
+        outcome, delivered_in = await self.outcome(driver, fail)
+        assert outcome == (None, raised)
+        assert delivered_in is threading.current_thread()
+        raised.__traceback__ = None
+
+    async def test_no_thread(self, driver: Any, monkeypatch: Any) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                driver.start_blocking(lambda: None, print)
+
+    async def test_abandoned_in_the_queue(self, driver: Any, monkeypatch: Any) -> None:
+        monkeypatch.setattr(LOOKUPS, "_limit", 1)
+        released = threading.Event()
+        made: list[str] = []
+        driver.start_blocking(lambda: released.wait(30), lambda *outcome: None)
+        job = driver.start_blocking(lambda: made.append("abandoned"), made.append)
+        job.abandon()
+        released.set()
+        await self.outcome(driver, lambda: None)
+        assert made == []
+
+    def test_a_loop_that_has_ended(self, pair: Any) -> None:
+        (backend, options), kind = pair
+        released = threading.Event()
+        delivered: list[Any] = []
+
+        async def main() -> None:
+            kind().start_blocking(lambda: released.wait(30), lambda *outcome: delivered.append(1))
+
+        anyio.run(main, backend=backend, backend_options=options)
+        released.set()
+        for thread in threading.enumerate():
+            if thread.name == "aconnect lookup":
+                thread.join(30)
+        assert delivered == []
 
 
 class TestSockConnect:

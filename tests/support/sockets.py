@@ -83,5 +83,5 @@ class SocketFactory:
 
 def open_with(monkeypatch: Any, opener: Any) -> None:
     """Have ``opener`` called with an endpoint wherever aconnect would open a socket."""
-    monkeypatch.setattr("aconnect.attempts.open_socket", opener)
     monkeypatch.setattr("aconnect.syscalls.open_socket", opener)
+    monkeypatch.setattr("aconnect.options.open_socket", opener)

@@ -44,9 +44,18 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 def cancel_at(
-    loop: asyncio.AbstractEventLoop, start: Start, step: int, limit: int = 20_000
+    loop: asyncio.AbstractEventLoop,
+    start: Start,
+    step: int,
+    limit: int = 20_000,
+    *,
+    again: bool = False,
 ) -> tuple[asyncio.Task[Any], bool]:
     """Run ``start()`` as a task, cancel it after ``step`` turns, run until it has ended.
+
+    Args:
+        limit: how many turns it may take to end.
+        again: cancel it again after every further turn.
 
     Returns:
         The task, which is done, and whether it was cancelled before it had ended.
@@ -67,6 +76,8 @@ def cancel_at(
         if task.done():
             return task, cancelled
         one_turn(loop)
+        if again:
+            task.cancel()
     raise AssertionError(f"still running after {limit} turns: {task!r}")
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aconnect import wait_connected
+from aconnect import Dialer, wait_connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -138,6 +138,7 @@ def advice(loop: EventLoop) -> str:
 
 
 async def _warmed_up(main: Main) -> None:
+    Dialer()  # brings the race with it
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)

@@ -14,46 +14,28 @@ Rules:
 from __future__ import annotations
 
 import errno
-import os
+import sys
 from math import inf
-from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
 from ..syscalls import so_error
-from .threads import LOOKUP_LIMIT
+from .anyio_watch import AnyioWatch, seconds_left, this_run, wait_writable
+from .threads import start_lookup
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from ..addresses import SockAddr
+    from .threads import Job
 
 __all__ = ["AnyioDriver"]
 
 T = TypeVar("T")
-
-
-class _Run:
-    """What is known of one run of an event loop."""
-
-    def __init__(self) -> None:
-        self.lookups = anyio.CapacityLimiter(LOOKUP_LIMIT)
-        self.waited_for: dict[int, socket.socket] = {}
-
-
-_RUN: Final[anyio.lowlevel.RunVar[_Run]] = anyio.lowlevel.RunVar("aconnect")
-
-
-def _run() -> _Run:
-    run = _RUN.get(None)
-    if run is None:
-        run = _Run()
-        _RUN.set(run)
-    return run
 
 
 class AnyioDriver:
@@ -67,9 +49,9 @@ class AnyioDriver:
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         if sock.fileno() < 0:
             return errno.EBADF
-        with anyio.move_on_after(_left(until)):
+        with anyio.move_on_after(seconds_left(until)):
             try:
-                await _wait_writable(sock)
+                await wait_writable(sock)
             except anyio.ClosedResourceError:
                 return errno.EBADF
             return so_error(sock)
@@ -80,38 +62,35 @@ class AnyioDriver:
     ) -> int | None:
         raise NotImplementedError("this loop tells when a socket is writable")
 
+    def watch(self) -> AnyioWatch:
+        return AnyioWatch()
+
     async def sleep_until(self, when: float) -> None:
-        await anyio.sleep(_left(when) if when != inf else inf)
+        await anyio.sleep(seconds_left(when) if when != inf else inf)
+
+    def start_blocking(
+        self, call: Callable[[], T], deliver: Callable[[T | None, BaseException | None], None]
+    ) -> Job:
+        return start_lookup(call, deliver, _call_soon())
 
     async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
-        limiter = _run().lookups
-        with anyio.move_on_after(_left(until)):
+        limiter = this_run().lookups
+        with anyio.move_on_after(seconds_left(until)):
             return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
         return None
 
 
-async def _wait_writable(sock: socket.socket) -> None:
-    fd = sock.fileno()
-    waited_for = _run().waited_for
-    other = waited_for.get(fd)
-    if other is not None and other.fileno() != fd:
-        anyio.notify_closing(fd)  # it was closed while it was waited for, and this is another
-        other = None
-    if other is None:
-        waited_for[fd] = sock
-    try:
-        await anyio.wait_writable(sock)
-    except anyio.BusyResourceError:
-        # Perhaps by a task that was cancelled and has not run since.
-        await anyio.lowlevel.checkpoint()
-        try:
-            await anyio.wait_writable(sock)
-        except anyio.BusyResourceError:
-            raise OSError(errno.EALREADY, os.strerror(errno.EALREADY)) from None
-    finally:
-        if other is None and waited_for.get(fd) is sock:
-            del waited_for[fd]
+def _call_soon() -> Callable[..., object]:
+    """What has the running loop call a function soon, from any thread and without waiting.
 
+    Anyio's own, `anyio.from_thread.run_sync`, waits until it has been called.
+    """
+    trio: Any = sys.modules.get("trio.lowlevel")
+    call_soon: Callable[..., object]
+    if trio is not None and trio.in_trio_task():
+        call_soon = trio.current_trio_token().run_sync_soon
+    else:
+        import asyncio  # trio has no need of it
 
-def _left(until: float) -> float:
-    return max(0.0, until - monotonic())
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+    return call_soon

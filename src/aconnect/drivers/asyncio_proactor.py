@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..syscalls import poll_now, so_error
-from .asyncio_selector import AsyncioSelectorDriver, start_timer, wake
+from .asyncio_selector import AsyncioSelectorDriver
+from .asyncio_watch import AsyncioWatch, start_timer, until_ended, wake
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from ..addresses import SockAddr
 
@@ -36,6 +38,9 @@ class AsyncioProactorDriver(AsyncioSelectorDriver):
     """One asyncio event loop without `add_writer`."""
 
     completes = True
+
+    def watch(self) -> AsyncioWatch:
+        return _PollingWatch(self)
 
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         pause = _LOOK_FIRST
@@ -53,7 +58,12 @@ class AsyncioProactorDriver(AsyncioSelectorDriver):
         task = loop.create_task(loop.sock_connect(sock, sockaddr))
         waiter: asyncio.Future[None] = loop.create_future()
 
-        task.add_done_callback(lambda _: wake(waiter, None))
+        def done(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                task.exception()  # seen, should the wait have ended before it was told
+            wake(waiter, None)
+
+        task.add_done_callback(done)
         timer = start_timer(until, waiter, None)
         try:
             await waiter
@@ -61,7 +71,8 @@ class AsyncioProactorDriver(AsyncioSelectorDriver):
             if timer is not None:
                 timer.cancel()
             if not task.done() and not loop.is_closed():
-                await _cancel(task)
+                task.cancel()
+                await until_ended([task])
         if task.cancelled():
             return None
         error = task.exception()
@@ -75,17 +86,23 @@ class AsyncioProactorDriver(AsyncioSelectorDriver):
             del error, task  # each leads back to this frame
 
 
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait until it has cleaned up, whatever happens to the one waiting."""
-    cancelled: asyncio.CancelledError | None = None
-    task.cancel()
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as caught:
-            cancelled = caught
-    if cancelled is not None:
-        try:
-            raise cancelled
-        finally:
-            del cancelled
+class _PollingWatch(AsyncioWatch):
+    """A watch that looks at its sockets, on timers."""
+
+    def __init__(self, driver: AsyncioProactorDriver) -> None:
+        super().__init__()
+        self._driver = driver
+        self._cancel: dict[socket.socket, Callable[[], object]] = {}
+
+    def add(self, sock: socket.socket) -> None:
+        self._watched[sock] = sock.fileno()
+        self._cancel[sock] = self.spawn(self._look, sock)
+
+    def discard(self, sock: socket.socket) -> None:
+        if self._watched.pop(sock, None) is not None and not self._loop.is_closed():
+            self._cancel.pop(sock)()
+
+    async def _look(self, sock: socket.socket) -> None:
+        while not poll_now(sock).writable:
+            await self._driver.sleep_until(monotonic() + _LOOK_LONGEST)
+        self._on_writable(sock)

@@ -20,28 +20,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from math import inf
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from ..syscalls import so_error
-from .threads import DaemonThreads
+from .asyncio_watch import AsyncioWatch, start_timer, wake
+from .threads import start_lookup
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from ..addresses import SockAddr
+    from .threads import Job
 
-__all__ = ["LOOKUPS", "AsyncioSelectorDriver"]
+__all__ = ["AsyncioSelectorDriver"]
 
 T = TypeVar("T")
-
-LOOKUPS: Final = DaemonThreads()
-"""Shared by all loops of the process, so that the bound is one on the process."""
-
-_SHORTEST_TIMER: Final = 0.001
-"""uvloop rounds a delay to milliseconds, and one of 0 would have the waiter spin."""
 
 
 class _Wait(NamedTuple):
@@ -91,6 +85,9 @@ class AsyncioSelectorDriver:
     ) -> int | None:
         raise NotImplementedError("this loop tells when a socket is writable")
 
+    def watch(self) -> AsyncioWatch:
+        return AsyncioWatch()
+
     async def sleep_until(self, when: float) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         timer = start_timer(when, waiter, None)
@@ -100,17 +97,14 @@ class AsyncioSelectorDriver:
             if timer is not None:
                 timer.cancel()
 
+    def start_blocking(
+        self, call: Callable[[], T], deliver: Callable[[T | None, BaseException | None], None]
+    ) -> Job:
+        return start_lookup(call, deliver, asyncio.get_running_loop().call_soon_threadsafe)
+
     async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Any] = loop.create_future()
-
-        def deliver(result: Any, error: BaseException | None) -> None:
-            try:
-                loop.call_soon_threadsafe(wake, waiter, (result, error))
-            except RuntimeError:
-                pass  # the loop was closed meanwhile: nobody wants to know
-
-        job = LOOKUPS.submit(call, deliver)
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        job = self.start_blocking(call, lambda *outcome: wake(waiter, outcome))
         timer = start_timer(until, waiter, (None, None))
         try:
             result, error = await waiter
@@ -124,19 +118,3 @@ class AsyncioSelectorDriver:
             finally:
                 del error, waiter  # each leads back to this frame
         return cast("T | None", result)
-
-
-def start_timer(
-    when: float, waiter: asyncio.Future[Any], result: Any
-) -> asyncio.TimerHandle | None:
-    """Have ``waiter`` get ``result`` at the moment ``when``; None if that is never."""
-    if when == inf:
-        return None
-    delay = max(when - monotonic(), _SHORTEST_TIMER)
-    return waiter.get_loop().call_later(delay, wake, waiter, result)
-
-
-def wake(waiter: asyncio.Future[Any], result: Any) -> None:
-    """Have ``waiter`` get ``result``, unless something else came first."""
-    if not waiter.done():
-        waiter.set_result(result)

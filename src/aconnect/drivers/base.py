@@ -12,17 +12,56 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Self
 
     from ..addresses import SockAddr
+    from .threads import Job
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "Watch"]
 
 T = TypeVar("T")
+
+
+class Watch(Protocol):
+    """The sockets and tasks of one race.  It is entered with ``async with``; when that is left,
+    nothing is registered and no task of it runs.
+
+    One that has neither sockets nor tasks need not be entered: it is `notify` and `wait`.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: object, error: object, traceback: object, /) -> None: ...
+
+    def add(self, sock: socket.socket) -> None:
+        """Have `wait` report when ``sock`` is writable or hung up, once."""
+
+    def discard(self, sock: socket.socket) -> None:
+        """Do not, after all; to be called before the socket is closed."""
+
+    def notify(self) -> None:
+        """Have `wait` return; called in the loop's thread."""
+
+    def spawn(
+        self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any
+    ) -> Callable[[], object]:
+        """Run a coroutine function, which must raise nothing but cancellation, in a task.
+
+        Returns:
+            What cancels it.
+        """
+
+    async def wait(self, until: float) -> list[tuple[socket.socket, int]]:
+        """Wait for a socket, a notification or a moment.
+
+        Returns:
+            The sockets that are ready, each with its SO_ERROR; they are not watched any more.
+        """
 
 
 class Driver(Protocol):
@@ -62,8 +101,29 @@ class Driver(Protocol):
             0, an errno, or None if ``until`` came first.
         """
 
+    def watch(self) -> Watch:
+        """A new watch."""
+
     async def sleep_until(self, when: float) -> None:
         """Wait until the moment has come."""
+
+    def start_blocking(
+        self, call: Callable[[], T], deliver: Callable[[T | None, BaseException | None], None]
+    ) -> Job:
+        """Have a blocking call made in a daemon thread that is not the loop's own pool's.
+
+        Calls are taken up in the order in which they were started.
+
+        Args:
+            deliver: called in the loop's thread with what the call returned, or with None and
+                what it raised; must raise nothing.  A loop that has ended calls it no more.
+
+        Returns:
+            What can be abandoned: a call that has not been taken up yet is not made then.
+
+        Raises:
+            RuntimeError: no thread could be started.
+        """
 
     async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
         """Run a blocking call in a daemon thread that is not the loop's own pool's.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LOOKUP_LIMIT", "DaemonThreads", "Job"]
+__all__ = ["LOOKUPS", "LOOKUP_LIMIT", "DaemonThreads", "Job", "start_lookup"]
 
 LOOKUP_LIMIT: Final = 32
 """Lookups at a time.  A name server that is down holds a thread for as long as the system's
@@ -131,3 +131,32 @@ class DaemonThreads:
                     self._running -= 1
                 raise
             del job
+
+
+LOOKUPS: Final = DaemonThreads()
+"""Shared by all loops of the process, so that the bound is one on the process."""
+
+
+def start_lookup(
+    call: Callable[[], Any],
+    deliver: Callable[[Any, BaseException | None], None],
+    call_soon: Callable[..., object],
+) -> Job:
+    """Have ``call`` made in a thread, and ``deliver`` called with its result by an event loop.
+
+    Args:
+        call_soon: has that loop call a function with arguments, soon.  It may be called in any
+            thread, must not wait, and raises RuntimeError when there is no such loop any more:
+            nobody wants to know the result then.
+
+    Raises:
+        RuntimeError: no thread is running and none can be started.
+    """
+
+    def post(result: Any, error: BaseException | None) -> None:
+        try:
+            call_soon(deliver, result, error)
+        except RuntimeError:
+            pass
+
+    return LOOKUPS.submit(call, post)

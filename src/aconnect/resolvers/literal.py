@@ -14,7 +14,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..addresses import Endpoint, TCPAddress, UDPAddress, check_path, literal_family
+from ..addresses import Endpoint, TCPAddress, UDPAddress, VsockAddress, check_path, literal_family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ __all__ = ["endpoints_of_results", "zoned_endpoint"]
 # getaddrinfo() without a type lists raw sockets too; they are left out like other types.
 _TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW)
 _PROTOCOLS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
+
+_LARGEST_INT = 2**31 - 1
 
 
 def zoned_endpoint(address: TCPAddress | UDPAddress) -> Endpoint:
@@ -50,13 +52,18 @@ def endpoints_of_results(results: Sequence[Any]) -> list[Endpoint]:
     """
     if not results:
         raise ValueError("address must not be an empty list: there is nothing to connect to")
-    endpoints = [_endpoint(entry) for entry in results]
+    endpoints = [check_result(entry) for entry in results]
     if endpoints[0].type == socket.SOCK_RAW:
         raise ValueError(f"address must begin with a socket that can connect, not {results[0]!r}")
     return [endpoint for endpoint in endpoints if endpoint.type == endpoints[0].type]
 
 
-def _endpoint(entry: Any) -> Endpoint:
+def check_result(entry: Any) -> Endpoint:
+    """The endpoint of one entry of getaddrinfo results.
+
+    Raises:
+        TypeError, ValueError: it is none; the message shows what is wrong with it.
+    """
     if not isinstance(entry, tuple) or len(entry) != 5:
         raise TypeError(
             "address must be a list of (family, type, proto, canonname, sockaddr) as "
@@ -65,6 +72,8 @@ def _endpoint(entry: Any) -> Endpoint:
     family, type, proto, _, sockaddr = entry
     if any(isinstance(n, bool) or not isinstance(n, int) for n in (family, type, proto)):
         raise TypeError(f"family, type and proto must be ints, not {entry!r}")
+    if not all(0 <= n <= _LARGEST_INT for n in (family, proto)):
+        raise ValueError(f"family and proto must be numbers that there are, not {entry!r}")
     if type not in _TYPES:
         raise ValueError(f"type must be a stream, datagram or seqpacket socket's, not {entry!r}")
     if family in (socket.AF_INET, socket.AF_INET6):
@@ -76,6 +85,8 @@ def _endpoint(entry: Any) -> Endpoint:
         check_path(sockaddr, "sockaddr")
     elif not isinstance(sockaddr, tuple):
         raise TypeError(f"sockaddr must be a tuple, not {sockaddr!r}")
+    elif family == getattr(socket, "AF_VSOCK", None):
+        VsockAddress(*sockaddr)  # raises what it must
     return Endpoint(family, type, proto, sockaddr)
 
 

@@ -6,62 +6,156 @@ Rules:
   up a connect, and a dead name server does not hold up anybody else.
 * AI_ADDRCONFIG is not set: on a host without a global IPv6 address it hides even ``::1``.
 * The answer is in RFC 6724 order already.  It is not sorted again.
+* A family that is asked for apart fails apart: there is no answer when neither has one.
 """
 
 from __future__ import annotations
 
 import socket
+from collections import deque
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses import Endpoint, TCPAddress
+from ..drivers.select import running_driver
+from .base import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
     from ..addresses import UDPAddress
-    from ..drivers.base import Driver
+    from ..drivers.threads import Job
 
-__all__ = ["system_lookup"]
+__all__ = ["SystemResolver"]
+
+_FAMILIES: Final = (socket.AF_INET6, socket.AF_INET)
+"""In the order in which they are asked for: AAAA before A, as RFC 8305, section 3, has it."""
+
+_NO_ADDRESS: Final = [
+    getattr(socket, name)
+    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
+    if hasattr(socket, name)
+]
+"""What says that there is nothing to be found, where others say that nothing could be."""
 
 
-async def system_lookup(
-    address: TCPAddress | UDPAddress, driver: Driver, until: float
-) -> list[Endpoint] | None:
-    """The endpoints of a host name, in the order in which they should be tried.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemResolver:
+    """Asks getaddrinfo(3), in a thread.
 
     Args:
-        address: a name and a port.
-        driver: the running event loop.
-        until: the moment by which there must be an answer.
-
-    Returns:
-        At least one endpoint, or None if ``until`` came first.
+        by_family: ask for IPv6 addresses and for IPv4 addresses apart, at the same time, each
+            in a thread of its own.  A name server that is slow with one family does not hold up
+            the other then.  But which family is tried first is up to the race: the order of
+            RFC 6724, and so what gai.conf(5) says of it, holds within each family only.
 
     Raises:
-        socket.gaierror: the name has no address, or no name server could tell.
-        OSError: the lookup failed for want of resources.
+        TypeError: ``by_family`` is no bool.
 
-    When cancelled, the call returns at once.  The thread cannot be stopped; its late result
-    is dropped.
-
-    Source: getaddrinfo(3).
+    Immutable, and usable from several loops and threads at once.
     """
-    if isinstance(address, TCPAddress):
-        type, proto = socket.SOCK_STREAM, socket.IPPROTO_TCP
-    else:
-        type, proto = socket.SOCK_DGRAM, socket.IPPROTO_UDP
-    call = partial(socket.getaddrinfo, address.host, address.port, type=type, proto=proto)
+
+    by_family: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.by_family, bool):
+            raise TypeError(f"by_family must be a bool, not {self.by_family!r}")
+
+    def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+        """One batch, with everything that getaddrinfo(3) found.
+
+        With `by_family`, one for each family as soon as its answer is there.  IPv6 is asked for
+        first, and IPv4 right after it.  A family whose lookup fails has an empty batch, unless
+        the other fails as well.
+
+        Raises:
+            socket.gaierror: the name has no address, or no name server could tell.
+            OSError: the lookup failed for want of resources.
+
+        Of two lookups that fail, the error is that of the first that does not merely say that
+        there is no address; if both say that, of the first.
+
+        When cancelled, this ends at once.  The threads cannot be stopped; a late result is
+        dropped.
+
+        Source: getaddrinfo(3); RFC 8305, section 3.
+        """
+        if isinstance(address, TCPAddress):
+            type, proto = socket.SOCK_STREAM, socket.IPPROTO_TCP
+        else:
+            type, proto = socket.SOCK_DGRAM, socket.IPPROTO_UDP
+        ask = partial(socket.getaddrinfo, address.host, address.port, type=type, proto=proto)
+        return _apart(ask) if self.by_family else _together(ask)
+
+
+async def _together(ask: Callable[[], Any]) -> AsyncIterator[Batch]:
+    """One answer, with the addresses of both families."""
     try:
-        results = await driver.run_blocking(call, until)
-    except RuntimeError as error:  # no thread could be started
-        raise socket.gaierror(socket.EAI_MEMORY, str(error)) from error
-    except UnicodeError as error:  # an international name that the codec refuses after all
-        raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
-    if results is None:
-        return None
-    if not results:
-        raise socket.gaierror(socket.EAI_NONAME, "the lookup gave no address")
-    # Older systems give some addresses twice.
-    unique = dict.fromkeys(
-        Endpoint(family, type, proto, sockaddr) for family, type, proto, _, sockaddr in results
-    )
-    return list(unique)
+        results = await running_driver().run_blocking(ask, inf)
+    except (RuntimeError, UnicodeError) as error:
+        raise _gaierror(error) from error
+    yield _batch(results)
+
+
+async def _apart(ask: Callable[..., Any]) -> AsyncIterator[Batch]:
+    """The answer for each family, as it comes.
+
+    It has threads and no tasks: what tasks live in would be open across a yield.
+    """
+    driver = running_driver()
+    watch = driver.watch()
+    batches: deque[Batch] = deque()
+    errors: list[BaseException] = []
+    jobs: list[Job] = []
+
+    def deliver(family: int, results: Any, error: BaseException | None) -> None:
+        if error is not None:
+            errors.append(_gaierror(error))
+        batches.append(_batch(results, family))
+        watch.notify()
+
+    try:
+        for family in _FAMILIES:
+            question = partial(ask, family=family)
+            try:
+                jobs.append(driver.start_blocking(question, partial(deliver, family)))
+            except RuntimeError as error:
+                deliver(family, None, error)
+        for _ in _FAMILIES:
+            while not batches:
+                await watch.wait(inf)
+            if len(errors) == len(_FAMILIES):
+                raise min(errors, key=_says_no_address)
+            yield batches.popleft()
+    finally:
+        for job in jobs:
+            job.abandon()
+        errors.clear()  # their tracebacks lead to this frame
+
+
+def _batch(results: Any, answered: int | None = None) -> Batch:
+    """What getaddrinfo(3) returned, if anything."""
+    endpoints = [
+        Endpoint(family, type, proto, sockaddr)
+        for family, type, proto, _, sockaddr in results or ()
+    ]
+    return Batch(endpoints, answered, sorted=True)
+
+
+def _gaierror(error: BaseException) -> BaseException:
+    """What went wrong around getaddrinfo(3), as an error of its own; others as they are."""
+    if isinstance(error, RuntimeError):  # no thread could be started
+        code = socket.EAI_MEMORY
+    elif isinstance(error, UnicodeError):  # an international name that the codec refuses after all
+        code = socket.EAI_NONAME
+    else:
+        return error
+    translated = socket.gaierror(code, str(error))
+    translated.__cause__ = error
+    return translated
+
+
+def _says_no_address(error: BaseException) -> bool:
+    return isinstance(error, socket.gaierror) and error.errno in _NO_ADDRESS

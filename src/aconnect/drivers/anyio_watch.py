@@ -1,0 +1,150 @@
+"""Waiting for many things at once with anyio's primitives; serves trio.
+
+Rules:
+
+* Each wait has a task group of its own, with a task for each socket.  When it is over so are
+  they: nothing is registered between two waits, and a socket can be closed at any time then.
+* The tasks of the race live in one group, which ends with the watch.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.lowlevel
+
+from ..syscalls import so_error
+from .threads import LOOKUP_LIMIT
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine
+    from typing import Self
+
+__all__ = ["AnyioWatch", "seconds_left", "this_run", "wait_writable"]
+
+
+class AnyioWatch:
+    """The sockets and tasks of one race, on whatever loop anyio runs on."""
+
+    def __init__(self) -> None:
+        self._something = anyio.Event()
+        self._watched: dict[socket.socket, None] = {}
+        self._ready: dict[socket.socket, int] = {}
+        self._group = anyio.create_task_group()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._watched.clear()
+        self._group.cancel_scope.cancel()
+        await self._group.__aexit__(None, None, None)
+
+    def add(self, sock: socket.socket) -> None:
+        self._watched[sock] = None
+
+    def discard(self, sock: socket.socket) -> None:
+        self._watched.pop(sock, None)
+
+    def notify(self) -> None:
+        self._something.set()
+
+    def spawn(
+        self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any
+    ) -> Callable[[], object]:
+        scope = anyio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                await function(*args)
+
+        self._group.start_soon(run)
+        return scope.cancel
+
+    async def wait(self, until: float) -> list[tuple[socket.socket, int]]:
+        if not self._something.is_set():
+            with anyio.move_on_after(seconds_left(until)):
+                async with anyio.create_task_group() as group:
+                    for sock in self._watched:
+                        group.start_soon(self._wait_for, sock)
+                    await self._something.wait()
+                    group.cancel_scope.cancel()
+        self._something = anyio.Event()
+        ready = [(sock, error) for sock, error in self._ready.items() if sock in self._watched]
+        self._ready.clear()
+        for sock, _ in ready:
+            self.discard(sock)
+        return ready
+
+    async def _wait_for(self, sock: socket.socket) -> None:
+        try:
+            if sock.fileno() < 0:
+                raise anyio.ClosedResourceError
+            await wait_writable(sock)
+        except anyio.ClosedResourceError:
+            self._ready[sock] = errno.EBADF
+        except OSError as error:
+            self._ready[sock] = error.errno or errno.EIO
+        else:
+            self._ready[sock] = so_error(sock)
+        self._something.set()
+
+
+class _Run:
+    """What is known of one run of an event loop."""
+
+    def __init__(self) -> None:
+        self.lookups: anyio.CapacityLimiter = anyio.CapacityLimiter(LOOKUP_LIMIT)
+        self.waited_for: dict[int, socket.socket] = {}
+
+
+_RUN: Final[anyio.lowlevel.RunVar[_Run]] = anyio.lowlevel.RunVar("aconnect")
+
+
+def this_run() -> _Run:
+    """What is known of this run of the event loop."""
+    run = _RUN.get(None)
+    if run is None:
+        run = _Run()
+        _RUN.set(run)
+    return run
+
+
+async def wait_writable(sock: socket.socket) -> None:
+    """Wait until ``sock`` is writable or hung up.
+
+    Raises:
+        BlockingIOError: EALREADY, another task waits for it.
+        anyio.ClosedResourceError: it is being closed.
+    """
+    fd = sock.fileno()
+    waited_for = this_run().waited_for
+    other = waited_for.get(fd)
+    if other is not None and other.fileno() != fd:
+        anyio.notify_closing(fd)  # it was closed while it was waited for, and this is another
+        other = None
+    if other is None:
+        waited_for[fd] = sock
+    try:
+        await anyio.wait_writable(sock)
+    except anyio.BusyResourceError:
+        # Perhaps by a task that was cancelled and has not run since.
+        await anyio.lowlevel.checkpoint()
+        try:
+            await anyio.wait_writable(sock)
+        except anyio.BusyResourceError:
+            raise OSError(errno.EALREADY, os.strerror(errno.EALREADY)) from None
+    finally:
+        if other is None and waited_for.get(fd) is sock:
+            del waited_for[fd]
+
+
+def seconds_left(until: float) -> float:
+    """Seconds until a moment; 0 if it has passed."""
+    return max(0.0, until - monotonic())

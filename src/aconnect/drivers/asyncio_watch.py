@@ -1,0 +1,149 @@
+"""Waiting for many things at once on asyncio and uvloop: one task, one await.
+
+Rules:
+
+* Readiness callbacks, the timer and the tasks all set one waiter; `AsyncioWatch.wait` is the
+  one point of cancellation.
+* A socket is registered from `add` to `discard`, or to the wake-up that reports it; SO_ERROR
+  is read before it is unregistered.
+* When the watch has been left, nothing is registered and no task of it runs.  A cancellation
+  that arrives while tasks are waited for is raised when they have ended.  Only a coroutine that
+  is closed (GeneratorExit) cannot wait for them: they are cancelled, and end after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from ..syscalls import so_error
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Collection, Coroutine
+    from typing import Self
+
+__all__ = ["AsyncioWatch", "start_timer", "until_ended", "wake"]
+
+_SHORTEST_TIMER: Final = 0.001
+"""uvloop rounds a delay to milliseconds, and one of 0 would have the waiter spin."""
+
+
+class AsyncioWatch:
+    """The sockets and tasks of one race, on one asyncio or uvloop event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._notified = False
+        self._watched: dict[socket.socket, int] = {}
+        self._ready: list[socket.socket] = []
+        self._tasks: dict[asyncio.Task[None], bool] = {}  # and whether it was cancelled
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        for sock in list(self._watched):
+            self.discard(sock)
+        if self._loop.is_closed():
+            return
+        for task in self._tasks:
+            self._cancel_soon(task)
+        if kind is not GeneratorExit:  # a coroutine that is closed must not wait any more
+            await until_ended(self._tasks)
+
+    def add(self, sock: socket.socket) -> None:
+        fd = sock.fileno()
+        if fd < 0:
+            self._watched[sock] = fd
+            self._on_writable(sock)  # and SO_ERROR will be EBADF
+            return
+        self._loop.remove_writer(fd)  # a stale one of a descriptor closed without a word
+        self._loop.add_writer(sock, self._on_writable, sock)
+        self._watched[sock] = fd
+
+    def discard(self, sock: socket.socket) -> None:
+        fd = self._watched.pop(sock, -1)
+        # One that was closed meanwhile may have left its number to another.
+        if fd >= 0 and fd not in self._watched.values() and not self._loop.is_closed():
+            self._loop.remove_writer(fd)
+
+    def notify(self) -> None:
+        self._notified = True
+        if self._waiter is not None:
+            wake(self._waiter, None)
+
+    def spawn(
+        self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any
+    ) -> Callable[[], object]:
+        task = self._loop.create_task(function(*args))
+        if not task.done():  # an eager one may be
+            self._tasks[task] = False
+            task.add_done_callback(self._tasks.pop)
+        return partial(self._cancel_soon, task)
+
+    def _cancel_soon(self, task: asyncio.Task[None]) -> None:
+        """Cancel a task, once, when it has begun: one that never begins could not clean up."""
+        if self._tasks.get(task) is False:
+            self._tasks[task] = True
+            self._loop.call_soon(task.cancel)
+
+    async def wait(self, until: float) -> list[tuple[socket.socket, int]]:
+        if not self._notified:
+            self._waiter = self._loop.create_future()
+            timer = start_timer(until, self._waiter, None)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        self._notified = False
+        ready = [(sock, so_error(sock)) for sock in self._ready if sock in self._watched]
+        self._ready.clear()
+        for sock, _ in ready:
+            self.discard(sock)
+        return ready
+
+    def _on_writable(self, sock: socket.socket) -> None:
+        if sock not in self._ready:
+            self._ready.append(sock)
+        self.notify()
+
+
+async def until_ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Wait until all tasks have ended, whatever happens to the one that waits.
+
+    If it is cancelled meanwhile, the cancellation is raised when they have.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as caught:
+            cancelled = caught
+    if cancelled is not None:
+        try:
+            raise cancelled
+        finally:
+            del cancelled
+
+
+def start_timer(
+    when: float, waiter: asyncio.Future[Any], result: Any
+) -> asyncio.TimerHandle | None:
+    """Have ``waiter`` get ``result`` at the moment ``when``; None if that is never."""
+    if when == inf:
+        return None
+    delay = max(when - monotonic(), _SHORTEST_TIMER)
+    return waiter.get_loop().call_later(delay, wake, waiter, result)
+
+
+def wake(waiter: asyncio.Future[Any], result: Any) -> None:
+    """Have ``waiter`` get ``result``, unless something else came first."""
+    if not waiter.done():
+        waiter.set_result(result)

@@ -1,0 +1,71 @@
+"""What a resolver has given, checked: it may be anybody's.
+
+Rules:
+
+* A batch is what `Batch` says, of endpoints that connect(2) can be given, or it is refused.
+* An answer that is not sorted is sorted by RFC 6724, with the addresses of this machine.
+"""
+
+from __future__ import annotations
+
+from socket import AF_INET, AF_INET6, AF_UNSPEC
+from typing import TYPE_CHECKING, Any
+
+from ..addresses import Endpoint
+from ..sansio.order import sort_by_rfc6724
+from ..syscalls import source_address
+from .base import Batch
+from .literal import check_result
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["check_batch", "closable", "in_order"]
+
+
+def check_batch(batch: Any) -> Batch:
+    """What a resolver has yielded, if it is what a resolver may yield.
+
+    Raises:
+        TypeError, ValueError: it is not; the message shows it.
+    """
+    if not isinstance(batch, Batch):
+        raise TypeError(f"a resolver must yield Batches, not {batch!r}")
+    return batch._replace(
+        endpoints=tuple(map(_check_endpoint, batch.endpoints)),
+        withdrawn=tuple(map(_check_endpoint, batch.withdrawn)),
+    )
+
+
+def _check_endpoint(endpoint: Any) -> Endpoint:
+    if not isinstance(endpoint, Endpoint):
+        raise TypeError(f"a Batch must have Endpoints, not {endpoint!r}")
+    checked = check_result((*endpoint[:3], "", endpoint.sockaddr))
+    hash(checked)
+    return checked
+
+
+def in_order(batch: Batch, family: int) -> list[Endpoint]:
+    """The endpoints of a batch that are of ``family``, or all for AF_UNSPEC, best first."""
+    endpoints = [each for each in batch.endpoints if family in (AF_UNSPEC, each.family)]
+    if batch.sorted or any(each.family not in (AF_INET, AF_INET6) for each in endpoints):
+        return endpoints
+    return sort_by_rfc6724(endpoints, source_address, host_of=_host_of)
+
+
+def _host_of(endpoint: Endpoint) -> str:
+    return str(endpoint.sockaddr[0])
+
+
+def closable(answers: Any) -> Any:
+    """The iterator that a resolver has returned, if it is one, with an aclose()."""
+    if not hasattr(answers, "__aiter__"):
+        raise TypeError(f"a resolver must return an asynchronous iterator, not {answers!r}")
+    if hasattr(answers, "aclose"):
+        return answers
+
+    async def generate() -> AsyncIterator[Any]:
+        async for answer in answers:
+            yield answer
+
+    return generate()

@@ -1,0 +1,77 @@
+"""A resolver that knows its answers.
+
+Rules:
+
+* Names are compared as DNS does it: without regard to case, and to a dot at the end.
+* A name that it does not know does not exist, unless there is another resolver to ask.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from ..addresses import TCPAddress, UDPAddress, literal_family
+from .base import Batch
+from .literal import zoned_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from .base import Resolver
+
+__all__ = ["StaticResolver"]
+
+
+class StaticResolver:
+    """Resolves names by a mapping.
+
+    Args:
+        addresses: IP addresses for each name, in the order in which they are to be tried; an
+            IPv6 address may have a zone.  No address means that the name has none.
+        otherwise: the resolver to ask for names that are not in the mapping; None for none.
+
+    Raises:
+        TypeError: a name or an address is no str.
+        ValueError: a name or an address is none.
+
+    Immutable, and usable from several loops and threads at once.
+    """
+
+    def __init__(
+        self, addresses: Mapping[str, Iterable[str]], *, otherwise: Resolver | None = None
+    ) -> None:
+        self._addresses = {
+            _key(name): [_literal(host) for host in hosts] for name, hosts in addresses.items()
+        }
+        self._otherwise = otherwise
+
+    async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+        """One batch, at once.
+
+        Raises:
+            socket.gaierror: EAI_NONAME, the name is not in the mapping; EAI_NODATA (where the
+                platform has it), it is, and has no address.
+            OSError: an IPv6 zone is no interface of this machine.
+        """
+        hosts = self._addresses.get(_key(address.host))
+        if hosts is None and self._otherwise is not None:
+            async for batch in self._otherwise.resolve(address):
+                yield batch
+            return
+        if not hosts:
+            known = hosts is not None
+            code = getattr(socket, "EAI_NODATA", socket.EAI_NONAME) if known else socket.EAI_NONAME
+            raise socket.gaierror(code, "not in the mapping" if not known else "no address")
+        targets = [type(address)(host, address.port) for host in hosts]
+        yield Batch([each.endpoint or zoned_endpoint(each) for each in targets], sorted=True)
+
+
+def _key(name: str) -> str:
+    return TCPAddress(name, 0).host.lower().removesuffix(".")
+
+
+def _literal(host: str) -> str:
+    if literal_family(TCPAddress(host, 0).host.partition("%")[0]) is None:
+        raise ValueError(f"addresses must be IP addresses, not {host!r}")
+    return host
