@@ -16,11 +16,15 @@ import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import pytest
 import trio
 import uvloop
 from blockbuster import blockbuster_ctx
+
+from aconnect.drivers.anyio_generic import AnyioDriver
+from aconnect.drivers.select import _DRIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +42,19 @@ if sys.version_info >= (3, 12):
         return loop
 
     LOOPS.insert(1, pytest.param(("asyncio", {"loop_factory": _eager_loop}), id="eager"))
+
+
+def _loop_with_anyio_driver() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    _DRIVERS[ref(loop, _DRIVERS.pop)] = AnyioDriver()
+    return loop
+
+
+LOOPS_AND_DRIVERS = [
+    *LOOPS,
+    pytest.param(("asyncio", {"loop_factory": _loop_with_anyio_driver}), id="anyio-driver"),
+]
+"""All loops, and the driver of trio's on asyncio."""
 
 ASYNCIO_LOOPS = [loop for loop in LOOPS if loop.id != "trio"]
 """For tests of what only asyncio has: parametrize `anyio_backend` with these."""
@@ -61,7 +78,11 @@ def loops_have_run() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def nothing_blocks_the_loop() -> Iterator[None]:
-    with blockbuster_ctx("aconnect"):
+    with blockbuster_ctx("aconnect") as blockbuster:
+        # Threads of one test meet in coverage, and in the import of what they need.
+        acquire = blockbuster.functions["threading.Lock.acquire"]
+        acquire.can_block_in("coverage/collector.py", "lock_data")
+        acquire.can_block_in("<frozen importlib._bootstrap>", "acquire")
         yield
 
 
@@ -72,6 +93,7 @@ def nothing_is_left() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         gc.collect()
+        gc.freeze()  # what a test has left to pytest need not be looked through after the next
     assert not [str(warning.message) for warning in caught]
     left = open_descriptors() - before
     assert not left, f"left open: {sorted(map(describe_descriptor, left))}"
