@@ -34,7 +34,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from aconnect import aconnect
+from aconnect import Dialer, aconnect
+from aconnect.policy import allow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,6 +51,8 @@ LINGER_NOT = struct.pack("ii", 1, 0)  # close(2) resets the connection
 
 FLOOR = "blocking socket.connect"
 OURS = "aconnect"
+DIALER = "Dialer(tos=8).connect"
+POLICY = "the same, with a policy"
 
 
 class Target(NamedTuple):
@@ -69,6 +72,7 @@ class Target(NamedTuple):
 
 TARGETS = {
     ("asyncio", OURS): Target(le, 1.25, FLOOR),
+    ("asyncio", DIALER): Target(le, 1.5, FLOOR),
     ("asyncio", "loop.sock_connect"): Target(ge, 1.6, OURS),
     ("asyncio", "asyncio.open_connection *"): Target(ge, 2.5, OURS),
     ("trio", "trio.open_tcp_stream *"): Target(ge, 1.5, OURS),
@@ -87,6 +91,20 @@ def connect_blocking(address: tuple[str, int]) -> None:
 
 async def connect_aconnect(address: tuple[str, int]) -> None:
     sock = await aconnect(address)
+    sock.close()
+
+
+dialer = Dialer(tos=8)
+careful_dialer = dialer.replace(permit=allow("127.0.0.0/8"))
+
+
+async def connect_dialer(address: tuple[str, int]) -> None:
+    sock = await dialer.connect(address)
+    sock.close()
+
+
+async def connect_with_policy(address: tuple[str, int]) -> None:
+    sock = await careful_dialer.connect(address)
     sock.close()
 
 
@@ -133,6 +151,8 @@ async def connect_trio_socket(address: tuple[str, int]) -> None:
 # Rows with a * have built more than a connected socket.
 ON_ASYNCIO: dict[str, Connect] = {
     OURS: connect_aconnect,
+    DIALER: connect_dialer,
+    POLICY: connect_with_policy,
     "loop.sock_connect": connect_sock_connect,
     "aiohappyeyeballs.start_connection": connect_aiohappyeyeballs,
     "loop.create_connection *": connect_create_connection,
