@@ -51,8 +51,9 @@ LINGER_NOT = struct.pack("ii", 1, 0)  # close(2) resets the connection
 
 FLOOR = "blocking socket.connect"
 OURS = "aconnect"
-DIALER = "Dialer(tos=8).connect"
-POLICY = "the same, with a policy"
+DIALER = "Dialer().connect"
+WITH_OPTION = "Dialer(tos=8).connect"
+WITH_POLICY = "Dialer(permit=...).connect"
 
 
 class Target(NamedTuple):
@@ -72,7 +73,7 @@ class Target(NamedTuple):
 
 TARGETS = {
     ("asyncio", OURS): Target(le, 1.25, FLOOR),
-    ("asyncio", DIALER): Target(le, 1.5, FLOOR),
+    ("asyncio", DIALER): Target(le, 1.3, FLOOR),
     ("asyncio", "loop.sock_connect"): Target(ge, 1.6, OURS),
     ("asyncio", "asyncio.open_connection *"): Target(ge, 2.5, OURS),
     ("trio", "trio.open_tcp_stream *"): Target(ge, 1.5, OURS),
@@ -94,18 +95,12 @@ async def connect_aconnect(address: tuple[str, int]) -> None:
     sock.close()
 
 
-dialer = Dialer(tos=8)
-careful_dialer = dialer.replace(permit=allow("127.0.0.0/8"))
+def connect_with(dialer: Dialer) -> Connect:
+    async def connect(address: tuple[str, int]) -> None:
+        sock = await dialer.connect(address)
+        sock.close()
 
-
-async def connect_dialer(address: tuple[str, int]) -> None:
-    sock = await dialer.connect(address)
-    sock.close()
-
-
-async def connect_with_policy(address: tuple[str, int]) -> None:
-    sock = await careful_dialer.connect(address)
-    sock.close()
+    return connect
 
 
 async def connect_sock_connect(address: tuple[str, int]) -> None:
@@ -151,8 +146,9 @@ async def connect_trio_socket(address: tuple[str, int]) -> None:
 # Rows with a * have built more than a connected socket.
 ON_ASYNCIO: dict[str, Connect] = {
     OURS: connect_aconnect,
-    DIALER: connect_dialer,
-    POLICY: connect_with_policy,
+    DIALER: connect_with(Dialer()),
+    WITH_OPTION: connect_with(Dialer(tos=8)),
+    WITH_POLICY: connect_with(Dialer(permit=allow("127.0.0.0/8"))),
     "loop.sock_connect": connect_sock_connect,
     "aiohappyeyeballs.start_connection": connect_aiohappyeyeballs,
     "loop.create_connection *": connect_create_connection,
