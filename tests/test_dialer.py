@@ -746,7 +746,7 @@ class TestResolving:
             ([batch((LOOPBACK, 70000))], socket.EAI_FAIL, "70000"),
             ([batch(("localhost", 80))], socket.EAI_FAIL, "localhost"),
             ([batch(withdrawn=[5])], socket.EAI_FAIL, "5"),
-            ([Batch([Endpoint(41, 1, 0, ([], 1))])], socket.EAI_FAIL, "unhashable"),
+            ([Batch([Endpoint(41, 1, 0, ([], 1))])], socket.EAI_FAIL, "can be connected to"),
         ],
     )
     async def test_a_resolver_without_an_answer(
@@ -972,6 +972,18 @@ class TestSocketOptions:
 
 
 class TestOnSocket:
+    async def test_a_socket_that_it_made_block_does_not_block_the_loop(
+        self, stack: ExitStack, counter: Counter
+    ) -> None:
+        dead = stack.enter_context(silent())
+        dialer = Dialer(on_socket=lambda sock, _: sock.settimeout(LONG))
+        with pytest.raises(ConnectTimeout):
+            await dialer.connect(dead, timeout=0.05)
+        assert counter.open == 0
+        address = stack.enter_context(listening()).getsockname()
+        with await dialer.connect(address, timeout=LONG) as sock:
+            assert sock.gettimeout() == 0
+
     @pytest.mark.parametrize("asynchronous", [False, True])
     async def test_each_socket_before_it_connects(
         self, stack: ExitStack, asynchronous: bool
@@ -1331,6 +1343,18 @@ class TestTrace:
             reports.append(caught.value.report)
         assert reports[0] is not reports[1]
         assert len(reports[0].to_dict()["attempts"]) == 1  # type: ignore[union-attr]
+
+    async def test_an_etimedout_of_a_handshakes_own_is_no_deadline_that_passed(
+        self, stack: ExitStack
+    ) -> None:
+        async def shake(_: Any) -> Any:
+            raise OSError(errno.ETIMEDOUT, "the proxy's peer did not answer")
+
+        address = stack.enter_context(listening()).getsockname()
+        with pytest.raises(HandshakeError) as caught:
+            await Dialer().connect(address, timeout=LONG, handshake=shake)
+        assert caught.value.report is not None
+        assert caught.value.report.to_dict()["outcome"] == "failed"
 
     async def test_the_last_event_tells_the_error(self, stack: ExitStack) -> None:
         dead = stack.enter_context(refusing())

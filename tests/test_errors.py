@@ -615,6 +615,12 @@ def test_several_that_had_their_own_time_are_each_said_to() -> None:
     assert str(second).endswith("deadline passed: still no answer")
 
 
+def test_one_attempt_of_several_addresses_keeps_its_cause() -> None:
+    cause = ValueError("not this one")
+    error = attempts_error([record()], None, "a", 1.0, causes=[cause], timed_out=True, untried=1)
+    assert error.__cause__ is cause
+
+
 def test_one_attempt_of_several_addresses_says_how_many_were_not_tried() -> None:
     error = attempts_error([record()], None, "a:80", 1.0, untried=2)
     assert error.strerror == (

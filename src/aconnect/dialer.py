@@ -24,6 +24,7 @@ from .deadline import Deadline, earliest
 from .drivers.select import running_driver
 from .errors import (
     ConnectError,
+    ConnectTimeout,
     attempts_error,
     describe,
     resolve_error,
@@ -301,7 +302,7 @@ class Dialer:
                 elapsed = monotonic() - started
                 raise _error_of(dial, resolution.error, target, text, elapsed)
         except ConnectError as error:
-            outcome: Any = "timed out" if error.errno == errnos.ETIMEDOUT else "failed"
+            outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
             emit(DialFailed(monotonic(), outcome, error.errno, error.phase))
             error.report = report
             raise

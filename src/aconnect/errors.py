@@ -287,6 +287,8 @@ def attempts_error(
             for record, cause in zip(records, causes, strict=True)
         ]
         error.__cause__ = ExceptionGroup("each attempt", each)
+    else:
+        error.__cause__ = causes[0]
     return error
 
 

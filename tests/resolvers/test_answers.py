@@ -89,7 +89,7 @@ class TestCheckBatch:
             (Batch([v6()._replace(sockaddr=("::1", 80, 0))]), "IPv6"),
             (Batch([UNIX._replace(sockaddr=("/run/db",))]), "str or bytes"),
             (Batch([Endpoint(40, SOCK_STREAM, 0, "2:1234")]), "must be a tuple"),
-            (Batch([Endpoint(41, SOCK_STREAM, 0, ([], 1))]), "unhashable"),  # type: ignore[arg-type]
+            (Batch([Endpoint(40, SOCK_STREAM, 0, ([], 1))]), "cid"),  # type: ignore[arg-type]
         ],
         ids=str,
     )
@@ -106,6 +106,8 @@ class TestCheckBatch:
             (Batch([v4(port=65536)]), "65536"),
             (Batch([v4(port=-1)]), "-1"),
             (Batch([v4()._replace(type=77)]), "type must be"),
+            (Batch([v4()._replace(type=socket.SOCK_RAW)]), "can be connected to"),
+            (Batch([Endpoint(16, SOCK_STREAM, 0, (0, 0))]), "can be connected to"),
             (Batch([v4(), v4("nonsense")]), "nonsense"),
             (Batch([v4()], withdrawn=[v4("nonsense")]), "nonsense"),
         ],

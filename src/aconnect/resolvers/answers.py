@@ -8,8 +8,9 @@ Rules:
 
 from __future__ import annotations
 
-from socket import AF_INET, AF_INET6, AF_UNSPEC
-from typing import TYPE_CHECKING, Any
+import socket
+from socket import AF_INET, AF_INET6, AF_UNSPEC, SOCK_RAW
+from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses import Endpoint
 from ..sansio.order import sort_by_rfc6724
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = ["check_batch", "closable", "in_order"]
+
+_FAMILIES: Final = (
+    AF_INET,
+    AF_INET6,
+    getattr(socket, "AF_UNIX", AF_INET),
+    getattr(socket, "AF_VSOCK", AF_INET),
+)
 
 
 def check_batch(batch: Any) -> Batch:
@@ -41,7 +49,8 @@ def _check_endpoint(endpoint: Any) -> Endpoint:
     if not isinstance(endpoint, Endpoint):
         raise TypeError(f"a Batch must have Endpoints, not {endpoint!r}")
     checked = check_result((*endpoint[:3], "", endpoint.sockaddr))
-    hash(checked)
+    if checked.type == SOCK_RAW or checked.family not in _FAMILIES:
+        raise ValueError(f"a Batch must have Endpoints that can be connected to, not {endpoint!r}")
     return checked
 
 
