@@ -71,7 +71,9 @@ class Dialer:
         resolution_delay: seconds for which IPv4 addresses that are known first wait for IPv6.
         first_family_count: how many addresses of the first family are tried before the families
             take turns.
-        max_in_flight: how many sockets one dial has open at a time, at the most.
+        max_in_flight: how many attempts one dial has in flight at a time, at the most.  The
+            socket of one whose time was up stays open for as long as its handshake, or
+            ``on_socket``, cleans up.
         attempt_timeout: seconds for each attempt to connect, and again for its handshake; None
             for no limit but the deadline.
         family: `socket.AF_INET` or `socket.AF_INET6` to keep to addresses of one family,

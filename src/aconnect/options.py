@@ -224,10 +224,6 @@ class SocketSettings:
         except OSError:
             pass
 
-    def binds(self, family: int) -> bool:
-        """Whether sockets of ``family`` are bound to a local address."""
-        return family in self._local
-
     def port_fixed(self, family: int) -> bool:
         """Whether sockets of ``family`` are all bound to one port, or to one unix name.
 
