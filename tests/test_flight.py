@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aconnect.flight import call, dispose, has_errno, words
+from aconnect.flight import call, dispose, has_errno
+from aconnect.handshakes.base import words
 
 
 class Result:

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 from .sansio.attempt import Action, Attempt, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from typing import TypeGuard
 
-    from .addresses import Endpoint
+    from .addresses import Endpoint, SockAddr
+    from .handshakes.base import Handshake
     from .sansio.race import Command
     from .trace import Event
 
-__all__ = ["Hooks", "Running", "call", "dispose", "errno_of", "has_errno", "words"]
+__all__ = ["Hooks", "Running", "call", "dispose", "errno_of", "has_errno"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Hooks:
     note: Callable[[socket.socket], str]
     permit: Callable[[Endpoint], bool] | None
     on_socket: Callable[[socket.socket, Endpoint], object] | None
-    handshake: Callable[[socket.socket], Awaitable[Any]] | None
+    handshake: Handshake[Any] | None
     emit: Callable[[Event], None]
 
 
@@ -59,6 +60,7 @@ class Running:
         number: its place in the order of the starts.
         begun: what connect(2) has answered already.
         next: what is to be done at the moment `wake_at`.
+        local: the local end, as far as it is known.
         result: what its handshake has given.
         cancel: ends the task that works on it.
         ended: what is to be done now that the task has ended.
@@ -72,6 +74,7 @@ class Running:
     sock: socket.socket | None = None
     next: Action = Step.CONNECT
     wake_at: float = inf
+    local: SockAddr | None = None
     connected: bool = False
     in_handshake: bool = False
     result: Any = None
@@ -79,7 +82,7 @@ class Running:
     ended: Callable[[], list[Command[Endpoint]]] | None = None
 
 
-async def call(handshake: Callable[[socket.socket], Awaitable[Any]], sock: socket.socket) -> Any:
+async def call(handshake: Handshake[Any], sock: socket.socket) -> Any:
     """What it gives; in a coroutine, so that what the call itself raises is no different."""
     return await handshake(sock)
 
@@ -108,11 +111,3 @@ def errno_of(error: Exception, default: int) -> int:
     if has_errno(error) and not isinstance(error, socket.gaierror) and error.errno is not None:
         return error.errno if error.errno > 0 else default
     return default
-
-
-def words(error: BaseException) -> str:
-    """What it says, in one way or another: it may be anybody's."""
-    try:
-        return str(getattr(error, "strerror", None) or error) or type(error).__name__
-    except Exception:
-        return type(error).__name__

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 from .attempts import TO_ITSELF, advance, failed
 from .errors import OWN_TIME, AttemptRecord
-from .flight import Hooks, Running, call, dispose, errno_of, words
+from .flight import Hooks, Running, call, dispose, errno_of
+from .handshakes.base import words
 from .sansio.attempt import Action, Attempt, RetryAt, Step, WaitWritable
 from .sansio.attempt import Failed as AttemptFailed
 from .sansio.race import BeginHandshake, Cancel, Command, Failed, Race, Start, Won
@@ -43,11 +44,12 @@ from .trace import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from .addresses import Endpoint
     from .drivers.base import Driver, Watch
     from .errors import Outcome
+    from .handshakes.base import Handshake
     from .resolution import Resolution
     from .syscalls import Begun
 
@@ -301,7 +303,7 @@ class Dial:
         assert running.sock is not None
         now = monotonic()
         running.connected = True
-        local = local_address(running.sock)
+        local = running.local = local_address(running.sock)
         note = self._hooks.note(running.sock)
         self._hooks.emit(AttemptEnded(now, running.number, "connected", None, local, note))
         return self._race.attempts_connected(now, [running.number])
@@ -321,11 +323,20 @@ class Dial:
         else:
             self._end(running, "cancelled", None)
 
-    def _end(self, running: Running, outcome: Outcome, errno: int | None, note: str = "") -> None:
-        """The attempt has ended, and has not won."""
+    def _end(
+        self,
+        running: Running,
+        outcome: Outcome,
+        errno: int | None,
+        note: str = "",
+        reason: str = "",
+    ) -> None:
+        """The attempt has ended, and has not won; ``reason`` is why its handshake failed."""
         del self._flight[running.number]
         now = monotonic()
-        local = None if running.sock is None else local_address(running.sock)
+        if running.sock is not None and running.local is None:
+            running.local = local_address(running.sock)
+        local = running.local
         self.records[running.number] = AttemptRecord(
             family=running.endpoint.family,
             type=running.endpoint.type,
@@ -341,7 +352,9 @@ class Dial:
         try:
             if running.in_handshake:
                 ended: Any = outcome  # no handshake is "not permitted"
-                self._hooks.emit(HandshakeEnded(now, running.number, ended, note or None))
+                self._hooks.emit(
+                    HandshakeEnded(now, running.number, ended, reason or note or None)
+                )
             elif not running.connected:
                 self._hooks.emit(AttemptEnded(now, running.number, outcome, errno, local, note))
         finally:
@@ -380,23 +393,31 @@ class Dial:
 
     def _begin_handshake(self, number: int) -> None:
         running = self._flight[number]
-        assert self._hooks.handshake is not None
+        handshake = self._hooks.handshake
+        assert handshake is not None
         assert running.sock is not None
         running.in_handshake = True
-        self._hooks.emit(HandshakeStarted(monotonic(), number))
-        shaking = call(self._hooks.handshake, running.sock)
-        self._spawn(running, shaking, self._handshake_ended)
+        self._hooks.emit(HandshakeStarted(monotonic(), number, handshake.name))
+        then = partial(self._handshake_ended, handshake)
+        self._spawn(running, call(handshake, running.sock), then)
 
     def _handshake_ended(
-        self, running: Running, _: object, error: Exception | None
+        self, handshake: Handshake[Any], running: Running, result: Any, error: Exception | None
     ) -> list[Command[Endpoint]]:
+        details: Mapping[str, Any] = {}
+        if error is None:
+            try:
+                details = handshake.details(result)
+            except Exception as caught:
+                error = caught
         if error is None:
             running.in_handshake = False
-            self._hooks.emit(HandshakeEnded(monotonic(), running.number, "done"))
+            self._hooks.emit(HandshakeEnded(monotonic(), running.number, "done", None, details))
             return self._race.handshake_done(monotonic(), running.number)
         self.errors[running.number] = error
-        errno = errno_of(error, errnos.EPROTO)
-        self._end(running, "failed", errno, f"the handshake failed: {words(error)}")
+        reason = handshake.reason(error)
+        note = f"the {handshake.kind} failed: {reason}"
+        self._end(running, "failed", errno_of(error, errnos.EPROTO), note, reason)
         return self._race.handshake_failed(monotonic(), running.number)
 
     # Tasks.

@@ -16,7 +16,8 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from .flight import has_errno, words
+from .flight import has_errno
+from .handshakes.base import words
 from .resolvers.answers import check_batch, closable, in_order
 from .trace import ResolutionBatch, ResolutionEnded, ResolutionStarted
 

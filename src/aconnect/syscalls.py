@@ -132,8 +132,10 @@ def abort(sock: socket.socket) -> None:
     """Close a socket, and leave nothing of a connection behind.
 
     One that was connected to itself would go on in TIME_WAIT, and keep its port from the
-    server that was looked for there.
+    server that was looked for there.  One that is closed or detached is left alone.
     """
+    if sock.fileno() < 0:
+        return
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     except (OSError, TypeError):  # VSOCK's options are of other types

@@ -1,0 +1,62 @@
+"""The handshake: what makes a connected socket ready for use, inside the race.
+
+Rules:
+
+* A handshake owns the socket while it runs, and raises if it fails.  Who keeps the descriptor
+  for good, also beyond a failure or a cancellation, detaches it from the socket.
+* Any async callable of a socket is a handshake.  One that has something to tell of itself is a
+  `Handshake`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable, Mapping
+
+__all__ = ["Handshake", "words"]
+
+T = TypeVar("T")
+
+
+class Handshake(Generic[T]):
+    """A handshake, with what is to be said of it in traces, reports and errors.
+
+    Args:
+        function: is awaited with the connected socket; what it gives is the result.  A subclass
+            may define ``__call__`` instead.
+        name: what kind of handshake it is, in a word.
+    """
+
+    def __init__(
+        self, function: Callable[[socket.socket], Awaitable[T]], *, name: str = "handshake"
+    ) -> None:
+        self._function: Callable[[socket.socket], Awaitable[T]] = function
+        self.name: str = name
+
+    @property
+    def kind(self) -> str:
+        """The name, for a sentence."""
+        return "handshake" if self.name == "handshake" else f"{self.name} handshake"
+
+    async def __call__(self, sock: socket.socket) -> T:
+        """Carry it out on a connected socket."""
+        return await self._function(sock)
+
+    def details(self, result: T) -> Mapping[str, Any]:  # noqa: ARG002  # a subclass may need it
+        """What was agreed upon, such as the version of TLS."""
+        return {}
+
+    def reason(self, error: Exception) -> str:
+        """Why it failed, in words, given what it or `details` raised.  Must not raise."""
+        return words(error)
+
+
+def words(error: BaseException) -> str:
+    """What it says, in one way or another: it may be anybody's."""
+    try:
+        return str(getattr(error, "strerror", None) or error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
