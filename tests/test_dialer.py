@@ -196,6 +196,7 @@ class TestConstruction:
             ("resolver", 5, TypeError),
             ("resolver", None, TypeError),
             ("trace", [], TypeError),
+            ("on_report", [], TypeError),
         ],
     )
     def test_nonsense_is_named(self, option: str, value: Any, error: Any) -> None:
@@ -1366,3 +1367,39 @@ class TestTrace:
         assert (last.errno, last.phase) == (errno.ECONNREFUSED, "connect")
         (ended,) = trace.of(AttemptEnded)
         assert ended.errno == errno.ECONNREFUSED
+
+
+class TestOnReport:
+    """It gets a report of each dial, for a dialer that is used for many."""
+
+    async def test_of_each_dial(self) -> None:
+        reports: list[Report] = []
+        dialer = Dialer(on_report=reports.append)
+        with listening() as listener, refusing() as dead:
+            for _ in range(2):
+                (await dialer.connect(listener.getsockname(), timeout=LONG)).close()
+            with pytest.raises(ConnectError) as caught:
+                await dialer.connect(dead, timeout=LONG)
+        assert [report.outcome for report in reports] == ["connected", "connected", "failed"]
+        assert caught.value.report is reports[-1]
+
+    async def test_of_one_that_is_cancelled(self) -> None:
+        reports: list[Report] = []
+        with silent() as address, anyio.move_on_after(0.01):
+            await Dialer(on_report=reports.append).connect(address)
+        assert [report.outcome for report in reports] == ["cancelled"]
+
+    async def test_beside_a_trace(self) -> None:
+        reports: list[Report] = []
+        trace = Report()
+        dialer = Dialer(on_report=reports.append, trace=trace)
+        with listening() as listener:
+            (await dialer.connect(listener.getsockname())).close()
+        assert [report.events for report in reports] == [trace.events]
+
+    async def test_one_that_raises_does_no_harm(self) -> None:
+        def fail(report: Report) -> None:
+            raise LookupError("own bug")
+
+        with listening() as listener, pytest.warns(RuntimeWarning, match="on_report raised Look"):
+            (await Dialer(on_report=fail).connect(listener.getsockname())).close()

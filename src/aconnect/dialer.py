@@ -30,7 +30,8 @@ from .errors import (
     resolve_error,
     resolve_timeout,
 )
-from .flight import Hooks, has_errno, words
+from .flight import Hooks, has_errno
+from .handshakes.base import Handshake, words
 from .options import Keepalive, LocalAddressLike, SocketOption, SocketSettings
 from .policy import permits
 from .racing import Dial
@@ -39,7 +40,7 @@ from .resolution import Resolution
 from .resolvers.literal import zoned_endpoint
 from .resolvers.system import SystemResolver
 from .sansio.race import Race, Rules
-from .trace import DialCancelled, DialFailed, DialStarted, Event, Trace, guarded
+from .trace import DialCancelled, DialFailed, DialStarted, Event, Trace, guarded, is_last
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -89,6 +90,7 @@ class Dialer:
             opened: a callable that answers True or False, such as `policy.public_only()`.
         resolver: turns names into endpoints; see `Resolver`.
         trace: is called with an `Event` for everything that happens, such as a `Report`.
+        on_report: is called with a `Report` of each dial when that is over, whatever it came to.
 
     Raises:
         TypeError: an argument is of another type.
@@ -116,6 +118,7 @@ class Dialer:
     permit: Policy | None = None
     resolver: Resolver = field(default_factory=SystemResolver)
     trace: Trace | None = None
+    on_report: Callable[[Report], object] | None = None
     _rules: Rules = field(init=False, repr=False, compare=False)
     _settings: SocketSettings = field(init=False, repr=False, compare=False)
     _unasked: bool = field(init=False, repr=False, compare=False)
@@ -146,7 +149,7 @@ class Dialer:
             raise TypeError(f"family must be an address family, not {self.family!r}")
         if self.family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
             raise ValueError(f"family must be AF_UNSPEC, AF_INET or AF_INET6, not {self.family!r}")
-        for name in ("on_socket", "permit", "trace"):
+        for name in ("on_socket", "permit", "trace", "on_report"):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be callable or None, not {value!r}")
@@ -157,7 +160,7 @@ class Dialer:
         object.__setattr__(self, "socket_options", settings.socket_options)
         object.__setattr__(self, "_rules", rules)
         object.__setattr__(self, "_settings", settings)
-        asked = (self.permit, self.on_socket, self.trace)
+        asked = (self.permit, self.on_socket, self.trace, self.on_report)
         unasked = all(each is None for each in asked) and self.family == socket.AF_UNSPEC
         object.__setattr__(self, "_unasked", unasked)
 
@@ -206,7 +209,8 @@ class Dialer:
             handshake: is awaited with a connected socket, inside the race: the first to succeed
                 wins.  Handshakes run one at a time.  What one raises moves the race on to the
                 next address.  It owns the socket while it runs; if it raises or is cancelled, the
-                socket is closed.
+                socket is closed, unless it has detached the descriptor.  A `Handshake` can say
+                more of itself.
 
         Returns:
             The socket, as from `aconnect`; or what the handshake gave.
@@ -230,6 +234,17 @@ class Dialer:
         if handshake is not None and not callable(handshake):
             raise TypeError(f"handshake must be callable or None, not {handshake!r}")
         target, endpoints = target_of(address)
+        return await self.dial(target, endpoints, timeout, deadline, handshake)
+
+    async def dial(
+        self,
+        target: Address | tuple[Any, ...],
+        endpoints: list[Endpoint] | None,
+        timeout: float | None,
+        deadline: Deadline | None,
+        handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
+    ) -> Any:
+        """`connect`, to an address that has been looked at (`target_of`); not for users."""
         started = monotonic()
         until = earliest(timeout, deadline)
         driver = running_driver()
@@ -276,10 +291,12 @@ class Dialer:
         """
         text = describe(target, endpoints or ())
         report = Report()
-        emit = _emitter(report, guarded(self.trace))
+        emit = _emitter(report, guarded(self.trace), guarded(self.on_report, "on_report"))
         emit(DialStarted(started, text, until))
         rules = self._rules if handshake is None else replace(self._rules, handshake=True)
         permit = self.permit
+        if handshake is not None and not isinstance(handshake, Handshake):
+            handshake = Handshake(handshake)
         hooks = Hooks(
             open_socket=self._settings.open,
             port_fixed=self._settings.port_fixed,
@@ -322,13 +339,18 @@ _A_START: Final = 0.0005
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", -1))
 
 
-def _emitter(report: Report, trace: Trace | None) -> Callable[[Event], None]:
-    if trace is None:
+def _emitter(
+    report: Report, trace: Trace | None, on_report: Callable[[Report], None] | None
+) -> Callable[[Event], None]:
+    if trace is None and on_report is None:
         return report
 
     def emit(event: Event) -> None:
-        trace(event)
+        if trace is not None:
+            trace(event)
         report(event)
+        if on_report is not None and is_last(event):
+            on_report(report)
 
     return emit
 

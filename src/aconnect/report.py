@@ -29,7 +29,7 @@ from .story import (
     read,
     reason,
 )
-from .trace import DialCancelled, DialConnected, DialFailed, DialStarted
+from .trace import DialStarted, is_last
 from .waterfall import NARROWEST, draw, title
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Report:
         Raises:
             RuntimeError: the event belongs to another dial.
         """
-        if self._events and (isinstance(event, DialStarted) or _is_last(self._events[-1])):
+        if self._events and (isinstance(event, DialStarted) or is_last(self._events[-1])):
             raise RuntimeError("this report has its dial already; make a Report for each")
         self._events.append(event)
 
@@ -181,12 +181,8 @@ class Report:
 
     def _story(self) -> Story:
         events = tuple(self._events)
-        running = events and not _is_last(events[-1])
+        running = events and not is_last(events[-1])
         return read(events, self._clock() if running else 0.0)
-
-
-def _is_last(event: Event) -> bool:
-    return isinstance(event, (DialConnected, DialFailed, DialCancelled))
 
 
 def _plain(story: Story) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +41,8 @@ __all__ = [
     "Trace",
     "guarded",
 ]
+
+T = TypeVar("T")
 
 Trace: TypeAlias = "Callable[[Event], None]"
 """What is told of the events of a dial: any callable of one argument.
@@ -242,45 +244,54 @@ class DialCancelled(Event):
     """The whole call was cancelled from outside."""
 
 
-def guarded(trace: Trace | None) -> Trace | None:
-    """Make a callable that tells ``trace`` of the events of one dial, and never fails.
+def is_last(event: Event) -> bool:
+    """Whether nothing follows it."""
+    return isinstance(event, (DialConnected, DialFailed, DialCancelled))
 
-    An exception from ``trace`` is issued as one RuntimeWarning with its text, and ``trace``
-    gets no more events of this dial.  A filter that makes the warning an error does not harm
-    the dial either: the error goes to `sys.unraisablehook`.
+
+def guarded(
+    listener: Callable[[T], object] | None, name: str = "trace"
+) -> Callable[[T], None] | None:
+    """Make a callable that tells ``listener`` of the events of one dial, and never fails.
+
+    An exception from ``listener`` is issued as one RuntimeWarning with its text, and it gets no
+    more events of this dial.  A filter that makes the warning an error does not harm the dial
+    either: the error goes to `sys.unraisablehook`.
 
     Args:
-        trace: the user's callable, or None.
+        listener: the user's callable, or None.
+        name: which one it is.
 
     Returns:
-        A callable for this dial alone; None if ``trace`` is.
+        A callable for this dial alone; None if ``listener`` is.
 
     Raises:
-        TypeError: ``trace`` is neither None nor callable.
+        TypeError: ``listener`` is neither None nor callable.
 
     What is not an Exception (KeyboardInterrupt, SystemExit, a cancellation) goes through.
     """
-    if trace is None:
+    if listener is None:
         return None
-    if not callable(trace):
-        raise TypeError(f"trace must be a callable of one argument, not {trace!r}")
-    return _Guard(trace)
+    if not callable(listener):
+        raise TypeError(f"{name} must be a callable of one argument, not {listener!r}")
+    return _Guard(listener, name)
 
 
 class _Guard:
-    __slots__ = ("_trace",)
+    __slots__ = ("_listener", "_name")
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace: Trace | None = trace
+    def __init__(self, listener: Callable[[Any], object], name: str) -> None:
+        self._listener: Callable[[Any], object] | None = listener
+        self._name = name
 
-    def __call__(self, event: Event) -> None:
-        if self._trace is None:
+    def __call__(self, event: Any) -> None:
+        if self._listener is None:
             return
         try:
-            self._trace(event)
+            self._listener(event)
         except Exception as error:
-            self._trace = None
-            _Complaint(error)
+            self._listener = None
+            _Complaint(self._name, error)
 
 
 class _Complaint:
@@ -288,7 +299,7 @@ class _Complaint:
 
     __slots__ = ("_text",)
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, name: str, error: Exception) -> None:
         import traceback
 
         at = error.__traceback__
@@ -296,7 +307,7 @@ class _Complaint:
             at = at.tb_next
         where = "" if at is None else f" ({at.tb_frame.f_code.co_filename}:{at.tb_lineno})"
         words = "".join(traceback.format_exception_only(error)).strip()
-        self._text = f"trace raised {words}{where}; it gets no more events of this dial"
+        self._text = f"{name} raised {words}{where}; it gets no more events of this dial"
 
     def __del__(self) -> None:
         warnings.warn(self._text, RuntimeWarning, stacklevel=2)
