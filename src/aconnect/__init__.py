@@ -21,7 +21,14 @@ from .errors import ResolveError as ResolveError
 from .explanations import explain as explain
 
 if _TYPE_CHECKING:
+    from .adapters.anyio_streams import AConnectable as AConnectable
+    from .adapters.anyio_streams import open_stream as open_stream
+    from .adapters.asyncio_transports import create_connection as create_connection
+    from .adapters.asyncio_transports import create_datagram_endpoint as create_datagram_endpoint
+    from .adapters.asyncio_transports import open_connection as open_connection
+    from .adapters.trio_streams import open_trio_stream as open_trio_stream
     from .dialer import Dialer as Dialer
+    from .handshakes.base import Handshake as Handshake
     from .options import Keepalive as Keepalive
     from .options import SocketOption as SocketOption
     from .primitives import connect_socket as connect_socket
@@ -35,7 +42,14 @@ if _TYPE_CHECKING:
 else:
     # What a connect to a literal address does not need is imported when it is asked for.
     _LATER = {
+        "AConnectable": "adapters.anyio_streams",
+        "open_stream": "adapters.anyio_streams",
+        "create_connection": "adapters.asyncio_transports",
+        "create_datagram_endpoint": "adapters.asyncio_transports",
+        "open_connection": "adapters.asyncio_transports",
+        "open_trio_stream": "adapters.trio_streams",
         "Dialer": "dialer",
+        "Handshake": "handshakes.base",
         "Keepalive": "options",
         "SocketOption": "options",
         "Report": "report",

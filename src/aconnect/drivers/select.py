@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 
     from .base import Driver
 
-__all__ = ["running_driver"]
+__all__ = ["in_trio", "running_driver"]
 
 _MODULES: Final[dict[str, Any]] = sys.modules
 
 _DRIVERS: Final[dict[ref[asyncio.AbstractEventLoop], Driver]] = {}
 # What weakref.WeakKeyDictionary does, without its Python code on every connect.
+
+
+def in_trio() -> bool:
+    """Whether this is a task of trio's."""
+    trio = _MODULES.get("trio.lowlevel")
+    return trio is not None and bool(trio.in_trio_task())
 
 
 def running_driver() -> Driver:
@@ -35,8 +41,7 @@ def running_driver() -> Driver:
         RuntimeError: none is.
         ImportError: trio is, but anyio is not installed.
     """
-    trio = _MODULES.get("trio.lowlevel")
-    if trio is not None and trio.in_trio_task():
+    if in_trio():
         return _trio_driver()
     asyncio = _MODULES.get("asyncio")
     loop = None if asyncio is None else asyncio._get_running_loop()

@@ -1,0 +1,1 @@
+"""From an address to what programs work with: transports, streams and clients."""

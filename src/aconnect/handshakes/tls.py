@@ -1,0 +1,286 @@
+"""TLS as a handshake: what it is done with, what it came to, and why it failed.
+
+Rules:
+
+* The default is verification of the certificate and of the name in it.
+* A context is never changed.  What is particular to one connection (the name, a session to
+  resume) is handed to the context when the connection is wrapped.
+* Each event loop does the handshake with its own TLS; what the loops raise is brought to one form
+  here, so that the same failure is the same error everywhere.
+
+Source: RFC 8446 for TLS, RFC 6066 section 3 for the name, verify(1ssl) for the codes.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import os
+import ssl
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from ..addresses import TCPAddress
+from .base import Handshake, words
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+__all__ = ["TLS", "OutOfTime", "TLSHandshake", "failure", "reason", "settings"]
+
+T = TypeVar("T")
+
+_NAMES: Final = 256  # a program connects to a few names again and again
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """What a TLS connection is made with.
+
+    Attributes:
+        context: whom to trust, which versions, which protocols (ALPN).
+        server_hostname: the name that the server has to prove, and that it is told (SNI); None for
+            no name.  Of an IP address the server is told nothing.
+        session: what to resume; None for a full handshake.
+    """
+
+    context: ssl.SSLContext
+    server_hostname: str | None
+    session: ssl.SSLSession | None = None
+
+    @property
+    def wrapper(self) -> ssl.SSLContext:
+        """What an event loop has to wrap its buffers with, in place of the context."""
+        wrapper: Any = self.context
+        if self.session is not None:
+            wrapper = _Resuming(self.context, self.session)
+        return cast("ssl.SSLContext", wrapper)
+
+
+class _Resuming:
+    """Does what a context does, and hands it the session: no event loop takes one itself."""
+
+    def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession) -> None:
+        self._context = context
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return self._context.wrap_bio(
+            incoming, outgoing, server_side, server_hostname, session or self._session
+        )
+
+
+def settings(
+    context: ssl.SSLContext | bool | None,
+    server_hostname: str | None,
+    session: ssl.SSLSession | None,
+    host: str | None,
+) -> TLS | None:
+    """What the arguments of a call ask for; None if that is no TLS.
+
+    Args:
+        context: True for `default_context`; None or False for no TLS.
+        server_hostname: the name; None for ``host``.
+        session: a session to resume.
+        host: the host of the address, if it has one.
+
+    Raises:
+        TypeError: an argument is of another type.
+        ValueError: no name to check is known; or a name or a session without TLS.
+    """
+    if server_hostname is not None and not isinstance(server_hostname, str):
+        raise TypeError(f"server_hostname must be a string or None, not {server_hostname!r}")
+    if session is not None and not isinstance(session, ssl.SSLSession):
+        raise TypeError(f"ssl_session must be an ssl.SSLSession or None, not {session!r}")
+    if context is None or context is False:
+        for name, value in (("server_hostname", server_hostname), ("ssl_session", session)):
+            if value is not None:
+                raise ValueError(f"{name} {value!r} is for TLS only: pass ssl=True with it")
+        return None
+    if context is True:
+        context = default_context()
+    elif not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"ssl must be an ssl.SSLContext, True or None, not {context!r}")
+    elif context.protocol == ssl.PROTOCOL_TLS_SERVER:
+        raise ValueError(f"ssl must be a context for clients, not for servers: {context!r}")
+    if server_hostname is None and host is not None:
+        # Neither is part of the name: the dot of the root, and the zone of a link.
+        server_hostname = host.partition("%")[0].removesuffix(".")
+    if server_hostname is not None:
+        _check_name(server_hostname)
+    elif context.check_hostname:
+        raise ValueError(
+            "server_hostname is needed for TLS to this address: the name that the server's "
+            "certificate must have"
+        )
+    tls = TLS(context, server_hostname, session)
+    if session is not None:
+        try:
+            tls.wrapper.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, server_hostname)
+        except ValueError as error:
+            raise ValueError(f"ssl_session {session!r} is of no use here: {error}") from None
+    return tls
+
+
+@cache
+def default_context() -> ssl.SSLContext:
+    """The standard library's default context for clients.
+
+    One for the process: it takes milliseconds to read the certificates of the system.
+    """
+    return ssl.create_default_context()
+
+
+@lru_cache(_NAMES)
+def _check_name(name: str) -> None:
+    try:
+        TCPAddress(name, 0)
+    except ValueError:
+        raise ValueError(
+            f"server_hostname must be a host name or an IP address, not {name!r}"
+        ) from None
+
+
+class OutOfTime(Exception):
+    """A handshake was not done by the moment that it was given."""
+
+
+class TLSHandshake(Handshake[T]):
+    """What the TLS handshakes of all event loops have in common.
+
+    Args:
+        tls: what it is done with.
+    """
+
+    def __init__(self, tls: TLS) -> None:
+        self.name = "TLS"
+        self.tls: TLS = tls
+
+    async def __call__(self, sock: socket.socket) -> T:
+        try:
+            return await self.shake(sock)
+        except Exception as error:
+            found = failure(error)
+        try:
+            # asyncio's frames hold the future that holds the error.
+            raise found.with_traceback(None)
+        finally:
+            del found  # its traceback leads to this frame
+
+    async def shake(self, sock: socket.socket) -> T:
+        """Do the handshake, and raise whatever the event loop's TLS raises."""
+        raise NotImplementedError
+
+    async def within(self, sock: socket.socket, until: float) -> T:
+        """Carry it out by a moment, in seconds of `time.monotonic`, without being cancelled.
+
+        Raises:
+            OutOfTime: the moment came first.
+            Exception: it has failed.
+
+            The socket is closed then; it was not the caller's any more.
+        """
+        raise NotImplementedError
+
+    def ssl_object(self, result: T) -> Any:
+        """The `ssl.SSLObject` of a result, or what has its methods."""
+        raise NotImplementedError
+
+    def details(self, result: T) -> Mapping[str, Any]:
+        """The version, the cipher, the protocol of ALPN if any, and whether a session was
+        resumed."""
+        agreed = self.ssl_object(result)
+        cipher = agreed.cipher()
+        found = {
+            "version": agreed.version(),
+            "cipher": cipher and cipher[0],
+            "ALPN": agreed.selected_alpn_protocol(),
+            "session": "resumed" if agreed.session_reused else None,
+        }
+        return {key: value for key, value in found.items() if value}
+
+    def reason(self, error: Exception) -> str:
+        """What is wrong, and what to do about it."""
+        return reason(error, self.tls.server_hostname)
+
+
+def failure(error: Exception) -> Exception:
+    """What a handshake's error comes down to, whichever event loop has raised it.
+
+    Returns:
+        The SSLError, or the OSError with an errno, that is in it or that it is; else, if the
+        connection is gone, a ConnectionResetError with its errno; else the error itself.
+    """
+    at: BaseException | None = error
+    while isinstance(at, Exception):
+        if isinstance(at, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            break
+        if isinstance(at, ssl.SSLError) or (isinstance(at, OSError) and at.errno):
+            at.__context__ = at.__cause__ = None
+            return at
+        at = at.__cause__ or at.__context__
+    if not isinstance(error, (OSError, EOFError)) and type(error).__name__ not in _GONE:
+        return error
+    return ConnectionResetError(errnos.ECONNRESET, os.strerror(errnos.ECONNRESET))
+
+
+_GONE: Final = {"BrokenResourceError", "ClosedResourceError", "EndOfStream"}
+"""What anyio and trio call it; neither need be installed."""
+
+
+def reason(error: Exception, name: str | None) -> str:
+    """Why a TLS handshake failed, in words, and what to do.
+
+    Args:
+        error: what `failure` has given.
+        name: the name that the server had to prove.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = _CERTIFICATE.get(error.verify_code)
+        if what is None:
+            return f"the certificate is not accepted: {error.verify_message}"
+        return what.format(name=name)
+    if isinstance(error, ssl.SSLError):
+        if not error.reason:
+            return words(error)
+        text = error.reason.replace("_", " ").lower()
+        if error.reason in _NOT_TLS:
+            return f"the peer does not speak TLS here ({text}): is it the right port?"
+        if " alert " in text:
+            return f"the peer has refused: {text}"
+        return text
+    if isinstance(error, ConnectionResetError):
+        return "the peer has hung up in the middle of it"
+    return words(error)
+
+
+_CERTIFICATE: Final[Mapping[int, str]] = {
+    # The codes are X509_V_ERR_* of OpenSSL.
+    9: "the certificate is not valid yet: check the clock of this machine",
+    10: "the certificate has expired",
+    18: "the certificate is self-signed: to trust it, load it into the context",
+    19: "the certificate's issuer is self-signed and not trusted here: "
+    "to trust it, load it into the context",
+    20: "the certificate's issuer is unknown here: load it into the context, or have the "
+    "server send the certificates in between",
+    21: "the certificate's issuer is unknown here, and the server sent no other certificate",
+    23: "the certificate has been revoked",
+    62: "the certificate is for another host, not for {name}",
+    64: "the certificate is for another host, not for {name}",
+}
+
+_NOT_TLS: Final = {
+    *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "PACKET_LENGTH_TOO_LONG"),
+    *("RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "UNSUPPORTED_PROTOCOL_VERSION_NUMBER"),
+}
