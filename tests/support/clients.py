@@ -1,0 +1,52 @@
+"""What the tests of all clients need: dead addresses beside a server, and loops for transports."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from aconnect import StaticResolver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TURNS = 8
+"""More turns of the loop than there are awaits in what is before the first answer."""
+
+REFUSED = "127.0.0.4"
+SILENT = "127.0.0.5"
+
+
+@contextmanager
+def dead_addresses_first(name: str, port: int) -> Iterator[StaticResolver]:
+    """A resolver that gives ``name`` an address that refuses, a silent one, and 127.0.0.1."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((SILENT, port))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex((SILENT, port))
+        yield StaticResolver({name: [REFUSED, SILENT, "127.0.0.1"]})
+
+
+def for_transports(new_loop: Any) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes loops that have had a transport.
+
+    With the first one, libuv opens a descriptor for the loop that it keeps in reserve.
+    """
+
+    def new() -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop = new_loop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            connecting = loop.create_unix_connection(asyncio.Protocol, sock=ours)
+            transport, _ = loop.run_until_complete(connecting)
+            transport.abort()
+            loop.run_until_complete(asyncio.sleep(0))
+        return loop
+
+    return new
