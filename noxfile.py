@@ -106,6 +106,7 @@ def bench(session: nox.Session) -> None:
     install_wheel(session)
     install_groups(session, "bench")
     session.run("python", "benchmarks/connect.py", *session.posargs)
+    session.run("python", "benchmarks/adapters.py", *session.posargs)
     session.run("python", "benchmarks/race.py", *session.posargs)
 
 

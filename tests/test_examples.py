@@ -16,13 +16,20 @@ EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
 
 EXPECTED = {
     "connected_udp": "connected to alice, heard: alice",
+    "echo_protocol": "echoed: there and back",
     "errors": "A later try may succeed: True",
     "hello": "hello, whoever you are",
+    "httpx_client": "refused: http://innocent.example/ leads to 127.0.0.2:80",
+    "line_client": "the server shouts: HELLO, GOODBYE",
+    "line_client_trio": "the server shouts: HELLO, GOODBYE",
     "on_trio": "hello from trio",
     "policy": "refused: 127.0.0.1:80, [::ffff:10.0.0.1]:80",
     "race": "connected to 127.0.0.2",
+    "reconnecting": "heard: connection 1, connection 2, connection 3",
     "resume": "second call: connected: True",
+    "retry": "connected, after a refusal or two",
     "shared_deadline": "read in time: one, two",
+    "smtp_client": "received: hello Bob",
     "unix_backlog": "not started: the listener's backlog is full",
 }
 """A line of each one's output."""

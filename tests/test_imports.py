@@ -103,25 +103,40 @@ print(json.dumps(asyncio.run(main())))
     assert ask(ONLY_THE_STANDARD_LIBRARY + code) == "ConnectError"
 
 
+CLIENTS = {
+    "aiohttp": "aiohttp",
+    "asyncssh": "asyncssh",
+    "httpcore": "httpx",
+    "httpx": "httpx",
+    "redis": "redis",
+    "websockets": "websockets",
+}
+"""The extra of each adapter for a client."""
+
+
 def test_every_module_that_needs_no_extra_imports_without_one() -> None:
     code = """
 import importlib, json, pkgutil
 import aconnect
 
-needing = []
+needing = {}
 for module in pkgutil.walk_packages(aconnect.__path__, "aconnect.", onerror=lambda name: None):
     if module.name.startswith("aconnect.cli"):
         continue
     try:
         importlib.import_module(module.name)
-    except ModuleNotFoundError:
-        needing.append(module.name)
+    except ImportError as error:
+        needing[module.name] = str(error)
 
 print(json.dumps(needing))
 """
     needing = ask(ONLY_THE_STANDARD_LIBRARY + code)
     assert "aconnect.drivers.anyio_generic" in needing
-    assert [name for name in needing if not name.startswith("aconnect.drivers.anyio_")] == []
+    clients = {f"aconnect.adapters.{name}": extra for name, extra in CLIENTS.items()}
+    others = [name for name in needing if name not in clients]
+    assert [name for name in others if not name.startswith("aconnect.drivers.anyio_")] == []
+    for name, extra in clients.items():
+        assert f"pip install 'aconnect[{extra}]'" in needing[name]
 
 
 def test_names_that_are_imported_later_are_there_when_they_are_asked_for() -> None:

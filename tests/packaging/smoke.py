@@ -27,15 +27,23 @@ import aconnect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+CLIENTS = {
+    "aiohttp": {"aiohttp"},
+    "asyncssh": {"asyncssh"},
+    "httpx": {"anyio", "httpcore", "httpx"},
+    "redis": {"redis"},
+    "websockets": {"websockets"},
+}
 INSTALLED = {
     "none": set(),
     "anyio": {"anyio"},
     "trio": {"anyio", "trio"},
     "uvloop": {"uvloop"},
     "cli": {"click", "rich"},
-    "all": {"anyio", "click", "rich", "trio", "uvloop"},
     "trio-alone": {"trio"},
+    **CLIENTS,
 }
+INSTALLED["all"] = set().union(*INSTALLED.values())
 OPTIONAL = INSTALLED["all"]
 COMMAND = Path(sysconfig.get_path("scripts"), "aconnect")
 
@@ -59,8 +67,26 @@ async def connect() -> None:
     assert isinstance(error, ConnectionRefusedError), error
 
 
+async def stream() -> None:
+    """A transport, and a stream of anyio's or the name of what it needs."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        transport, _ = await aconnect.create_connection(asyncio.Protocol, address, timeout=10)
+        transport.close()
+        message = ""
+        try:
+            opened = await aconnect.open_stream(address, timeout=10)
+        except ImportError as error:
+            message = str(error)
+        else:
+            await opened.aclose()
+    has_anyio = importlib.util.find_spec("anyio") is not None
+    assert has_anyio or "pip install 'aconnect[anyio]'" in message, message
+
+
 def on_asyncio() -> None:
     asyncio.run(connect())
+    asyncio.run(stream())
 
 
 def on_uvloop() -> None:
@@ -88,6 +114,20 @@ def on_trio_without_anyio() -> None:
     except ImportError as error:
         message = str(error)
     assert "pip install 'aconnect[trio]'" in message, message
+
+
+def adapters() -> None:
+    """Each can be imported, or says what it needs."""
+    for client, needed in CLIENTS.items():
+        for name in {client, "httpcore"} if client == "httpx" else {client}:
+            message = ""
+            try:
+                importlib.import_module(f"aconnect.adapters.{name}")
+            except ImportError as error:
+                message = str(error)
+            missing = [each for each in needed if importlib.util.find_spec(each) is None]
+            expected = f"pip install 'aconnect[{client}]'"
+            assert (expected in message) == bool(missing), (name, message)
 
 
 def command_works() -> None:
@@ -126,6 +166,7 @@ def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
         yield on_anyio
     if "trio" in installed:
         yield on_trio if "anyio" in installed else on_trio_without_anyio
+    yield adapters
     yield command_works if "rich" in installed else command_is_missing
     if installed == INSTALLED["cli"]:
         yield command_has_one_loop

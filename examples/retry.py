@@ -1,0 +1,42 @@
+"""Try again, with stamina, for as long as the error says that a later try may succeed."""
+
+import asyncio
+import socket
+
+import stamina
+
+from aconnect import ConnectError, open_connection
+
+
+def may_pass(error: Exception) -> bool:
+    """Nobody listening may pass; a wrong certificate or a missing permission does not."""
+    return isinstance(error, ConnectError) and error.transient
+
+
+async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async for attempt in stamina.retry_context(on=may_pass, timeout=10, wait_initial=0.02):
+        with attempt:
+            print("try", attempt.num)
+            return await open_connection("127.0.0.1", port, timeout=2)
+    raise AssertionError("the last error is raised by stamina")
+
+
+async def main() -> None:
+    stamina.instrumentation.set_on_retry_hooks([])  # no log of the tries: they are printed
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        # The server comes up a little later.
+        asyncio.get_running_loop().call_later(0.05, listener.listen)
+        _, writer = await connect(listener.getsockname()[1])
+        print("connected, after a refusal or two")
+        writer.close()
+        await writer.wait_closed()
+
+    try:
+        await connect(-1)
+    except ValueError as error:
+        print("not tried again:", error)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
