@@ -93,7 +93,8 @@ class _TrioLoop:
         import trio
 
         with _ungrouped():
-            trio.run(_warmed_up, main)
+            # Or Ctrl-C could hit between opening a socket and taking it into care.
+            trio.run(_warmed_up, main, restrict_keyboard_interrupt_to_checkpoints=True)
 
     async def together(self, job: Main, count: int) -> None:
         import trio
