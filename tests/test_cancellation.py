@@ -183,6 +183,7 @@ def scene(request: pytest.FixtureRequest, monkeypatch: Any, tmp_path: Any) -> An
         yield scene
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new_loop", ASYNCIO_LOOPS)
 def test_every_step(new_loop: Any, scene: Any) -> None:
     cancel_at_every_step(new_loop, scene)

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
     from support.tls import Server
 
+pytestmark = pytest.mark.slow  # not one of them, but all together
+
 LONG = 30  # seconds; what takes as long has failed
 SHORT = 0.05  # seconds for what waits in vain
 ENOUGH = 0.25  # seconds for a handshake, also on a machine that has other things to do

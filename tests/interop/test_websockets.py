@@ -44,6 +44,8 @@ from aconnect.policy import public_only
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.server  # of the websockets package, in a process of its own
+
 on_each_loop = [
     pytest.mark.anyio,
     pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True),
