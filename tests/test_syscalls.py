@@ -36,8 +36,16 @@ class TestOpenSocket:
 
     def test_a_platform_without_sock_nonblock(self, monkeypatch: Any) -> None:
         monkeypatch.setattr(syscalls, "_NONBLOCK", 0)
-        with syscalls.open_socket(TCP) as sock:
+        for open_one in (syscalls.open_socket, syscalls.open_bare_socket):
+            with open_one(TCP) as sock:
+                assert sock.gettimeout() == 0
+
+    def test_a_bare_one_is_for_transports(self) -> None:
+        with syscalls.open_bare_socket(TCP) as sock:
             assert sock.gettimeout() == 0
+            assert not os.get_blocking(sock.fileno())
+            assert not sock.get_inheritable()
+            assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def test_only_tcp_has_nodelay(self) -> None:
         with syscalls.open_socket(Endpoint(socket.AF_UNIX, socket.SOCK_STREAM, 0, "/s")) as sock:

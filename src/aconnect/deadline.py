@@ -76,6 +76,8 @@ def earliest(timeout: float | None, deadline: Deadline | None) -> float:
         TypeError: either argument is of another type.
         ValueError: ``timeout`` is negative or NaN.
     """
+    if timeout is None and deadline is None:
+        return NEVER
     when = NEVER if timeout is None else monotonic() + _duration(timeout, "timeout")
     if deadline is None:
         return when

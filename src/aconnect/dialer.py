@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from .connecting import begin_alone, target_of
 from .deadline import Deadline, earliest
-from .drivers.select import running_driver
+from .drivers.select import driver_of, running_driver
 from .errors import (
     ConnectError,
     ConnectTimeout,
@@ -40,9 +40,11 @@ from .resolution import Resolution
 from .resolvers.literal import zoned_endpoint
 from .resolvers.system import SystemResolver
 from .sansio.race import Race, Rules
+from .syscalls import open_bare_socket, open_socket
 from .trace import DialCancelled, DialFailed, DialStarted, Event, Trace, guarded, is_last
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Iterable
     from typing import Self
 
@@ -243,16 +245,24 @@ class Dialer:
         timeout: float | None,
         deadline: Deadline | None,
         handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> Any:
-        """`connect`, to an address that has been looked at (`target_of`); not for users."""
+        """`connect`, to an address that has been looked at (`target_of`); not for users.
+
+        Args:
+            loop: the running loop of asyncio, if the socket is for a transport of its.
+        """
         started = monotonic()
         until = earliest(timeout, deadline)
-        driver = running_driver()
+        driver = running_driver() if loop is None else driver_of(loop)
         if driver.checkpoint is not None:
             await driver.checkpoint()
         begun = None
         if self._unasked and handshake is None:
-            result = begin_alone(endpoints, driver, self._settings.open)
+            plain_open = open_socket if loop is None else open_bare_socket
+            result = begin_alone(
+                endpoints, driver, plain_open if self._settings.plain else self._settings.open
+            )
             if isinstance(result, socket.socket):
                 return result
             begun = result

@@ -120,7 +120,7 @@ class SocketSettings:
     local_address: LocalAddressLike | Iterable[LocalAddressLike] | None = None
     mptcp: bool = False
     socket_options: Iterable[SocketOption] = ()
-    _plain: bool = field(init=False, repr=False, compare=False)
+    plain: bool = field(init=False, repr=False, compare=False)
     """Whether everything is as `open_socket` has it."""
     _local: dict[int, LocalAddress] = field(init=False, repr=False, compare=False)
 
@@ -143,7 +143,7 @@ class SocketSettings:
         object.__setattr__(self, "_local", local)
         wanted = (self.keepalive, self.user_timeout, self.mark, self.tos, self.interface)
         plain = self.nodelay and not self.mptcp and not local and not options
-        object.__setattr__(self, "_plain", plain and all(each is None for each in wanted))
+        object.__setattr__(self, "plain", plain and all(each is None for each in wanted))
 
     def open(self, endpoint: Endpoint) -> socket.socket:
         """A socket for ``endpoint`` with all of this applied; non-blocking, close-on-exec.
@@ -154,7 +154,7 @@ class SocketSettings:
 
         The only thing that may stay is a unix path that it was bound to.
         """
-        if self._plain:
+        if self.plain:
             return open_socket(endpoint)
         local = self._local.get(endpoint.family)
         if self._local and local is None:

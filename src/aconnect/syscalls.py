@@ -34,6 +34,7 @@ __all__ = [
     "connect_errno",
     "dissolve",
     "local_address",
+    "open_bare_socket",
     "open_socket",
     "poll_now",
     "probe",
@@ -65,6 +66,18 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def open_bare_socket(endpoint: Endpoint) -> socket.socket:
+    """`open_socket` for a transport of asyncio's, which sets TCP_NODELAY itself.
+
+    Raises:
+        OSError: there is none to be had; nothing stays open.
+    """
+    if not _NONBLOCK:
+        return open_socket(endpoint)
+    family, type, proto, _ = endpoint
+    return socket.socket(family, type | _NONBLOCK, proto)
 
 
 class Begun(NamedTuple):

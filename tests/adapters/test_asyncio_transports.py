@@ -374,8 +374,9 @@ class TestCreateConnection:
     async def test_an_abort_in_the_handshake_is_no_time_limit(
         self, listener: socket.socket, monkeypatch: Any
     ) -> None:
-        async def begin(self: Any, sock: socket.socket, *_: Any, **__: Any) -> None:
+        async def begin(self: Any, sock: socket.socket, making: Any) -> None:
             sock.close()
+            making.close()
             raise ConnectionAbortedError(errno.ECONNABORTED, "by the kernel")
 
         monkeypatch.setattr("aconnect.adapters.hand_over.HandOver.begin", begin)

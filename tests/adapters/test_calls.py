@@ -57,10 +57,9 @@ class Stubborn(socket.socket):
     [(socket.AF_INET, Stubborn), (socket.AF_UNIX, Stubborn), (socket.AF_INET, socket.socket)],
 )
 def test_what_has_no_delay_to_set_is_left_alone(family: int, kind: Any) -> None:
-    dialer = Dialer(nodelay=False)
     with kind(family) as sock:
-        keep_nagle(dialer, sock)
-    keep_nagle(dialer, sock)
+        keep_nagle(sock)
+    keep_nagle(sock)
 
 
 def test_the_options_are_those_of_a_dialer() -> None:

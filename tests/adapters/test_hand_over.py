@@ -22,6 +22,8 @@ from support.listeners import listening, unix_listening
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
 from support.scenarios import new_runnable
 from support.stepping import one_turn
+from support.tls import NAME, Certificates
+from support.tls_server import tls_process
 
 from aconnect import create_connection, create_datagram_endpoint
 from aconnect.adapters.hand_over import HandOver, closed, take_over
@@ -36,16 +38,22 @@ on_each_loop = [
 
 
 class Told(asyncio.Protocol, asyncio.DatagramProtocol):
-    """Raises, aborts or closes when it is told of the connection."""
+    """Raises, aborts or closes when it is told of the connection.
 
-    def __init__(self, reaction: Any = None) -> None:
+    Has a canary take the number of the descriptor that this closes.
+    """
+
+    def __init__(self, reaction: Any = None, canaries: Canaries | None = None) -> None:
         self.reaction = reaction
+        self.canaries = canaries
         self.told: list[str] = []
 
     def connection_made(self, transport: Any) -> None:
         self.told.append("made")
         if isinstance(self.reaction, str):
             getattr(transport, self.reaction)()
+            if self.canaries is not None:
+                self.canaries.take()
         elif self.reaction is not None:
             raise self.reaction
 
@@ -101,8 +109,8 @@ class TestWhatGoesWrong:
 
     async def test_a_factory_that_gives_no_protocol(self, pair: Any, canaries: Canaries) -> None:
         ours, theirs = pair
-        hand_over = HandOver(lambda: None)
-        await hand_over.begin(ours, maker())
+        hand_over = HandOver(lambda: None, asyncio.get_running_loop())
+        await begin(hand_over, ours, maker())
         with pytest.raises(AttributeError, match="connection_made"):
             await hand_over.raise_error()
         assert ours.fileno() < 0
@@ -114,7 +122,7 @@ class TestWhatGoesWrong:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             with pytest.raises(ValueError, match="Stream"):
-                await HandOver(Told).begin(ours, maker())
+                await begin(HandOver(Told, asyncio.get_running_loop()), ours, maker())
             assert ours.fileno() < 0
         await canaries.settle()
 
@@ -127,7 +135,7 @@ class TestWhatGoesWrong:
             raise OSError(errno.EMFILE, "no descriptor for epoll")
 
         with pytest.raises(OSError, match="epoll"):
-            await HandOver(Told).begin(ours, create)
+            await begin(HandOver(Told, asyncio.get_running_loop()), ours, create)
         assert ours.fileno() < 0
         assert theirs.recv(1) == b""
         await canaries.settle()
@@ -139,7 +147,7 @@ class TestWhatGoesWrong:
             return object(), factory()
 
         with pytest.raises(ConnectionResetError):
-            await HandOver(Told).begin(ours, create)
+            await begin(HandOver(Told, asyncio.get_running_loop()), ours, create)
         assert ours.fileno() < 0
 
     @pytest.mark.parametrize("reaction", ["abort", "close"])
@@ -147,26 +155,49 @@ class TestWhatGoesWrong:
     async def test_a_protocol_that_hangs_up_at_once(
         self, kind: str, reaction: str, canaries: Canaries, tmp_path: Any
     ) -> None:
-        """On uvloop the socket object is left with the number of a closed descriptor."""
         if kind == "udp":
             transport, protocol = await create_datagram_endpoint(
-                lambda: Told(reaction), ("127.0.0.1", 9)
+                lambda: Told(reaction, canaries), ("127.0.0.1", 9)
             )
         else:
             with listening_as(kind, tmp_path) as listener:
                 transport, protocol = await create_connection(
-                    lambda: Told(reaction), address_of(listener)
+                    lambda: Told(reaction, canaries), address_of(listener)
                 )
         assert transport.is_closing()
-        await canaries.settle()
-        assert protocol.told == ["made", "lost"]
+        for _ in range(3):
+            canaries.sing()
+            await asyncio.sleep(0)
+        del transport
         gc.collect()  # nobody's socket object may close a canary
         await canaries.settle()
+        assert protocol.told == ["made", "lost"]
+
+    async def test_a_protocol_that_hangs_up_at_once_over_tls(
+        self, canaries: Canaries, tmp_path: Any
+    ) -> None:
+        """On uvloop the socket object is left with the number of a closed descriptor."""
+        certificates = Certificates()
+        with tls_process(certificates.of(), tmp_path) as address:
+            transport, protocol = await create_connection(
+                lambda: Told("abort", canaries),
+                address,
+                ssl=certificates.client(),
+                server_hostname=NAME,
+            )
+            assert transport.is_closing()
+            for _ in range(3):
+                canaries.sing()
+                await asyncio.sleep(0)
+            del transport
+            gc.collect()
+            await canaries.settle()
+            assert protocol.told == ["made", "lost"]
 
     async def test_cancelled_again_while_it_cleans_up(self, pair: Any, canaries: Canaries) -> None:
         ours, _ = pair
-        hand_over = HandOver(Told)
-        task = asyncio.ensure_future(hand_over.begin(ours, maker()))
+        hand_over = HandOver(Told, asyncio.get_running_loop())
+        task = asyncio.ensure_future(begin(hand_over, ours, maker()))
         while not task.done():
             await asyncio.sleep(0)
             task.cancel()
@@ -178,8 +209,8 @@ class TestWhatGoesWrong:
         self, pair: Any, canaries: Canaries
     ) -> None:
         """The cancellation wins over the error, where there is something to wait for."""
-        hand_over = HandOver(raising(LookupError()))
-        await hand_over.begin(pair[0], maker())
+        hand_over = HandOver(raising(LookupError()), asyncio.get_running_loop())
+        await begin(hand_over, pair[0], maker())
         task = asyncio.ensure_future(hand_over.raise_error())
         await asyncio.sleep(0)
         asked = task.cancel()
@@ -229,8 +260,8 @@ def test_the_interpreter_is_to_stop_in_a_users_callback(new_loop: Any, pair: Any
     ours, theirs = pair
     loop, complaints = new_runnable(new_loop)
     protocol = Told(KeyboardInterrupt())
-    hand_over = HandOver(lambda: protocol)
-    task = loop.create_task(hand_over.begin(ours, loop.create_connection))
+    hand_over = HandOver(lambda: protocol, loop)
+    task = loop.create_task(begin(hand_over, ours, loop.connect_accepted_socket))
     with pytest.raises(KeyboardInterrupt):
         for _ in range(10):
             one_turn(loop)
@@ -250,8 +281,8 @@ def test_the_loop_is_closed_meanwhile(new_loop: Any, turns: int, pair: Any) -> N
     """The coroutine is closed after its loop, and cannot wait for anything any more."""
     ours, theirs = pair
     loop, _ = new_runnable(new_loop)
-    hand_over = HandOver(Told)
-    task = loop.create_task(hand_over.begin(ours, loop.create_connection))
+    hand_over = HandOver(Told, loop)
+    task = loop.create_task(begin(hand_over, ours, loop.connect_accepted_socket))
     for _ in range(turns):
         one_turn(loop)
     ended = task.done()
@@ -301,7 +332,7 @@ def test_the_coroutine_alone_is_closed(has_transport: bool, pair: Any) -> None:
         await asyncio.sleep(1000)
 
     async def main() -> None:
-        beginning = HandOver(Told).begin(pair[0], create)
+        beginning = begin(HandOver(Told, asyncio.get_running_loop()), pair[0], create)
         beginning.send(None)
         beginning.close()
         assert pair[0].fileno() < 0
@@ -318,15 +349,19 @@ def test_a_transport_that_cannot_tell_its_protocol(pair: Any) -> None:
 
     async def main() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await HandOver(lambda: protocol).begin(pair[0], create)
+            await begin(HandOver(lambda: protocol, asyncio.get_running_loop()), pair[0], create)
 
     asyncio.run(main())
     assert pair[0].fileno() < 0
     assert protocol.told == ["made"]
 
 
+def begin(hand_over: HandOver, sock: socket.socket, make: Any) -> Any:
+    return hand_over.begin(sock, make(hand_over, sock=sock))
+
+
 def maker() -> Any:
-    return asyncio.get_running_loop().create_connection
+    return asyncio.get_running_loop().connect_accepted_socket
 
 
 def listening_as(kind: str, tmp_path: Any) -> Any:

@@ -314,6 +314,7 @@ class TestReason:
             (broken(None, "[sys] lib"), "[sys] lib"),
             (broken(None, "PROTOCOL_TLS_SERVER context"), "PROTOCOL_TLS_SERVER context"),
             (broken(None, ""), "SSLError"),
+            (ssl.SSLError(1, "somebody's own"), "somebody's own"),
             (RESET, "the peer has hung up in the middle of it"),
             (PIPE, "pipe"),
             (ValueError("Session refers to a different SSLContext."), "Session refers to a diff"),

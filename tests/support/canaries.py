@@ -28,11 +28,17 @@ class Canaries:
         """Take the numbers that are free below the highest one that is in use."""
         highest = max(map(int, os.listdir("/proc/self/fd")))
         for _ in range(MOST):
-            number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            number = self.take()
             if number > highest:
+                del self._numbers[number]
                 os.close(number)
                 break
-            self._numbers[number] = os.fstat(number)
+
+    def take(self) -> int:
+        """Take the lowest number that is free."""
+        number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._numbers[number] = os.fstat(number)
+        return number
 
     def check(self) -> None:
         """See that all are alive, and let them go."""

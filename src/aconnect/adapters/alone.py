@@ -41,36 +41,43 @@ from ..trace import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
+    from typing import TypeGuard
 
-    from ..addresses import Endpoint, SockAddr
+    from ..addresses import Address, Endpoint, SockAddr
     from ..dialer import Dialer
     from ..handshakes.tls import TLSHandshake
-    from .calls import Target
 
 __all__ = ["connect_alone", "is_alone"]
 
 T = TypeVar("T")
 
 
-def is_alone(to: Target, dialer: Dialer) -> bool:
+def is_alone(endpoints: list[Endpoint] | None, dialer: Dialer) -> TypeGuard[list[Endpoint]]:
     """Whether there is one address, and nobody who wants to be told."""
-    alone = to.endpoints is not None and len(to.endpoints) == 1
+    alone = endpoints is not None and len(endpoints) == 1
     return alone and dialer.trace is None and dialer.on_report is None
 
 
 async def connect_alone(
-    to: Target,
+    to: Address | tuple[Any, ...],
+    endpoint: Endpoint,
     dialer: Dialer,
     handshake: TLSHandshake[T],
     timeout: float | None,
     deadline: Deadline | None,
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> T:
-    """What `Dialer.connect` does with this handshake, if `is_alone`."""
+    """What `Dialer.connect` does with this handshake, if `is_alone`.
+
+    Args:
+        loop: as for a dialer's `dial`.
+    """
     started = monotonic()
     until = earliest(timeout, deadline)
     limit = None if until == inf else Deadline(until)
-    sock: socket.socket = await dialer.dial(to.address, to.endpoints, None, limit)
+    sock: socket.socket = await dialer.dial(to, [endpoint], None, limit, loop=loop)
     connected = monotonic()
     local = local_address(sock)
     own = inf if dialer.attempt_timeout is None else connected + dialer.attempt_timeout
@@ -80,9 +87,8 @@ async def connect_alone(
         cause = None
     except Exception as error:
         cause = error
-    assert to.endpoints is not None
     story = _Failure(
-        endpoint=to.endpoints[0],
+        endpoint=endpoint,
         local=local,
         start=started,
         connected=connected,
@@ -113,9 +119,11 @@ class _Failure:
     cause: Exception | None
     note: str
 
-    def error(self, to: Target, until: float, handshake: TLSHandshake[Any]) -> ConnectError:
+    def error(
+        self, to: Address | tuple[Any, ...], until: float, handshake: TLSHandshake[Any]
+    ) -> ConnectError:
         """The error that a race would end with, with its report."""
-        text = describe(to.address, [self.endpoint])
+        text = describe(to, [self.endpoint])
         reason, note, errno = "", self.note, None
         outcome: Any = "timed out"
         if self.cause is not None:
@@ -138,7 +146,7 @@ class _Failure:
         timed_out = self.cause is None and not self.note
         error = attempts_error(
             [record],
-            to.address,
+            to,
             text,
             self.end - self.start,
             causes=[self.cause],

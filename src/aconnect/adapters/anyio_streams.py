@@ -20,7 +20,7 @@ from ..drivers.select import in_trio
 from ..errors import ConnectError
 from ..handshakes.tls import OutOfTime, TLSHandshake, settings
 from .alone import connect_alone, is_alone
-from .calls import dialer_of, keep_nagle, target
+from .calls import dialer_of, host_of, keep_nagle, target
 from .hand_over import closed, take_over
 
 if TYPE_CHECKING:
@@ -143,18 +143,18 @@ async def open_stream(
     When cancelled, all is closed before the cancellation leaves this call.
     """
     _need_anyio()
-    to = target(address, port, socket.SOCK_STREAM, "open_stream")
-    tls = settings(ssl, server_hostname, ssl_session, to.host)
+    to, endpoints = target(address, port, socket.SOCK_STREAM, "open_stream")
+    tls = settings(ssl, server_hostname, ssl_session, host_of(to))
     dialer = dialer_of(dialer, options)
     if tls is None:
-        sock = await dialer.dial(to.address, to.endpoints, timeout, deadline)
+        sock = await dialer.dial(to, endpoints, timeout, deadline)
         return await _stream(sock, dialer)
     handshake = _AnyioTLS(tls, dialer, tls_standard_compatible)
     wrapped: TLSStream
     try:
-        if is_alone(to, dialer):
-            return await connect_alone(to, dialer, handshake, timeout, deadline)
-        wrapped = await dialer.dial(to.address, to.endpoints, timeout, deadline, handshake)
+        if is_alone(endpoints, dialer):
+            return await connect_alone(to, endpoints[0], dialer, handshake, timeout, deadline)
+        wrapped = await dialer.dial(to, endpoints, timeout, deadline, handshake)
         await handshake.abandon(wrapped)
     except BaseException as error:
         await handshake.abandon(None, error)
@@ -281,7 +281,8 @@ async def _stream(sock: socket.socket, dialer: Dialer) -> SocketStream:
         await _gone(sock)
         raise
     try:
-        keep_nagle(dialer, sock)
+        if not dialer.nodelay:
+            keep_nagle(sock)
     except BaseException as error:
         await _abandon(stream, sock, error)
         raise

@@ -21,20 +21,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..handshakes.tls import OutOfTime, TLSHandshake, settings
 from .alone import connect_alone, is_alone
-from .calls import asyncio_loop, dialer_of, keep_nagle, target
+from .calls import asyncio_loop, dialer_of, host_of, keep_nagle, target
 from .hand_over import HandOver, take_over
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import Callable
-    from typing import Unpack
+    from collections.abc import Callable, Coroutine
+    from typing import TypeAlias, Unpack
 
     from ..address_text import AddressLike
     from ..deadline import Deadline
     from ..dialer import Dialer
     from ..handshakes.tls import TLS
     from .calls import DialerOptions
-    from .hand_over import Maker
+
+    Maker: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 
 __all__ = ["create_connection", "create_datagram_endpoint", "open_connection"]
 
@@ -109,33 +110,34 @@ async def create_connection(
     loop = asyncio_loop("create_connection")
     if not callable(protocol_factory):
         raise TypeError(f"protocol_factory must be callable, not {protocol_factory!r}")
-    to = target(address, port, socket.SOCK_STREAM, "create_connection")
+    to, endpoints = target(address, port, socket.SOCK_STREAM, "create_connection")
     tls, limits = None, {}
     about_tls = (ssl, server_hostname, ssl_session, ssl_handshake_timeout, ssl_shutdown_timeout)
     if about_tls != _NOTHING:
-        tls = settings(ssl, server_hostname, ssl_session, to.host)
+        tls = settings(ssl, server_hostname, ssl_session, host_of(to))
         limits = _limits(tls, ssl_handshake_timeout, ssl_shutdown_timeout)
     dialer = dialer_of(dialer, options, local_addr)
     if tls is None:
-        sock = await dialer.dial(to.address, to.endpoints, timeout, deadline)
-        hand_over = HandOver(protocol_factory)
-        await hand_over.begin(sock, _maker(loop, sock) if to.unix else loop.create_connection)
+        sock = await dialer.dial(to, endpoints, timeout, deadline, loop=loop)
+        hand_over = HandOver(protocol_factory, loop)
+        await hand_over.begin(sock, loop.connect_accepted_socket(hand_over, sock))
     else:
         handshake = _LoopTLS(tls, protocol_factory, loop, limits)
         try:
-            if is_alone(to, dialer):
-                hand_over = await connect_alone(to, dialer, handshake, timeout, deadline)
-            else:
-                hand_over = await dialer.dial(
-                    to.address, to.endpoints, timeout, deadline, handshake
+            if is_alone(endpoints, dialer):
+                hand_over = await connect_alone(
+                    to, endpoints[0], dialer, handshake, timeout, deadline, loop
                 )
+            else:
+                hand_over = await dialer.dial(to, endpoints, timeout, deadline, handshake)
         except BaseException as error:
             if handshake.made is not None:  # it was done when this was cancelled
                 await handshake.made.abandon(error)
             raise
     if hand_over.error is not None:
         await hand_over.raise_error()
-    keep_nagle(dialer, hand_over.sock)
+    if not dialer.nodelay:
+        keep_nagle(hand_over.sock)
     return hand_over.transport, hand_over.protocol
 
 
@@ -164,10 +166,9 @@ async def open_connection(
     For cancellation and threads, see `create_connection`.
     """
     loop = asyncio_loop("open_connection")
-    reader = asyncio.StreamReader(limit=limit, loop=loop)
-    transport, protocol = await create_connection(
-        lambda: asyncio.StreamReaderProtocol(reader, loop=loop), address, port, **arguments
-    )
+    reader = asyncio.StreamReader(limit, loop)
+    protocol = asyncio.StreamReaderProtocol(reader, None, loop)
+    transport, _ = await create_connection(lambda: protocol, address, port, **arguments)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
@@ -200,11 +201,11 @@ async def create_datagram_endpoint(
     loop = asyncio_loop("create_datagram_endpoint")
     if not callable(protocol_factory):
         raise TypeError(f"protocol_factory must be callable, not {protocol_factory!r}")
-    to = target(address, port, socket.SOCK_DGRAM, "create_datagram_endpoint")
+    to, endpoints = target(address, port, socket.SOCK_DGRAM, "create_datagram_endpoint")
     dialer = dialer_of(dialer, options, local_addr)
-    sock = await dialer.dial(to.address, to.endpoints, timeout, deadline)
-    hand_over = HandOver(protocol_factory)
-    await hand_over.begin(sock, loop.create_datagram_endpoint)
+    sock = await dialer.dial(to, endpoints, timeout, deadline)
+    hand_over = HandOver(protocol_factory, loop)
+    await hand_over.begin(sock, loop.create_datagram_endpoint(hand_over, sock=sock))
     if hand_over.error is not None:
         await hand_over.raise_error()
     return hand_over.transport, hand_over.protocol
@@ -238,16 +239,10 @@ class _LoopTLS(TLSHandshake[HandOver]):
         self._limits = limits
 
     async def shake(self, sock: socket.socket) -> HandOver:
-        made = HandOver(self._factory)
+        made = HandOver(self._factory, self._loop)
         own = sock if self._alone else take_over(sock)  # from the dial
         try:
-            await made.begin(
-                own,
-                _maker(self._loop, own),
-                ssl=self.tls.wrapper,
-                server_hostname=self.tls.server_hostname or "",
-                **self._limits,
-            )
+            await made.begin(own, self._make(made, own))
         except ConnectionAbortedError as error:
             if error.errno:
                 raise
@@ -258,6 +253,18 @@ class _LoopTLS(TLSHandshake[HandOver]):
             raise TimeoutError(errnos.ETIMEDOUT, said) from None
         self.made = made
         return made
+
+    async def _make(self, made: HandOver, sock: socket.socket) -> None:
+        loop = self._loop
+        unix = sock.family == _AF_UNIX
+        make: Maker = loop.create_unix_connection if unix else loop.create_connection
+        await make(
+            made,
+            sock=sock,
+            ssl=self.tls.wrapper,
+            server_hostname=self.tls.server_hostname or "",
+            **self._limits,
+        )
 
     async def within(self, sock: socket.socket, until: float) -> HandOver:
         self._alone = True
@@ -273,11 +280,6 @@ class _LoopTLS(TLSHandshake[HandOver]):
 
     def ssl_object(self, result: HandOver) -> Any:
         return result.transport.get_extra_info("ssl_object")
-
-
-def _maker(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Maker:
-    """The method of the loop that makes a transport of a stream socket."""
-    return loop.create_unix_connection if sock.family == _AF_UNIX else loop.create_connection
 
 
 def _limits(tls: TLS | None, handshake: float | None, shutdown: float | None) -> dict[str, float]:

@@ -124,5 +124,6 @@ class connect:
             if not limit.expired() or not isinstance(error, TimeoutError):
                 raise
             raise not_done(self._to, "SSH", started, sock.family) from error
-        keep_nagle(self._dialer, sock)
+        if not self._dialer.nodelay:
+            keep_nagle(sock)
         return connection

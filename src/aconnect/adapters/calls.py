@@ -12,7 +12,7 @@ import asyncio
 import errno as errnos
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..addresses import TCPAddress, UDPAddress
 from ..connecting import target_of
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DialerOptions",
-    "Target",
     "asyncio_loop",
     "check_trio",
     "dialer_of",
+    "host_of",
     "keep_nagle",
     "not_done",
     "target",
@@ -80,6 +80,8 @@ def dialer_of(dialer: Dialer | None, options: Any, local_addr: object = None) ->
         TypeError, ValueError: as on construction of a `Dialer`; or one is given twice.
     """
     if dialer is None:
+        if not options and local_addr is None:
+            return DEFAULT
         dialer = DEFAULT
     elif not isinstance(dialer, Dialer):
         raise TypeError(f"dialer must be a Dialer or None, not {dialer!r}")
@@ -117,12 +119,12 @@ def check_trio(call: str) -> None:
         )
 
 
-def keep_nagle(dialer: Dialer, sock: socket.socket) -> None:
-    """Undo what transports and streams do to a TCP socket for which ``nodelay`` is False.
+def keep_nagle(sock: socket.socket) -> None:
+    """Undo what transports and streams do to a TCP socket, for a dialer without ``nodelay``.
 
     They set TCP_NODELAY without being asked.
     """
-    if dialer.nodelay or sock.fileno() < 0:
+    if sock.fileno() < 0:
         return
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         try:
@@ -152,19 +154,10 @@ def not_done(address: Address, what: str, started: float, family: int) -> Connec
     )
 
 
-class Target(NamedTuple):
-    """What is to be connected to, as a dialer's `dial` takes it, and what else is known of it."""
-
-    address: Address | tuple[Any, ...]
-    endpoints: list[Endpoint] | None
-    host: str | None
-    """The host of the address; None if it has none."""
-    unix: bool
-    """Whether its socket may be a unix socket."""
-
-
-def target(address: AddressLike | list[Any], port: int | None, type: int, call: str) -> Target:
-    """What is to be connected to, and that it takes a socket of the right type.
+def target(
+    address: AddressLike | list[Any], port: int | None, type: int, call: str
+) -> tuple[Address | tuple[Any, ...], list[Endpoint] | None]:
+    """What is to be connected to, as a dialer's `dial` takes it.
 
     Args:
         address: an address, or a host if there is a ``port``.
@@ -173,7 +166,7 @@ def target(address: AddressLike | list[Any], port: int | None, type: int, call: 
         call: who asks.
 
     Raises:
-        TypeError, ValueError: it is no address, or one of another type.
+        TypeError, ValueError: it is no address, or one for a socket of another type.
     """
     if port is not None:
         if not isinstance(address, str):
@@ -183,9 +176,10 @@ def target(address: AddressLike | list[Any], port: int | None, type: int, call: 
         address = UDPAddress(*address)
     known, endpoints = target_of(address)
     if isinstance(known, TCPAddress) and type == socket.SOCK_STREAM:
-        return Target(known, endpoints, known.host, False)
-    kinds = [each.type for each in endpoints or ()]
-    if endpoints is None:
+        return known, endpoints
+    if endpoints is not None:
+        kinds = [each.type for each in endpoints]
+    else:
         kinds = [socket.SOCK_DGRAM if isinstance(known, UDPAddress) else socket.SOCK_STREAM]
     for kind in kinds:
         if kind != type:
@@ -194,12 +188,14 @@ def target(address: AddressLike | list[Any], port: int | None, type: int, call: 
                 f"{call}() needs the address of a {socket.SocketKind(type).name} socket, "
                 f"not {text}: use {_CALLS.get(kind, 'aconnect')}() for that"
             )
-    host = known.host if isinstance(known, UDPAddress) else None
-    unix = any(each.family == _AF_UNIX for each in endpoints or ())
-    return Target(known, endpoints, host, unix)
+    return known, endpoints
 
 
-_AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
+def host_of(address: Address | tuple[Any, ...]) -> str | None:
+    """The host of an address; None if it has none."""
+    return address.host if isinstance(address, TCPAddress) else None
+
+
 _CALLS: Final[dict[int, str]] = {
     socket.SOCK_DGRAM: "create_datagram_endpoint",
     socket.SOCK_STREAM: "create_connection",

@@ -8,6 +8,9 @@ Rules:
   closed here.
 * It is closed when the hand-over is left, however it is left; only a coroutine that is itself
   being closed cannot wait for that, and leaves a transport to the loop.
+* `connect_accepted_socket` of the loop makes a transport of any stream socket, as it is; nothing
+  in it is for servers but its name, and TLS.  It is the shortest way, and on uvloop the one that
+  leaves no socket object with the number of a closed descriptor.
 * The transport first has a protocol of ours.  It gets the user's when the connection is there, so
   that the factory is called once and what it raises, or its protocol's ``connection_made``, goes
   to the caller and not to the loop's exception handler.
@@ -21,9 +24,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import TypeAlias
-
-    Maker: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 
 __all__ = ["HandOver", "closed", "take_over"]
 
@@ -38,6 +38,7 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
 
     Args:
         factory: makes the user's protocol.
+        loop: the running loop.
 
     Attributes:
         sock: the socket.
@@ -51,11 +52,12 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
     sock: socket.socket
     protocol: Any
 
-    def __init__(self, factory: Callable[[], Any]) -> None:
+    def __init__(self, factory: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.transport: Any = None
         self.protocol = None
         self.error: Exception | None = None
         self._factory = factory
+        self._loop = loop
 
     def __call__(self) -> HandOver:
         """What the loop takes for the protocol's factory."""
@@ -75,13 +77,12 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
                 raise
             self.error = error
 
-    async def begin(self, sock: socket.socket, make: Maker, **tls: Any) -> None:
-        """Have the loop make the transport, and do the TLS handshake if ``tls`` asks for one.
+    async def begin(self, sock: socket.socket, making: Coroutine[Any, Any, Any]) -> None:
+        """Have the loop make the transport.
 
         Args:
             sock: a connected socket; it is not the caller's any more, whatever happens.
-            make: the method of the loop that takes such a socket.
-            tls: what create_connection() of the loop takes for TLS.
+            making: what a method of the loop gives that takes such a socket, and this.
 
         Raises:
             OSError: TLS failed.
@@ -90,13 +91,10 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
             The socket is closed then.
         """
         self.sock = sock
-        self._loop = asyncio.get_running_loop()
         try:
-            await make(self, sock=sock, **tls)
+            await making
             if self.transport is None:
                 raise ConnectionResetError("the loop has made a transport and no connection")
-            if self.transport.is_closing():
-                self._forget()
         except BaseException as error:
             await self.abandon(error)
             raise
@@ -122,11 +120,9 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
         The user's protocol is told, if it had been told of the connection.
         """
         if self._loop.is_closed():
-            self._forget()
             self.sock.close()
             return
         self.close()
-        self._forget()
         if not isinstance(error, GeneratorExit):
             await closed(self.sock)
             if self._untold():
@@ -146,17 +142,6 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
             return self.transport.get_protocol() is self.protocol
         except AttributeError:  # of asyncio, over TLS, closed twice
             return False
-
-    def _forget(self) -> None:
-        """See that the socket object does not close what is not its own any more.
-
-        A transport of uvloop that is closed in ``connection_made`` closes the descriptor and
-        leaves its number in the socket; it may be somebody else's by now.
-        """
-        if self.transport is not None and self.sock.fileno() >= 0:
-            taken = self.transport.get_extra_info("socket")
-            if taken is None or taken.fileno() < 0:
-                self.sock.detach()
 
 
 def take_over(sock: socket.socket) -> socket.socket:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from ..handshakes.tls import OutOfTime, TLSHandshake, settings
 from ..syscalls import abort
 from .alone import connect_alone, is_alone
-from .calls import check_trio, dialer_of, keep_nagle, target
+from .calls import check_trio, dialer_of, host_of, keep_nagle, target
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -129,18 +129,16 @@ async def open_trio_stream(
     When cancelled, all is closed before the cancellation leaves this call.
     """
     check_trio("open_trio_stream")
-    to = target(address, port, socket.SOCK_STREAM, "open_trio_stream")
-    tls = settings(ssl, server_hostname, ssl_session, to.host)
+    to, endpoints = target(address, port, socket.SOCK_STREAM, "open_trio_stream")
+    tls = settings(ssl, server_hostname, ssl_session, host_of(to))
     dialer = dialer_of(dialer, options)
     if tls is not None:
         handshake = _TrioTLS(tls, dialer, https_compatible)
-        if is_alone(to, dialer):
-            return await connect_alone(to, dialer, handshake, timeout, deadline)
-        stream: TLSStream = await dialer.dial(
-            to.address, to.endpoints, timeout, deadline, handshake
-        )
+        if is_alone(endpoints, dialer):
+            return await connect_alone(to, endpoints[0], dialer, handshake, timeout, deadline)
+        stream: TLSStream = await dialer.dial(to, endpoints, timeout, deadline, handshake)
         return stream
-    sock = await dialer.dial(to.address, to.endpoints, timeout, deadline)
+    sock = await dialer.dial(to, endpoints, timeout, deadline)
     try:
         return _stream(sock, dialer)
     except BaseException:
@@ -153,7 +151,8 @@ def _stream(sock: socket.socket, dialer: Dialer) -> trio.SocketStream:
     import trio
 
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-    keep_nagle(dialer, sock)
+    if not dialer.nodelay:
+        keep_nagle(sock)
     return stream
 
 

@@ -139,7 +139,8 @@ class connect:
             if not limit.expired() or not isinstance(error, TimeoutError):
                 raise
             raise not_done(self._to, "websocket", started, sock.family) from error
-        keep_nagle(self._dialer, sock)
+        if not self._dialer.nodelay:
+            keep_nagle(sock)
         return connection
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .base import Driver
 
-__all__ = ["in_trio", "running_driver"]
+__all__ = ["driver_of", "in_trio", "running_driver"]
 
 _MODULES: Final[dict[str, Any]] = sys.modules
 
@@ -50,6 +50,11 @@ def running_driver() -> Driver:
             "no event loop is running here: await this inside asyncio.run(main()), "
             "uvloop.run(main()) or trio.run(main)"
         )
+    return driver_of(loop)
+
+
+def driver_of(loop: asyncio.AbstractEventLoop) -> Driver:
+    """The driver of a loop of asyncio that is running in this thread."""
     driver = _DRIVERS.get(ref(loop))
     if driver is None:
         driver = _DRIVERS[ref(loop, _DRIVERS.pop)] = _asyncio_driver(loop)

@@ -252,10 +252,11 @@ def reason(error: Exception, name: str | None) -> str:
             return f"the certificate is not accepted: {error.verify_message}"
         return what.format(name=name)
     if isinstance(error, ssl.SSLError):
-        if not error.reason:
+        said: str | None = getattr(error, "reason", None)  # which OpenSSL alone sets
+        if not said:
             return words(error)
-        text = error.reason.replace("_", " ").lower()
-        if error.reason in _NOT_TLS:
+        text = said.replace("_", " ").lower()
+        if said in _NOT_TLS:
             return f"the peer does not speak TLS here ({text}): is it the right port?"
         if " alert " in text:
             return f"the peer has refused: {text}"
