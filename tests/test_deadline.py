@@ -11,11 +11,11 @@ from decimal import Decimal
 from fractions import Fraction
 from math import inf, nan
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-import aconnect.deadline
 from aconnect import Deadline
 from aconnect.deadline import NEVER, earliest
 
@@ -34,7 +34,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(aconnect.deadline, "monotonic", clock)
+    monkeypatch.setattr("aconnect.deadline.time", SimpleNamespace(monotonic=clock))
     return clock
 
 

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import errno as errnos
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Final
 
 from .errors import AttemptRecord
@@ -53,14 +53,14 @@ def advance(attempt: Attempt, action: Action, sock: socket.socket, sockaddr: Soc
     """
     while True:
         if action is Step.CONNECT:
-            action = attempt.called(connect_errno(sock, sockaddr), monotonic())
+            action = attempt.called(connect_errno(sock, sockaddr), time.monotonic())
         elif action is Step.PROBE:
             errno, to_itself = probe(sock, attempt.watch_for_itself)
             action = attempt.probed(errno, to_itself)
         elif action is Step.READ_ERROR:
-            action = attempt.woken(so_error(sock), monotonic())
+            action = attempt.woken(so_error(sock), time.monotonic())
         elif action is Step.INSPECT:
-            action = attempt.inspected(poll_now(sock).hung_up, monotonic())
+            action = attempt.inspected(poll_now(sock).hung_up, time.monotonic())
         else:
             return action
 
@@ -92,12 +92,12 @@ async def finish(
             if errno is None:
                 return None
             # Its success is but a wake-up: the probe has the last word.
-            now = monotonic()
+            now = time.monotonic()
             action = attempt.called(errno, now) if errno else attempt.woken(0, now)
         action = advance(attempt, action, sock, sockaddr)
         if not isinstance(action, (RetryAt, WaitWritable)):
             return action
-        now = monotonic()
+        now = time.monotonic()
         if now >= until:
             return None
         if isinstance(action, RetryAt):
@@ -109,7 +109,7 @@ async def finish(
         else:
             error = await driver.wait_writable(sock, min(until, now + LONGEST_WAIT))
             if error is not None:
-                action = attempt.woken(error, monotonic())
+                action = attempt.woken(error, time.monotonic())
             elif sock.fileno() < 0:
                 action = Failed(errnos.EBADF)
 
@@ -147,7 +147,7 @@ def record(
         sockaddr=sockaddr,
         local_address=local_address,
         start=start,
-        end=monotonic(),
+        end=time.monotonic(),
         outcome="failed" if isinstance(end, Failed) else "timed out",
         errno=errno,
         note=note,

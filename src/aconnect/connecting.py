@@ -9,8 +9,8 @@ Rules:
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .address_text import parse_address
@@ -106,7 +106,7 @@ async def aconnect(
     Source: connect(2), getaddrinfo(3), the list of cancellation points in pthreads(7).
     """
     target, endpoints = target_of(address)
-    started = monotonic()
+    started = time.monotonic()
     until = earliest(timeout, deadline)
     driver = running_driver()
     if driver.checkpoint is not None:

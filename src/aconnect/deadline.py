@@ -13,8 +13,8 @@ Rules:
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
-from time import monotonic
 
 __all__ = ["Deadline"]
 
@@ -53,16 +53,16 @@ class Deadline:
             TypeError: ``seconds`` is not a number.
             ValueError: ``seconds`` is negative or NaN.
         """
-        return cls(monotonic() + _duration(seconds, "seconds"))
+        return cls(time.monotonic() + _duration(seconds, "seconds"))
 
     def remaining(self) -> float:
         """Seconds left; 0.0 once the deadline has passed, never negative."""
-        return max(0.0, self.when - monotonic())
+        return max(0.0, self.when - time.monotonic())
 
     @property
     def expired(self) -> bool:
         """Whether the moment has come."""
-        return monotonic() >= self.when
+        return time.monotonic() >= self.when
 
 
 def earliest(timeout: float | None, deadline: Deadline | None) -> float:
@@ -78,7 +78,7 @@ def earliest(timeout: float | None, deadline: Deadline | None) -> float:
     """
     if timeout is None and deadline is None:
         return NEVER
-    when = NEVER if timeout is None else monotonic() + _duration(timeout, "timeout")
+    when = NEVER if timeout is None else time.monotonic() + _duration(timeout, "timeout")
     if deadline is None:
         return when
     if not isinstance(deadline, Deadline):

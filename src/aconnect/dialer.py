@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import errno as errnos
 import socket
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from .connecting import begin_alone, target_of
@@ -88,6 +88,9 @@ class Dialer:
         on_socket: is called with each socket before it connects, and the `Endpoint` that it will
             be connected to; it may be asynchronous.  It may set options.  What it raises ends
             that attempt alone.
+        socket_factory: opens the sockets, in place of the system: called with an `Endpoint`, it
+            gives a `socket.socket` that is not connected, to which the options are applied.  What
+            it raises ends that attempt alone.
         permit: an address policy, asked with each resolved `Endpoint` just before its socket is
             opened: a callable that answers True or False, such as `policy.public_only()`.
         resolver: turns names into endpoints; see `Resolver`.
@@ -117,6 +120,7 @@ class Dialer:
     mark: int | None = None
     tos: int | None = None
     on_socket: Callable[[socket.socket, Endpoint], object] | None = None
+    socket_factory: Callable[[Endpoint], socket.socket] | None = None
     permit: Policy | None = None
     resolver: Resolver = field(default_factory=SystemResolver)
     trace: Trace | None = None
@@ -137,6 +141,7 @@ class Dialer:
             local_address=self.local_address,
             mptcp=self.mptcp,
             socket_options=self.socket_options,
+            socket_factory=self.socket_factory,
         )
         # Several attempts cannot share one local port.
         one_port = any(map(settings.port_fixed, _FAMILIES))
@@ -252,7 +257,7 @@ class Dialer:
         Args:
             loop: the running loop of asyncio, if the socket is for a transport of its.
         """
-        started = monotonic()
+        started = time.monotonic()
         until = earliest(timeout, deadline)
         driver = running_driver() if loop is None else driver_of(loop)
         if driver.checkpoint is not None:
@@ -317,26 +322,26 @@ class Dialer:
             emit=emit,
         )
         # A race may always make its first start: what need not wait needs no time.
-        race: Race[Endpoint] = Race(rules, until=max(until, monotonic() + _A_START))
+        race: Race[Endpoint] = Race(rules, until=max(until, time.monotonic() + _A_START))
         # Only names have no endpoints.
         name = cast("TCPAddress | UDPAddress", target)
         resolution = Resolution(text, lambda: self.resolver.resolve(name), self.family, race, emit)
         dial = Dial(race, hooks, driver, resolution)
         try:
             endpoints = _known(target, endpoints, self.family, text, started)
-            if endpoints is None and monotonic() >= until:
-                raise resolve_timeout(text, target, monotonic() - started)
+            if endpoints is None and time.monotonic() >= until:
+                raise resolve_timeout(text, target, time.monotonic() - started)
             result = await dial.run(endpoints, begun)
             if dial.winner is None:
-                elapsed = monotonic() - started
+                elapsed = time.monotonic() - started
                 raise _error_of(dial, resolution.error, target, text, elapsed)
         except ConnectError as error:
             outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
-            emit(DialFailed(monotonic(), outcome, error.errno, error.phase))
+            emit(DialFailed(time.monotonic(), outcome, error.errno, error.phase))
             error.report = report
             raise
         except BaseException:
-            emit(DialCancelled(monotonic()))
+            emit(DialCancelled(time.monotonic()))
             raise
         finally:
             # Their tracebacks lead to the dial.
@@ -378,14 +383,14 @@ def _known(
             endpoints = [zoned_endpoint(target)]
         except OSError:
             said = "this machine has no network interface of that name"
-            elapsed = monotonic() - started
+            elapsed = time.monotonic() - started
             raise resolve_error(errnos.ENODEV, text, target, elapsed, said) from None
     if endpoints is None or family == socket.AF_UNSPEC:
         return endpoints
     kept = [endpoint for endpoint in endpoints if endpoint.family == family]
     if not kept:
         said = f"it is no address of the family {socket.AddressFamily(family).name}"
-        raise resolve_error(errnos.EAFNOSUPPORT, text, target, monotonic() - started, said)
+        raise resolve_error(errnos.EAFNOSUPPORT, text, target, time.monotonic() - started, said)
     return kept
 
 

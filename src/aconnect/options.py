@@ -43,6 +43,7 @@ from .socket_option import (
 from .syscalls import open_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
 __all__ = ["Keepalive", "LocalAddressLike", "SocketOption", "SocketSettings"]
@@ -105,6 +106,9 @@ class SocketSettings:
             ``user_timeout`` for it, nor ``tos`` over IPv6.
         socket_options: further options, set in this order after all of the above and before
             bind(2).
+        socket_factory: opens the sockets, in place of the system: called with an `Endpoint`, it
+            gives a `socket.socket` that is not connected, to which all of this is applied.  It is
+            called once for each attempt, and again where Multipath TCP is not to be had.
 
     Raises:
         TypeError: an argument is of another type.
@@ -120,6 +124,7 @@ class SocketSettings:
     local_address: LocalAddressLike | Iterable[LocalAddressLike] | None = None
     mptcp: bool = False
     socket_options: Iterable[SocketOption] = ()
+    socket_factory: Callable[[Endpoint], socket.socket] | None = None
     plain: bool = field(init=False, repr=False, compare=False)
     """Whether everything is as `open_socket` has it."""
     _local: dict[int, LocalAddress] = field(init=False, repr=False, compare=False)
@@ -129,6 +134,10 @@ class SocketSettings:
         check_bool(self.mptcp, "mptcp")
         if not isinstance(self.keepalive, (Keepalive, type(None))):
             raise TypeError(f"keepalive must be a Keepalive or None, not {self.keepalive!r}")
+        if self.socket_factory is not None and not callable(self.socket_factory):
+            raise TypeError(
+                f"socket_factory must be callable or None, not {self.socket_factory!r}"
+            )
         _check_user_timeout(self.user_timeout)
         if self.mark is not None:
             check_int(self.mark, "mark", 0, 2**32 - 1)
@@ -141,7 +150,10 @@ class SocketSettings:
         object.__setattr__(self, "local_address", tuple(local.values()) or None)
         object.__setattr__(self, "socket_options", options)
         object.__setattr__(self, "_local", local)
-        wanted = (self.keepalive, self.user_timeout, self.mark, self.tos, self.interface)
+        wanted = (
+            *(self.keepalive, self.user_timeout, self.mark, self.tos, self.interface),
+            self.socket_factory,
+        )
         plain = self.nodelay and not self.mptcp and not local and not options
         object.__setattr__(self, "plain", plain and all(each is None for each in wanted))
 
@@ -175,7 +187,7 @@ class SocketSettings:
         return self._open(endpoint, local)
 
     def _open(self, endpoint: Endpoint, local: LocalAddress | None) -> socket.socket:
-        sock = open_socket(endpoint)
+        sock = self._new(endpoint)
         try:
             if endpoint.family in INTERNET:
                 if endpoint.type == socket.SOCK_STREAM and endpoint.proto in _TCP_PROTOCOLS:
@@ -190,8 +202,28 @@ class SocketSettings:
             raise
         return sock
 
+    def _new(self, endpoint: Endpoint) -> socket.socket:
+        if self.socket_factory is None:
+            return open_socket(endpoint)
+        try:
+            sock = self.socket_factory(endpoint)
+        except OSError:
+            raise
+        except Exception as error:
+            said = f"socket_factory failed: {type(error).__name__}: {error}"
+            raise OSError(errnos.EINVAL, said) from error
+        if not isinstance(sock, socket.socket):
+            raise OSError(errnos.EINVAL, f"socket_factory gave no socket: {sock!r}")
+        try:
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
     def _apply_to_tcp(self, sock: socket.socket, proto: int) -> None:
-        if not self.nodelay or proto != _TCP:  # open_socket has done it for TCP
+        done = proto == _TCP and self.socket_factory is None  # by open_socket
+        if not (self.nodelay and done):
             set_option(sock, "TCP_NODELAY", _TCP, socket.TCP_NODELAY, int(self.nodelay))
         if self.keepalive is not None:
             set_option(sock, "TCP_KEEPIDLE", _TCP, _KEEPIDLE, self.keepalive.idle)

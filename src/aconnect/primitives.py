@@ -17,7 +17,7 @@ import errno as errnos
 import os
 import socket
 import sys
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any
 
 from .address_text import format_sockaddr
@@ -164,7 +164,7 @@ async def _carry_out(
     deadline: Deadline | None,
 ) -> None:
     """Connect to ``sockaddr``, or take up the attempt that is running if it is None."""
-    start = monotonic()
+    start = time.monotonic()
     until = earliest(timeout, deadline)
     driver = running_driver()
     name = _name(sock)

@@ -19,11 +19,11 @@ from __future__ import annotations
 import errno as errnos
 import inspect
 import os
+import time
 from collections import deque
 from contextlib import ExitStack
 from functools import partial
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .attempts import TO_ITSELF, advance, failed
@@ -112,7 +112,7 @@ class Dial:
                 self._end_all()
             if self.winner is None:
                 return None
-            self._hooks.emit(DialConnected(monotonic(), self.winner.number))
+            self._hooks.emit(DialConnected(time.monotonic(), self.winner.number))
         except BaseException:
             if self.winner is not None:
                 self._close(self.winner)
@@ -139,8 +139,8 @@ class Dial:
         async with self._watch:
             try:
                 if endpoints is not None:
-                    self._do(self._race.addresses_added(monotonic(), endpoints))
-                    self._do(self._race.resolution_finished(monotonic()))
+                    self._do(self._race.addresses_added(time.monotonic(), endpoints))
+                    self._do(self._race.resolution_finished(time.monotonic()))
                 else:
                     self._resolution.start()
                     self._watch.spawn(self._resolution.run, self._post)
@@ -160,7 +160,7 @@ class Dial:
         if wake_at is not None:
             moments.append(wake_at)
         errors = dict(await self._watch.wait(min(moments, default=inf)))
-        now = monotonic()
+        now = time.monotonic()
         # In the order of their start: of several that connect in one turn, the first wins.
         for running in list(self._flight.values()):
             if running.number not in self._flight:
@@ -176,7 +176,7 @@ class Dial:
                 self._do(self._advance(running, running.next))
         while self._inbox:
             self._do(self._inbox.popleft()())
-        self._do(self._race.time_passed(monotonic()))
+        self._do(self._race.time_passed(time.monotonic()))
 
     def _do(self, commands: Iterable[Command[Endpoint]]) -> None:
         """Carry out commands, and those that follow from them."""
@@ -200,9 +200,9 @@ class Dial:
         running = self._flight.get(number)
         if running is not None and running.begun is not None:
             running.attempt.begin()
-            return self._advance(running, running.attempt.called(running.begun, monotonic()))
+            return self._advance(running, running.attempt.called(running.begun, time.monotonic()))
         known = number + 1 + self._race.untried
-        running = self._enter(number, endpoint, monotonic(), known)
+        running = self._enter(number, endpoint, time.monotonic(), known)
         if self._hooks.permit is not None:
             try:
                 permitted = self._hooks.permit(endpoint)
@@ -266,7 +266,7 @@ class Dial:
     ) -> list[Command[Endpoint]]:
         if error is not None:
             return self._lose(running, "failed", errnos.EINVAL, words(error))
-        now = monotonic()
+        now = time.monotonic()
         # The loop's success is but a wake-up: the probe has the last word.
         attempt = running.attempt
         action = attempt.called(errno, now) if errno else attempt.woken(0, now)
@@ -301,7 +301,7 @@ class Dial:
 
     def _connected(self, running: Running) -> list[Command[Endpoint]]:
         assert running.sock is not None
-        now = monotonic()
+        now = time.monotonic()
         running.connected = True
         local = running.local = local_address(running.sock)
         note = self._hooks.note(running.sock)
@@ -313,7 +313,7 @@ class Dial:
     ) -> list[Command[Endpoint]]:
         """The attempt has failed, before it was connected."""
         self._end(running, outcome, errno, note)
-        return self._race.attempt_failed(monotonic(), running.number)
+        return self._race.attempt_failed(time.monotonic(), running.number)
 
     def _cancel(self, number: int, timed_out: bool) -> None:
         running = self._flight[number]
@@ -333,7 +333,7 @@ class Dial:
     ) -> None:
         """The attempt has ended, and has not won; ``reason`` is why its handshake failed."""
         del self._flight[running.number]
-        now = monotonic()
+        now = time.monotonic()
         if running.sock is not None and running.local is None:
             running.local = local_address(running.sock)
         local = running.local
@@ -374,7 +374,7 @@ class Dial:
             if running.sock is not None:
                 self._watch.discard(running.sock)
                 abort(running.sock)
-                self._hooks.emit(SocketClosed(monotonic(), running.number))
+                self._hooks.emit(SocketClosed(time.monotonic(), running.number))
 
     def _closed_late(self) -> list[Command[Endpoint]]:
         """Open what has waited for a socket to be closed."""
@@ -397,7 +397,7 @@ class Dial:
         assert handshake is not None
         assert running.sock is not None
         running.in_handshake = True
-        self._hooks.emit(HandshakeStarted(monotonic(), number, handshake.name))
+        self._hooks.emit(HandshakeStarted(time.monotonic(), number, handshake.name))
         then = partial(self._handshake_ended, handshake)
         self._spawn(running, call(handshake, running.sock), then)
 
@@ -412,13 +412,14 @@ class Dial:
                 error = caught
         if error is None:
             running.in_handshake = False
-            self._hooks.emit(HandshakeEnded(monotonic(), running.number, "done", None, details))
-            return self._race.handshake_done(monotonic(), running.number)
+            now = time.monotonic()
+            self._hooks.emit(HandshakeEnded(now, running.number, "done", None, details))
+            return self._race.handshake_done(now, running.number)
         self.errors[running.number] = error
         reason = handshake.reason(error)
         note = f"the {handshake.kind} failed: {reason}"
         self._end(running, "failed", errno_of(error, errnos.EPROTO), note, reason)
-        return self._race.handshake_failed(monotonic(), running.number)
+        return self._race.handshake_failed(time.monotonic(), running.number)
 
     # Tasks.
 

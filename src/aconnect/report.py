@@ -14,8 +14,8 @@ Rules:
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import asdict
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .address_text import format_sockaddr
@@ -51,7 +51,7 @@ class Report:
         clock: gives the moment, in seconds of `time.monotonic`; asked while the dial runs.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._events: list[Event] = []
 

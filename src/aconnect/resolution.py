@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import errno as errnos
 import os
+import time
 from contextlib import aclosing
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from .flight import has_errno
@@ -68,7 +68,7 @@ class Resolution:
     def start(self) -> None:
         """It begins; `run` comes next."""
         self._running = True
-        self._emit(ResolutionStarted(monotonic(), self._text))
+        self._emit(ResolutionStarted(time.monotonic(), self._text))
 
     async def run(self, post: Callable[[Callable[[], Commands]], None]) -> None:
         """Ask the resolver, until it has no more to say.
@@ -91,7 +91,7 @@ class Resolution:
     def _add(self, batch: Batch) -> Commands:
         if self._race.over:
             return []
-        now = monotonic()
+        now = time.monotonic()
         endpoints = in_order(batch, self._family)
         self._found += len(endpoints)
         self._emit(ResolutionBatch(now, tuple(endpoints)))
@@ -108,7 +108,7 @@ class Resolution:
             return []
         self.error = error
         self.end("done" if error is None else "failed")
-        return self._race.resolution_finished(monotonic())
+        return self._race.resolution_finished(time.monotonic())
 
     def end(self, outcome: ResolutionOutcome) -> None:
         """It is over, unless it was already, or never began."""
@@ -116,4 +116,4 @@ class Resolution:
             self._running = False
             errno = self.error.errno if self.error and has_errno(self.error) else None
             text = "" if self.error is None else words(self.error)
-            self._emit(ResolutionEnded(monotonic(), outcome, self._found, errno, text))
+            self._emit(ResolutionEnded(time.monotonic(), outcome, self._found, errno, text))

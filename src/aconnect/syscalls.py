@@ -16,8 +16,8 @@ import select
 import socket
 import struct
 import sys
+import time
 from contextlib import ExitStack, contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def begin(
         TypeError, ValueError, OverflowError: the socket module cannot make sense of the address;
             nothing is open.
     """
-    start = monotonic()
+    start = time.monotonic()
     try:
         sock = (open or open_socket)(endpoint)
     except OSError:

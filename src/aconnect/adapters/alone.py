@@ -12,9 +12,9 @@ Rules:
 from __future__ import annotations
 
 import errno as errnos
+import time
 from dataclasses import dataclass
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..deadline import Deadline, earliest
@@ -74,11 +74,11 @@ async def connect_alone(
     Args:
         loop: as for a dialer's `dial`.
     """
-    started = monotonic()
+    started = time.monotonic()
     until = earliest(timeout, deadline)
     limit = None if until == inf else Deadline(until)
     sock: socket.socket = await dialer.dial(to, [endpoint], None, limit, loop=loop)
-    connected = monotonic()
+    connected = time.monotonic()
     local = local_address(sock)
     own = inf if dialer.attempt_timeout is None else connected + dialer.attempt_timeout
     try:
@@ -92,7 +92,7 @@ async def connect_alone(
         local=local,
         start=started,
         connected=connected,
-        end=monotonic(),
+        end=time.monotonic(),
         cause=cause,
         note="" if until <= own or cause else OWN_TIME,
     )

@@ -12,8 +12,8 @@ Source: `anyio.connect_tcp`, `anyio.connect_unix`, `anyio.as_connectable`.
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from ..drivers.select import in_trio
@@ -248,7 +248,7 @@ class _AnyioTLS(TLSHandshake["TLSStream"]):
     async def within(self, sock: socket.socket, until: float) -> TLSStream:
         from anyio import move_on_after
 
-        with move_on_after(max(0, until - monotonic())):
+        with move_on_after(max(0, until - time.monotonic())):
             return await self(sock)
         raise OutOfTime
 

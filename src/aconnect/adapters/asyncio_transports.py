@@ -15,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import errno as errnos
 import socket
+import time
 from math import isfinite
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..handshakes.tls import OutOfTime, TLSHandshake, settings
@@ -268,7 +268,7 @@ class _LoopTLS(TLSHandshake[HandOver]):
 
     async def within(self, sock: socket.socket, until: float) -> HandOver:
         self._alone = True
-        seconds = until - monotonic()
+        seconds = until - time.monotonic()
         if seconds >= self._limits["ssl_handshake_timeout"]:
             return await self(sock)
         self._limits["ssl_handshake_timeout"] = max(seconds, _SHORTEST)

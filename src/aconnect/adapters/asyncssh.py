@@ -13,7 +13,7 @@ Source: `asyncssh.connect`.
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses import TCPAddress
@@ -106,7 +106,7 @@ class connect:
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
         asyncio_loop("connect")
-        started = monotonic()
+        started = time.monotonic()
         until = Deadline(earliest(*self._limits))
         sock = await self._dialer.connect(self._to, deadline=until)
         limit = asyncio.timeout(until.remaining())

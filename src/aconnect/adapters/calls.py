@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno as errnos
 import socket
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..addresses import TCPAddress, UDPAddress
@@ -62,6 +62,7 @@ class DialerOptions(TypedDict, total=False):
     mark: int | None
     tos: int | None
     on_socket: Callable[[socket.socket, Endpoint], object] | None
+    socket_factory: Callable[[Endpoint], socket.socket] | None
     permit: Policy | None
     resolver: Resolver
     trace: Trace | None
@@ -142,7 +143,7 @@ def not_done(address: Address, what: str, started: float, family: int) -> Connec
         started: when the call began.
         family: of the socket.
     """
-    elapsed = monotonic() - started
+    elapsed = time.monotonic() - started
     return ConnectTimeout(
         errnos.ETIMEDOUT,
         f"could not connect to {address} in {elapsed:.3f} s: deadline passed: "

@@ -18,8 +18,8 @@ from __future__ import annotations
 import errno as errnos
 import selectors
 import socket
+import time
 from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses import TCPAddress, UnixAddress
@@ -197,7 +197,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             httpcore.ConnectError: it has failed; ``args[0]`` is a `HandshakeError`.
             ValueError: ``server_hostname`` is no name, or missing.
         """
-        started = monotonic()
+        started = time.monotonic()
         with _as_httpcore():
             try:
                 tls = settings(ssl_context, None, None, server_hostname)
@@ -226,7 +226,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             sockaddr=self._extra["server_addr"],
             local_address=None,
             start=started,
-            end=monotonic(),
+            end=time.monotonic(),
             outcome="failed" if cause else "timed out",
             errno=errno_of(cause, errnos.EPROTO) if cause else None,
             note=reason(cause, name) if cause else "",

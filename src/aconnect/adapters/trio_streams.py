@@ -11,7 +11,7 @@ Source: the functions of the same kind in trio, `open_tcp_stream` and `open_ssl_
 from __future__ import annotations
 
 import socket
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ..handshakes.tls import OutOfTime, TLSHandshake, settings
@@ -180,7 +180,7 @@ class _TrioTLS(TLSHandshake["TLSStream"]):
         import trio
 
         try:
-            with trio.move_on_after(max(0, until - monotonic())):
+            with trio.move_on_after(max(0, until - time.monotonic())):
                 return await self(sock)
             raise OutOfTime
         except BaseException:

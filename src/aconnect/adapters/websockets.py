@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from ..address_text import parse_address
@@ -120,7 +120,7 @@ class connect:
 
     async def _connect(self) -> client.ClientConnection:
         asyncio_loop("connect")
-        started = monotonic()
+        started = time.monotonic()
         until = Deadline(earliest(*self._limits))
         sock = await self._dialer.connect(self._to, deadline=until)
         open_on = client.unix_connect if sock.family == _AF_UNIX else client.connect

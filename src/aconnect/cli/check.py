@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rich.text import Text
@@ -108,7 +108,7 @@ def check_all(
 
 
 async def _check(target: Target, timeout: float) -> Checked:
-    start = monotonic()
+    start = time.monotonic()
     try:
         sock = await aconnect(target.address, timeout=timeout)
     except ConnectError as error:
@@ -119,7 +119,7 @@ async def _check(target: Target, timeout: float) -> Checked:
             target, peers[0] if len(peers) == 1 else None, error.elapsed, False, failure
         )
     with sock:
-        seconds = monotonic() - start
+        seconds = time.monotonic() - start
         try:
             peer = _peer(sock, sock.getpeername())
         except OSError:  # it has hung up again already

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aconnect import ConnectTimeout, aconnect
@@ -174,16 +174,16 @@ class _Play:
         self, call: str, words: str, connect: Callable[[], Awaitable[socket.socket]]
     ) -> _Tried:
         """Make the call, show what came of it and close the socket."""
-        begun = monotonic()
+        begun = time.monotonic()
         try:
             sock = await connect()
         except OSError as error:
-            ended = monotonic()
+            ended = time.monotonic()
             # Without the traceback, which leads to this frame.
             tried = _Tried(ended - begun, ended, error.with_traceback(None))
             self._screen.row(call, tried.seconds, _raises(error), "yellow", error.strerror or "")
             return tried
-        ended = monotonic()
+        ended = time.monotonic()
         with sock:
             try:
                 tried = _Tried(ended - begun, ended, peer=sock.getpeername())

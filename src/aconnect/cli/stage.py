@@ -14,8 +14,8 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from contextlib import ExitStack
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Stage:
 
     def _drain(self, seconds: float) -> None:
         self._over.wait(seconds)
-        self.drained_from = monotonic()
+        self.drained_from = time.monotonic()
         for _ in range(self._waiting):
             accepted, _ = self._listener.accept()
             accepted.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -147,4 +147,4 @@ async def wait_writable(sock: socket.socket) -> None:
 
 def seconds_left(until: float) -> float:
     """Seconds until a moment; 0 if it has passed."""
-    return max(0.0, until - monotonic())
+    return max(0.0, until - time.monotonic())

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Final
 
 from ..syscalls import poll_now, so_error
@@ -45,9 +45,9 @@ class AsyncioProactorDriver(AsyncioSelectorDriver):
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         pause = _LOOK_FIRST
         while not poll_now(sock).writable:
-            if monotonic() >= until:
+            if time.monotonic() >= until:
                 return None
-            await self.sleep_until(min(monotonic() + pause, until))
+            await self.sleep_until(min(time.monotonic() + pause, until))
             pause = min(pause * 2, _LOOK_LONGEST)
         return so_error(sock)
 
@@ -104,5 +104,5 @@ class _PollingWatch(AsyncioWatch):
 
     async def _look(self, sock: socket.socket) -> None:
         while not poll_now(sock).writable:
-            await self._driver.sleep_until(monotonic() + _LOOK_LONGEST)
+            await self._driver.sleep_until(time.monotonic() + _LOOK_LONGEST)
         self._on_writable(sock)

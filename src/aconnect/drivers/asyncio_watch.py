@@ -14,9 +14,9 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ..syscalls import so_error
@@ -139,7 +139,7 @@ def start_timer(
     """Have ``waiter`` get ``result`` at the moment ``when``; None if that is never."""
     if when == inf:
         return None
-    delay = max(when - monotonic(), _SHORTEST_TIMER)
+    delay = max(when - time.monotonic(), _SHORTEST_TIMER)
     return waiter.get_loop().call_later(delay, wake, waiter, result)
 
 
