@@ -192,6 +192,7 @@ class TestConstruction:
             ("tos", 256, ValueError),
             ("tos", 1.5, TypeError),
             ("on_socket", 5, TypeError),
+            ("socket_factory", 5, TypeError),
             ("permit", "public", TypeError),
             ("resolver", 5, TypeError),
             ("resolver", None, TypeError),
@@ -1104,6 +1105,43 @@ class TestOnSocket:
             resolver = Answers(asyncio.CancelledError())
             await Dialer(resolver=resolver).connect("db.example:1", timeout=LONG)
         assert resolution.value.errno == errno.ECANCELED
+
+
+class TestSocketFactory:
+    @pytest.mark.parametrize("several", [False, True])
+    async def test_its_sockets_are_connected(self, several: bool, stack: ExitStack) -> None:
+        made = []
+
+        def factory(endpoint: Endpoint) -> socket.socket:
+            made.append(socket.socket(*endpoint[:3]))
+            return made[-1]
+
+        address = stack.enter_context(listening()).getsockname()
+        dead = stack.enter_context(refusing())
+        dialer = Dialer(socket_factory=factory, attempt_delay=0.01)
+        to: Any = results(dead, address) if several else address
+        with await dialer.connect(to, timeout=LONG) as sock:
+            assert sock is made[-1]
+            assert sock.gettimeout() == 0
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert len(made) == (2 if several else 1)
+        assert all(each.fileno() < 0 for each in made)
+
+    async def test_what_it_raises_ends_that_attempt_alone(self, stack: ExitStack) -> None:
+        def factory(endpoint: Endpoint) -> socket.socket:
+            if endpoint.sockaddr == dead:
+                raise LookupError("no socket for that")
+            return socket.socket(*endpoint[:3])
+
+        dead = stack.enter_context(refusing())
+        address = stack.enter_context(listening()).getsockname()
+        dialer = Dialer(socket_factory=factory)
+        with await dialer.connect(results(dead, address), timeout=LONG):
+            pass
+        with pytest.raises(ConnectError) as caught:
+            await dialer.connect(dead, timeout=LONG)
+        assert caught.value.errno == errno.EINVAL
+        assert "socket_factory failed: LookupError: no socket for that" in str(caught.value)
 
 
 class TestPermit:

@@ -905,6 +905,66 @@ class TestNote:
         assert SocketSettings(mptcp=True).note(sock) == ""
 
 
+class TestSocketFactory:
+    def test_the_options_are_set_on_its_sockets(self) -> None:
+        asked = []
+
+        def factory(endpoint: Endpoint) -> socket.socket:
+            asked.append(endpoint)
+            return socket.socket(*endpoint[:3])
+
+        settings = SocketSettings(
+            socket_factory=factory, local_address=LOOPBACK, keepalive=Keepalive(7, 8, 9)
+        )
+        with settings.open(TCP4) as sock:
+            assert sock.gettimeout() == 0
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+            assert sock.getsockname()[0] == LOOPBACK
+        assert asked == [TCP4]
+
+    def test_a_default_is_set_too(self) -> None:
+        settings = SocketSettings(socket_factory=lambda endpoint: socket.socket(*endpoint[:3]))
+        with settings.open(TCP4) as sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        with settings.open(UNIX) as sock:
+            assert sock.gettimeout() == 0
+
+    @pytest.mark.parametrize(
+        ("raised", "number", "said"),
+        [
+            (OSError(errno.EMFILE, "too many"), errno.EMFILE, "too many"),
+            (LookupError("none left"), errno.EINVAL, "socket_factory failed: LookupError: none"),
+        ],
+    )
+    def test_one_that_fails(self, raised: Exception, number: int, said: str) -> None:
+        def factory(_: Endpoint) -> socket.socket:
+            raise raised
+
+        error = fails(SocketSettings(socket_factory=factory), TCP4)
+        assert error.errno == number
+        assert said in str(error)
+        assert error is raised or error.__cause__ is raised
+
+    def test_one_that_gives_no_socket(self) -> None:
+        error = fails(SocketSettings(socket_factory=lambda _: "socket"), TCP4)  # type: ignore[arg-type,return-value]
+        assert error.errno == errno.EINVAL
+        assert "gave no socket: 'socket'" in str(error)
+
+    def test_one_whose_socket_is_closed(self) -> None:
+        def factory(endpoint: Endpoint) -> socket.socket:
+            sock = socket.socket(*endpoint[:3])
+            sock.close()
+            return sock
+
+        error = fails(SocketSettings(socket_factory=factory), TCP4)
+        assert error.errno == errno.EBADF
+
+    def test_nonsense(self) -> None:
+        with pytest.raises(TypeError, match="socket_factory must be callable or None, not 5"):
+            SocketSettings(socket_factory=5)  # type: ignore[arg-type]
+
+
 class TestFailures:
     def test_a_family_that_no_platform_has(self) -> None:
         error = fails(SocketSettings(tos=1), Endpoint(0xFFFF, socket.SOCK_STREAM, 0, ""))
