@@ -28,7 +28,7 @@ from support.scenarios import (
 from support.sockets import ScriptedSocket, open_with
 from support.stepping import one_turn
 
-from aconnect import ConnectTimeout, aconnect, connect_socket, wait_connected
+from aconnect import ConnectTimeout, Dialer, aconnect, connect_socket, wait_connected
 from aconnect.drivers import asyncio_watch
 
 
@@ -38,6 +38,12 @@ def connected_at_once(scene: Scenario) -> Any:
 
 
 def connected_later(scene: Scenario) -> Any:
+    address = scene.stack.enter_context(listening(backlog=2000)).getsockname()
+    scene.script({"getpeername": [errno.ENOTCONN]})
+    return lambda: aconnect(address, timeout=30)
+
+
+def connected_after_a_false_alarm(scene: Scenario) -> Any:
     address = scene.stack.enter_context(listening(backlog=2000)).getsockname()
     scene.script({"getpeername": [errno.ENOTCONN] * 2})
     return lambda: aconnect(address, timeout=30)
@@ -159,6 +165,7 @@ def an_attempt_that_stays_pending(scene: Scenario) -> Any:
 SCENARIOS = [
     connected_at_once,
     connected_later,
+    connected_after_a_false_alarm,
     connected_after_false_alarms,
     refused,
     out_of_time,
@@ -195,8 +202,15 @@ def test_every_step_on_trio(scene: Any) -> None:
 
 @pytest.mark.parametrize("new_loop", ASYNCIO_LOOPS[:3])
 @pytest.mark.parametrize("cancel_first", [True, False])
+@pytest.mark.parametrize(
+    ("connect", "probes"),
+    [
+        pytest.param(aconnect, 1, id="alone"),
+        pytest.param(Dialer(attempt_timeout=30).connect, 2, id="race"),
+    ],
+)
 def test_cancelled_in_the_callback_of_success(
-    new_loop: Any, cancel_first: bool, monkeypatch: Any
+    new_loop: Any, cancel_first: bool, connect: Any, probes: int, monkeypatch: Any
 ) -> None:
     """Made to happen: the callback that finds the socket writable cancels the task as well."""
     wake = asyncio_watch.wake
@@ -204,7 +218,7 @@ def test_cancelled_in_the_callback_of_success(
     tasks: list[asyncio.Task[Any]] = []
 
     def open_one(endpoint: Any) -> ScriptedSocket:
-        opened.append(ScriptedSocket(script={"getpeername": [errno.ENOTCONN] * 2}))
+        opened.append(ScriptedSocket(script={"getpeername": [errno.ENOTCONN] * probes}))
         return opened[-1]
 
     def wake_and_cancel(waiter: asyncio.Future[Any], result: Any) -> None:
@@ -214,12 +228,13 @@ def test_cancelled_in_the_callback_of_success(
         assert tasks[0].cancel()
 
     async def main(address: Any) -> None:
-        tasks.append(asyncio.ensure_future(aconnect(address, timeout=30)))
+        tasks.append(asyncio.ensure_future(connect(address, timeout=30)))
         await asyncio.wait(tasks)
         assert tasks.pop().cancelled()
 
     open_with(monkeypatch, open_one)
-    monkeypatch.setattr("aconnect.drivers.asyncio_watch.wake", wake_and_cancel)
+    for module in ("asyncio_selector", "asyncio_watch"):
+        monkeypatch.setattr(f"aconnect.drivers.{module}.wake", wake_and_cancel)
     with listening() as listener, asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main(listener.getsockname()))
     assert [sock.fileno() for sock in opened] == [-1]

@@ -26,6 +26,7 @@ from aconnect import (
     ConnectError,
     ConnectTimeout,
     Deadline,
+    Dialer,
     ResolveError,
     TCPAddress,
     UDPAddress,
@@ -446,7 +447,18 @@ class TestFailures:
 
 
 class TestWaiting:
-    """Section "Waiting" of the contract: what is not connected is never called connected."""
+    """What is not connected is never called connected."""
+
+    @pytest.mark.parametrize("limit", [None, 30])
+    @pytest.mark.parametrize("call", [connect, Dialer().connect], ids=["aconnect", "Dialer"])
+    async def test_for_one_address_alone_there_is_no_race(
+        self, call: Any, limit: float | None, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr("aconnect.dialer.Dial", None)
+        with listening() as listener:
+            open_with(monkeypatch, SocketFactory({"getpeername": [errno.ENOTCONN]}))
+            with await call(listener.getsockname(), timeout=limit) as sock:
+                assert sock.calls.count("getpeername") == 2
 
     async def test_a_false_alarm_is_waited_out(self, monkeypatch: Any) -> None:
         script = {

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
-from .connecting import begin_alone, target_of
+from .connecting import begin_alone, finish_alone, target_of
 from .deadline import Deadline, earliest
 from .drivers.select import driver_of, running_driver
 from .errors import (
@@ -40,7 +40,7 @@ from .resolution import Resolution
 from .resolvers.literal import zoned_endpoint
 from .resolvers.system import SystemResolver
 from .sansio.race import Race, Rules
-from .syscalls import open_bare_socket, open_socket
+from .syscalls import open_bare_socket
 from .trace import DialCancelled, DialFailed, DialStarted, Event, Trace, guarded, is_last
 
 if TYPE_CHECKING:
@@ -262,16 +262,20 @@ class Dialer:
         driver = running_driver() if loop is None else driver_of(loop)
         if driver.checkpoint is not None:
             await driver.checkpoint()
-        begun = None
+        begun: Begun | None = None
         if self._unasked and handshake is None:
-            plain_open = open_socket if loop is None else open_bare_socket
-            result = begin_alone(
-                endpoints, driver, plain_open if self._settings.plain else self._settings.open
-            )
+            bare = loop is not None and self._settings.plain
+            opener = open_bare_socket if bare else self._settings.open
+            result = begin_alone(endpoints, driver, opener)
             if isinstance(result, socket.socket):
                 return result
             begun = result
         with begun or nullcontext():
+            if begun is not None and self.attempt_timeout is None:
+                result = await finish_alone(begun, driver, until)
+                if isinstance(result, socket.socket):
+                    return result
+                begun = result
             return await self.race(
                 target,
                 endpoints,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .addresses import Endpoint, SockAddr
     from .handshakes.base import Handshake
     from .sansio.race import Command
+    from .syscalls import Begun
     from .trace import Event
 
 __all__ = ["Hooks", "Running", "call", "dispose", "errno_of", "has_errno"]
@@ -58,7 +59,7 @@ class Running:
 
     Attributes:
         number: its place in the order of the starts.
-        begun: what connect(2) has answered already.
+        begun: how far it had come before the race.
         next: what is to be done at the moment `wake_at`.
         local: the local end, as far as it is known.
         result: what its handshake has given.
@@ -70,7 +71,7 @@ class Running:
     endpoint: Endpoint
     start: float
     attempt: Attempt
-    begun: int | None = None
+    begun: Begun | None = None
     sock: socket.socket | None = None
     next: Action = Step.CONNECT
     wake_at: float = inf

@@ -104,7 +104,7 @@ class Dial:
         if begun is not None and endpoints is not None:
             running = self._enter(0, endpoints[0], begun.start, known=1)
             running.sock = begun.sock
-            running.begun = begun.errno
+            running.begun = begun
         try:
             try:
                 await self._until_over(endpoints)
@@ -199,8 +199,12 @@ class Dial:
     def _start(self, number: int, endpoint: Endpoint) -> list[Command[Endpoint]]:
         running = self._flight.get(number)
         if running is not None and running.begun is not None:
+            now = time.monotonic()
             running.attempt.begin()
-            return self._advance(running, running.attempt.called(running.begun, time.monotonic()))
+            action = running.attempt.called(running.begun.errno, now)
+            if running.begun.so_error is not None:
+                action = running.attempt.woken(running.begun.so_error, now)
+            return self._advance(running, action)
         known = number + 1 + self._race.untried
         running = self._enter(number, endpoint, time.monotonic(), known)
         if self._hooks.permit is not None:

@@ -91,6 +91,8 @@ class Begun(NamedTuple):
     errno: int
     """What connect(2) answered."""
     start: float
+    so_error: int | None = None
+    """SO_ERROR when it had been waited for; None if it has not been."""
 
     def __enter__(self) -> Self:
         return self
