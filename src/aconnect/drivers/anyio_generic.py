@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from contextlib import nullcontext
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,7 +50,8 @@ class AnyioDriver:
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         if sock.fileno() < 0:
             return errno.EBADF
-        with anyio.move_on_after(seconds_left(until)):
+        # A scope that has no limit is memory for nothing.
+        with nullcontext() if until == inf else anyio.move_on_after(seconds_left(until)):
             try:
                 await wait_writable(sock)
             except anyio.ClosedResourceError:
