@@ -986,6 +986,26 @@ class TestOnSocket:
         with await dialer.connect(address, timeout=LONG) as sock:
             assert sock.gettimeout() == 0
 
+    async def test_a_socket_that_goes_on_blocking_is_not_connected(self, stack: ExitStack) -> None:
+        class Stubborn(socket.socket):
+            stuck = False
+
+            def setblocking(self, flag: bool) -> None:
+                if self.stuck:
+                    raise OSError(errno.EBADF, "scripted")
+                super().setblocking(flag)
+
+        def hook(sock: Any, where: Endpoint) -> None:
+            if where.sockaddr == blocking:
+                sock.settimeout(LONG)
+                sock.stuck = True
+
+        blocking = stack.enter_context(listening()).getsockname()
+        address = stack.enter_context(listening()).getsockname()
+        dialer = Dialer(on_socket=hook, socket_factory=lambda where: Stubborn(*where[:3]))
+        with await dialer.connect(results(blocking, address), timeout=LONG) as sock:
+            assert sock.getpeername() == address
+
     @pytest.mark.parametrize("asynchronous", [False, True])
     async def test_each_socket_before_it_connects(
         self, stack: ExitStack, asynchronous: bool

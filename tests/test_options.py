@@ -904,6 +904,15 @@ class TestNote:
         sock: Any = Answers(-errno.ENOPROTOOPT, -errno.EOPNOTSUPP)
         assert SocketSettings(mptcp=True).note(sock) == ""
 
+    @needs_mptcp
+    def test_one_that_cannot_be_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Silent(socket.socket):
+            def getsockopt(self, *_: Any) -> Any:
+                raise OSError(errno.ENOBUFS, "scripted")
+
+        with Silent(socket.AF_INET, socket.SOCK_STREAM, MPTCP) as sock:
+            assert SocketSettings(mptcp=True).note(sock) == ""
+
 
 class TestSocketFactory:
     def test_the_options_are_set_on_its_sockets(self) -> None:

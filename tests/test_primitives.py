@@ -213,6 +213,15 @@ class TestConnectSocket:
             with pytest.raises(ValueError, match="setblocking"):
                 await connect_socket(sock, (LOOPBACK, 1))
 
+    async def test_whether_it_blocks_cannot_be_told(self, monkeypatch: Any) -> None:
+        def fail(_: int) -> None:
+            raise OSError(errno.EBADF, "scripted")
+
+        monkeypatch.setattr("os.get_blocking", fail)
+        with listening() as listener, socket.socket() as sock:
+            sock.setblocking(False)
+            await connect_socket(sock, listener.getsockname())
+
     async def test_what_is_no_socket_object(self) -> None:
         for call in (connect_socket(5, (LOOPBACK, 1)), wait_connected(5)):  # type: ignore[arg-type]  # on purpose
             with pytest.raises(TypeError, match="not 5"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from typing import Any
 
@@ -62,6 +63,43 @@ class TestOpenSocket:
         with pytest.raises(OSError, match="not available"):
             syscalls.open_socket(TCP)
         assert open_descriptors() == before
+
+
+def broken(call: str, number: int) -> Any:
+    """A socket class of which one call fails after it has been made."""
+
+    class Broken(socket.socket):
+        pass
+
+    def fail(self: Broken, *arguments: Any) -> Any:
+        getattr(socket.socket, call)(self, *arguments)
+        raise OSError(number, os.strerror(number))
+
+    setattr(Broken, call, fail)
+    return Broken
+
+
+class TestClose:
+    def test_what_it_says_does_not_matter(self) -> None:
+        sock = broken("close", errno.EIO)()
+        syscalls.close(sock)
+        assert sock.fileno() < 0
+
+    def test_nor_of_the_directory_of_a_long_path(self, tmp_path: Any, monkeypatch: Any) -> None:
+        close = os.close
+        closed = []
+
+        def fail(fd: int) -> None:
+            close(fd)
+            closed.append(fd)
+            raise OSError(errno.EIO, "scripted")
+
+        path = str(tmp_path / ("d" * 100))
+        os.mkdir(path)
+        monkeypatch.setattr(os, "close", fail)
+        with socket.socket(socket.AF_UNIX) as sock:
+            assert syscalls.connect_errno(sock, path + "/absent") == errno.ENOENT
+        assert closed
 
 
 class TestAbort:
@@ -261,6 +299,18 @@ class TestPollNow:
         with silent() as address, socket.socket() as sock:
             sock.setblocking(False)
             sock.connect_ex(address)
+            assert syscalls.poll_now(sock) == (False, False)
+
+    def test_it_fails(self, monkeypatch: Any) -> None:
+        class Poller:
+            def register(self, *_: Any) -> None:
+                pass
+
+            def poll(self, _: int) -> Any:
+                raise OSError(errno.ENOMEM, "scripted")
+
+        monkeypatch.setattr(select, "poll", Poller)
+        with socket.socket() as sock:
             assert syscalls.poll_now(sock) == (False, False)
 
 

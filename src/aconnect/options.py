@@ -40,7 +40,7 @@ from .socket_option import (
     check_int,
     set_option,
 )
-from .syscalls import open_socket
+from .syscalls import close, open_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,7 +198,7 @@ class SocketSettings:
             if local is not None:
                 bind(sock, local)
         except BaseException:
-            sock.close()
+            close(sock)
             raise
         return sock
 
@@ -217,7 +217,7 @@ class SocketSettings:
         try:
             sock.setblocking(False)
         except BaseException:
-            sock.close()
+            close(sock)
             raise
         return sock
 
@@ -267,8 +267,11 @@ class SocketSettings:
     def note(self, sock: socket.socket) -> str:
         """What is to be said of a connected socket: that it has less than was asked for."""
         asked = self.mptcp and sock.family in INTERNET and sock.type == socket.SOCK_STREAM
-        if asked and self.mptcp_in_use(sock) is False:
-            return "Multipath TCP was asked for, and this is TCP"
+        try:
+            if asked and self.mptcp_in_use(sock) is False:
+                return "Multipath TCP was asked for, and this is TCP"
+        except OSError:
+            pass  # it is not known
         return ""
 
     @staticmethod

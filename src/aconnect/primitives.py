@@ -198,11 +198,19 @@ def _check_socket(sock: socket.socket) -> None:
     ssl = sys.modules.get("ssl")
     if ssl is not None and isinstance(sock, ssl.SSLSocket):
         raise TypeError(f"sock must be a plain socket, before TLS wraps it, not {sock!r}")
-    if sock.gettimeout() != 0 or (
-        # The socket object may not know: another with the same description can have changed it.
-        sys.platform != "win32" and sock.fileno() >= 0 and os.get_blocking(sock.fileno())
-    ):
+    if sock.gettimeout() != 0 or _blocks(sock.fileno()):
         raise ValueError(f"sock must be non-blocking, call setblocking(False) first: {sock!r}")
+
+
+def _blocks(fd: int) -> bool:
+    """Whether a descriptor is blocking, though the socket object does not know: another with the
+    same description can have changed it."""
+    if sys.platform == "win32":
+        return False
+    try:
+        return fd >= 0 and os.get_blocking(fd)
+    except OSError:
+        return False  # connect(2) will say what is wrong with it
 
 
 def _check_sockaddr(sockaddr: SockAddr, family: int) -> SockAddr:

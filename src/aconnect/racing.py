@@ -256,7 +256,10 @@ class Dial:
     def _connect(self, running: Running) -> list[Command[Endpoint]]:
         assert running.sock is not None
         if running.sock.gettimeout() != 0 and running.sock.fileno() >= 0:
-            running.sock.setblocking(False)  # a hook has made it block, and the loop with it
+            try:
+                running.sock.setblocking(False)  # a hook has made it block, and the loop with it
+            except OSError as error:
+                return self._lose(running, "failed", failed(error).errno, words(error))
         if self._driver.completes and not running.attempt.immediate:
             running.attempt.begin()
             sockaddr = running.endpoint.sockaddr

@@ -31,6 +31,7 @@ __all__ = [
     "Polled",
     "abort",
     "begin",
+    "close",
     "connect_errno",
     "dissolve",
     "local_address",
@@ -63,7 +64,7 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
         if proto == _IPPROTO_TCP:
             sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
     except BaseException:
-        sock.close()
+        close(sock)
         raise
     return sock
 
@@ -99,7 +100,7 @@ class Begun(NamedTuple):
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None and self.sock.fileno() >= 0:
-            self.sock.close()
+            close(self.sock)
 
 
 def begin(
@@ -135,12 +136,20 @@ def begin(
             return sock
     except OSError:
         if answer is None:  # a unix path that is too long
-            sock.close()
+            close(sock)
             return None
     except BaseException:
-        sock.close()
+        close(sock)
         raise
     return Begun(sock, answer, start)
+
+
+def close(sock: socket.socket) -> None:
+    """See that a socket is closed.  Whatever the system says of it, the descriptor is gone."""
+    try:
+        sock.close()
+    except OSError:
+        pass  # of data that nobody would have got anyway
 
 
 def abort(sock: socket.socket) -> None:
@@ -155,7 +164,7 @@ def abort(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     except (OSError, TypeError):  # VSOCK's options are of other types
         pass  # a family without it; and nothing to leave behind
-    sock.close()
+    close(sock)
 
 
 def connect_errno(sock: socket.socket, sockaddr: SockAddr) -> int:
@@ -236,7 +245,7 @@ class Polled(NamedTuple):
 
 
 def poll_now(sock: socket.socket) -> Polled:
-    """Ask poll(2) about the socket, without waiting."""
+    """Ask poll(2) about the socket, without waiting; where it fails, nothing is known yet."""
     if sys.platform == "win32":
         _, ready, failed = select.select([], [sock], [sock], 0)
         return Polled(bool(ready or failed), False)
@@ -244,7 +253,10 @@ def poll_now(sock: socket.socket) -> Polled:
         return Polled(True, False)
     poller = select.poll()
     poller.register(sock, select.POLLOUT)
-    events = sum(event for _, event in poller.poll(0))
+    try:
+        events = sum(event for _, event in poller.poll(0))
+    except OSError:  # ENOMEM
+        return Polled(False, False)
     return Polled(bool(events), bool(events & select.POLLHUP))
 
 
@@ -284,10 +296,17 @@ def _shortened(path: str | bytes) -> Iterator[str]:
     directory, name = os.path.split(os.fsdecode(path))
     with ExitStack() as stack:
         fd = os.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        stack.callback(os.close, fd)
+        stack.callback(_close_path, fd)
         short = f"/proc/self/fd/{fd}/{name}"
         if len(os.fsencode(short)) > _LONGEST_SUN_PATH:
             fd = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=fd)
-            stack.callback(os.close, fd)
+            stack.callback(_close_path, fd)
             short = f"/proc/self/fd/{fd}"
         yield short
+
+
+def _close_path(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        pass  # it is gone

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from ..drivers.select import in_trio
 from ..errors import ConnectError
 from ..handshakes.tls import OutOfTime, TLSHandshake, settings
+from ..syscalls import close
 from .alone import connect_alone, is_alone
 from .calls import dialer_of, host_of, keep_nagle, target
 from .hand_over import closed, take_over
@@ -275,7 +276,7 @@ async def _stream(sock: socket.socket, dialer: Dialer) -> SocketStream:
     try:
         stream = await kind.from_socket(sock)
     except GeneratorExit:  # nothing can be waited for
-        sock.close()
+        close(sock)
         raise
     except BaseException:
         await _gone(sock)
@@ -308,7 +309,7 @@ def _close_now(stream: SocketStream | TLSStream, sock: socket.socket) -> None:
     except StopIteration:
         pass  # it has not had to wait
     except RuntimeError:  # the loop is closed
-        sock.close()
+        close(sock)
     finally:
         closing.close()
 
@@ -316,7 +317,7 @@ def _close_now(stream: SocketStream | TLSStream, sock: socket.socket) -> None:
 async def _gone(sock: socket.socket) -> None:
     """Wait until a socket is closed; by its transport if it has one, else here."""
     if in_trio():
-        sock.close()
+        close(sock)
     else:
         await closed(sock)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses import TCPAddress
 from ..deadline import Deadline, earliest
+from ..syscalls import close
 from .calls import asyncio_loop, dialer_of, keep_nagle, not_done
 from .hand_over import closed
 
@@ -118,7 +119,7 @@ class connect:
                 )
         except BaseException as error:
             if isinstance(error, GeneratorExit):  # which cannot wait
-                sock.close()
+                close(sock)
             else:
                 await closed(sock)
             if not limit.expired() or not isinstance(error, TimeoutError):

@@ -22,6 +22,8 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ..syscalls import close
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -120,7 +122,7 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
         The user's protocol is told, if it had been told of the connection.
         """
         if self._loop.is_closed():
-            self.sock.close()
+            close(self.sock)
             return
         self.close()
         if not isinstance(error, GeneratorExit):
@@ -128,7 +130,7 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
             if self._untold():
                 self.protocol.connection_lost(None)
         elif self.transport is None:
-            self.sock.close()
+            close(self.sock)
 
     def _untold(self) -> bool:
         """Whether nobody else has told the protocol, or will.
@@ -166,7 +168,7 @@ async def closed(sock: socket.socket) -> None:
         if gone:
             break
     if sock.fileno() >= 0:
-        sock.close()
+        close(sock)
     if cancelled is not None:
         try:
             raise cancelled

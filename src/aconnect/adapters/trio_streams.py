@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ..handshakes.tls import OutOfTime, TLSHandshake, settings
-from ..syscalls import abort
+from ..syscalls import abort, close
 from .alone import connect_alone, is_alone
 from .calls import check_trio, dialer_of, host_of, keep_nagle, target
 
@@ -142,7 +142,7 @@ async def open_trio_stream(
     try:
         return _stream(sock, dialer)
     except BaseException:
-        sock.close()
+        close(sock)
         raise
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..address_text import parse_address
 from ..deadline import Deadline, earliest
+from ..syscalls import close
 from .calls import asyncio_loop, dialer_of, keep_nagle, not_done, target
 from .hand_over import closed
 
@@ -132,7 +133,7 @@ class connect:
                 connection = await open_on(sock=sock, **options)
         except BaseException as error:
             if isinstance(error, GeneratorExit):  # which cannot wait
-                sock.close()
+                close(sock)
             else:
                 made.abort()
                 await closed(sock)

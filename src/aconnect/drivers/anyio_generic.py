@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from ..syscalls import so_error
-from .anyio_watch import AnyioWatch, seconds_left, this_run, wait_writable
+from .anyio_watch import AnyioWatch, seconds_left, wait_writable
 from .threads import start_lookup
 
 if TYPE_CHECKING:
@@ -76,10 +75,28 @@ class AnyioDriver:
         return start_lookup(call, deliver, _call_soon())
 
     async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
-        limiter = this_run().lookups
-        with anyio.move_on_after(seconds_left(until)):
-            return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
-        return None
+        outcome: list[tuple[T | None, BaseException | None]] = []
+        done = anyio.Event()
+
+        def deliver(result: T | None, error: BaseException | None) -> None:
+            outcome.append((result, error))
+            done.set()
+
+        job = self.start_blocking(call, deliver)
+        try:
+            with anyio.move_on_after(seconds_left(until)):
+                await done.wait()
+        finally:
+            job.abandon()
+        if not outcome:
+            return None
+        result, error = outcome.pop()
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback leads to this frame
+        return result
 
 
 def _call_soon() -> Callable[..., object]:

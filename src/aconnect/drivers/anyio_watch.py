@@ -18,14 +18,13 @@ import anyio
 import anyio.lowlevel
 
 from ..syscalls import so_error
-from .threads import LOOKUP_LIMIT
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
     from typing import Self
 
-__all__ = ["AnyioWatch", "seconds_left", "this_run", "wait_writable"]
+__all__ = ["AnyioWatch", "seconds_left", "wait_writable"]
 
 
 class AnyioWatch:
@@ -96,24 +95,10 @@ class AnyioWatch:
         self._something.set()
 
 
-class _Run:
-    """What is known of one run of an event loop."""
-
-    def __init__(self) -> None:
-        self.lookups: anyio.CapacityLimiter = anyio.CapacityLimiter(LOOKUP_LIMIT)
-        self.waited_for: dict[int, socket.socket] = {}
-
-
-_RUN: Final[anyio.lowlevel.RunVar[_Run]] = anyio.lowlevel.RunVar("aconnect")
-
-
-def this_run() -> _Run:
-    """What is known of this run of the event loop."""
-    run = _RUN.get(None)
-    if run is None:
-        run = _Run()
-        _RUN.set(run)
-    return run
+_WAITED_FOR: Final[anyio.lowlevel.RunVar[dict[int, socket.socket]]] = anyio.lowlevel.RunVar(
+    "aconnect"
+)
+"""Which descriptors are waited for in this run of the event loop, as which sockets."""
 
 
 async def wait_writable(sock: socket.socket) -> None:
@@ -124,7 +109,11 @@ async def wait_writable(sock: socket.socket) -> None:
         anyio.ClosedResourceError: it is being closed.
     """
     fd = sock.fileno()
-    waited_for = this_run().waited_for
+    try:
+        waited_for = _WAITED_FOR.get()
+    except LookupError:
+        waited_for = {}
+        _WAITED_FOR.set(waited_for)
     other = waited_for.get(fd)
     if other is not None and other.fileno() != fd:
         anyio.notify_closing(fd)  # it was closed while it was waited for, and this is another
