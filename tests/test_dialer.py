@@ -733,6 +733,13 @@ class TestResolving:
         error: Any = caught.value
         assert "EIO" in error.report.draw() or "broken" in error.report.draw()
 
+    async def test_no_address_of_the_family(self) -> None:
+        resolver = Answers(batch((LOOPBACK, 1)))
+        with pytest.raises(ResolveError) as caught:
+            await Dialer(resolver=resolver, family=socket.AF_INET6).connect("db.example:1")
+        assert caught.value.errno == socket.EAI_ADDRFAMILY
+        assert "no address of that family" in str(caught.value)
+
     @pytest.mark.parametrize(
         ("script", "code", "words"),
         [

@@ -45,7 +45,8 @@ class Endpoint(NamedTuple):
 
 # Characters that delimit addresses and URLs.  None can be part of a host name, and letting
 # one through would only move the error to the name server.
-_NOT_IN_HOSTS: Final = frozenset(' "#%/:<>?@[\\]^`{|}')
+# "*" is no host at all to glibc, which takes it for loopback.
+_NOT_IN_HOSTS: Final = frozenset(' "#%*/:<>?@[\\]^`{|}')
 _LONGEST_NAME: Final = 253  # RFC 1035: 255 octets on the wire
 _LONGEST_LABEL: Final = 63
 MAX_PORT: Final = 0xFFFF

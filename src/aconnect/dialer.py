@@ -338,7 +338,7 @@ class Dialer:
             result = await dial.run(endpoints, begun)
             if dial.winner is None:
                 elapsed = time.monotonic() - started
-                raise _error_of(dial, resolution.error, target, text, elapsed)
+                raise _error_of(dial, resolution, target, text, elapsed)
         except ConnectError as error:
             outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
             emit(DialFailed(time.monotonic(), outcome, error.errno, error.phase))
@@ -355,6 +355,7 @@ class Dialer:
 
 
 _A_START: Final = 0.0005
+_NOT_OF_THE_FAMILY: Final[int] = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", -1))
 
 
@@ -399,7 +400,7 @@ def _known(
 
 
 def _error_of(
-    dial: Dial, cause: Exception | None, target: Any, text: str, elapsed: float
+    dial: Dial, resolution: Resolution, target: Any, text: str, elapsed: float
 ) -> ConnectError:
     """The error for a dial that nobody has won."""
     if dial.records:
@@ -415,8 +416,11 @@ def _error_of(
         )
     if dial.timed_out:
         return resolve_timeout(text, target, elapsed)
+    cause = resolution.error
     code, said = socket.EAI_NONAME, ""
-    if cause is not None and has_errno(cause):
+    if cause is None and resolution.filtered:
+        code = _NOT_OF_THE_FAMILY
+    elif cause is not None and has_errno(cause):
         code = cause.errno or socket.EAI_FAIL
     elif cause is not None:
         name = type(cause).__name__

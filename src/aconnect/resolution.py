@@ -46,6 +46,7 @@ class Resolution:
 
     Attributes:
         error: why there was no answer, or no further one.
+        filtered: whether there were endpoints, but none of the family.
     """
 
     def __init__(
@@ -64,6 +65,11 @@ class Resolution:
         self._emit = emit
         self._running = False
         self._found = 0
+        self._given = 0
+
+    @property
+    def filtered(self) -> bool:
+        return self._given > 0 and not self._found
 
     def start(self) -> None:
         """It begins; `run` comes next."""
@@ -93,6 +99,7 @@ class Resolution:
             return []
         now = time.monotonic()
         endpoints = in_order(batch, self._family)
+        self._given += len(batch.endpoints)
         self._found += len(endpoints)
         self._emit(ResolutionBatch(now, tuple(endpoints)))
         commands: Commands = []
