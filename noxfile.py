@@ -27,6 +27,8 @@ PYTHONS = nox.project.python_versions(PROJECT)
 EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
 PLATFORMS = ("linux", "darwin", "win32")
 DIST = Path("dist")
+ELSEWHERE = "not lab and not faults and not soak"
+IN_THE_LAB = "lab and not slow or faults or soak"
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
@@ -87,6 +89,14 @@ def smoke(session: nox.Session, extra: str) -> None:
         session.run("python", "-I", "tests/packaging/smoke.py", "trio-alone")
 
 
+@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+def lab(session: nox.Session) -> None:
+    """Real networks, injected faults, a short soak; ``-- -m lab`` for the long forms too."""
+    install_groups(session, "test")
+    install_wheel(session)
+    session.run("pytest", "-n4", *(session.posargs or ("-m", IN_THE_LAB)))
+
+
 @nox.session(python=PYTHONS, requires=["build"])
 def tests(session: nox.Session) -> None:
     """Run the tests; all of them must cover all of it, unless arguments select some."""
@@ -97,7 +107,8 @@ def tests(session: nox.Session) -> None:
     else:
         data = Path(session.virtualenv.location, "coverage")
         # Four at a time even on two processors: most of them wait most of the time.
-        session.run("pytest", "--cov", "-n4", env={"COVERAGE_FILE": str(data)})
+        options = ("--cov", "-n4", "-m", ELSEWHERE)
+        session.run("pytest", *options, env={"COVERAGE_FILE": str(data)})
 
 
 @nox.session(python=PYTHONS[-1], default=False, requires=["build"])
@@ -108,6 +119,37 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/connect.py", *session.posargs)
     session.run("python", "benchmarks/adapters.py", *session.posargs)
     session.run("python", "benchmarks/race.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+def load(session: nox.Session) -> None:
+    """Ten thousand connects at once, against the peers' and a C program's; needs root and cc."""
+    install_wheel(session)
+    install_groups(session, "bench")
+    session.run("python", "benchmarks/load.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+def soak(session: nox.Session) -> None:
+    """A million connects with random cancellations, after which nothing may be left."""
+    install_wheel(session)
+    session.run("python", "benchmarks/soak.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the address parser and the race; ``-- address --seconds 600`` for one of them."""
+    install_wheel(session)
+    install_groups(session, "test", "fuzz")
+    session.run("python", "tests/fuzz/run.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+def conformance(session: nox.Session) -> None:
+    """Run aconnect and its peers through the corners of connect(2), and print who passes."""
+    install_wheel(session)
+    install_groups(session, "bench")
+    session.run("python", "benchmarks/conformance.py", *session.posargs)
 
 
 def install_groups(session: nox.Session, *groups: str) -> None:

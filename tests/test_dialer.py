@@ -733,13 +733,6 @@ class TestResolving:
         error: Any = caught.value
         assert "EIO" in error.report.draw() or "broken" in error.report.draw()
 
-    async def test_no_address_of_the_family(self) -> None:
-        resolver = Answers(batch((LOOPBACK, 1)))
-        with pytest.raises(ResolveError) as caught:
-            await Dialer(resolver=resolver, family=socket.AF_INET6).connect("db.example:1")
-        assert caught.value.errno == socket.EAI_ADDRFAMILY
-        assert "no address of that family" in str(caught.value)
-
     @pytest.mark.parametrize(
         ("script", "code", "words"),
         [
@@ -859,8 +852,24 @@ class TestResolving:
 
     async def test_no_address_of_the_family(self) -> None:
         dialer = Dialer(resolver=Answers(batch((LOOPBACK, 1))), family=V6)
-        with pytest.raises(ResolveError):
+        with pytest.raises(ResolveError) as caught:
             await dialer.connect("db.example:1", timeout=LONG)
+        assert caught.value.errno == socket.EAI_ADDRFAMILY
+        assert "no address of that family" in str(caught.value)
+
+
+class TestNoTime:
+    @pytest.mark.parametrize("several", [False, True])
+    async def test_what_need_not_wait_needs_none(
+        self, several: bool, stack: ExitStack, monkeypatch: Any
+    ) -> None:
+        """However long the processor is away between one reading of the clock and the next."""
+        monkeypatch.setattr("aconnect.dialer._A_START", 1e-6)
+        address = stack.enter_context(listening()).getsockname()
+        dialer = Dialer(trace=lambda _: None)
+        to: Any = results(address, address) if several else address
+        with await dialer.connect(to, timeout=0) as sock:
+            assert sock.getpeername() == address
 
 
 class TestFamily:

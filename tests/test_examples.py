@@ -18,6 +18,7 @@ EXPECTED = {
     "connected_udp": "connected to alice, heard: alice",
     "echo_protocol": "echoed: there and back",
     "errors": "A later try may succeed: True",
+    "fake_network": "done after 26.1 seconds",
     "hello": "hello, whoever you are",
     "httpx_client": "refused: http://innocent.example/ leads to 127.0.0.2:80",
     "line_client": "the server shouts: HELLO, GOODBYE",

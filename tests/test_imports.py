@@ -133,6 +133,7 @@ print(json.dumps(needing))
     needing = ask(ONLY_THE_STANDARD_LIBRARY + code)
     assert "aconnect.drivers.anyio_generic" in needing
     clients = {f"aconnect.adapters.{name}": extra for name, extra in CLIENTS.items()}
+    assert "pytest" in needing.pop("aconnect.testing.pytest_plugin")
     others = [name for name in needing if name not in clients]
     assert [name for name in others if not name.startswith("aconnect.drivers.anyio_")] == []
     for name, extra in clients.items():

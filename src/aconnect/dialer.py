@@ -326,7 +326,8 @@ class Dialer:
             emit=emit,
         )
         # A race may always make its first start: what need not wait needs no time.
-        race: Race[Endpoint] = Race(rules, until=max(until, time.monotonic() + _A_START))
+        now = time.monotonic()
+        race: Race[Endpoint] = Race(rules, until=max(until, now + _A_START))
         # Only names have no endpoints.
         name = cast("TCPAddress | UDPAddress", target)
         resolution = Resolution(text, lambda: self.resolver.resolve(name), self.family, race, emit)
@@ -335,7 +336,7 @@ class Dialer:
             endpoints = _known(target, endpoints, self.family, text, started)
             if endpoints is None and time.monotonic() >= until:
                 raise resolve_timeout(text, target, time.monotonic() - started)
-            result = await dial.run(endpoints, begun)
+            result = await dial.run(endpoints, now, begun)
             if dial.winner is None:
                 elapsed = time.monotonic() - started
                 raise _error_of(dial, resolution, target, text, elapsed)

@@ -89,11 +89,15 @@ class Dial:
         self._one_by_one = race.rules.one_by_one
         self._dropped: dict[int, Running] = {}  # over, but for the tasks that work on them
 
-    async def run(self, endpoints: Sequence[Endpoint] | None, begun: Begun | None = None) -> Any:
+    async def run(
+        self, endpoints: Sequence[Endpoint] | None, now: float, begun: Begun | None = None
+    ) -> Any:
         """Run the race.
 
         Args:
             endpoints: all there are, or None if they have to be found.
+            now: the moment of the first start, if they are known: it is before the race's end,
+                however long the processor is away.
             begun: the attempt on the first of the endpoints, if it has been begun.
 
         Returns:
@@ -107,7 +111,7 @@ class Dial:
             running.begun = begun
         try:
             try:
-                await self._until_over(endpoints)
+                await self._until_over(endpoints, now)
             finally:
                 self._end_all()
             if self.winner is None:
@@ -134,12 +138,12 @@ class Dial:
                 running.cancel = None  # its task has ended with the watch
                 stack.callback(self._end, running, "cancelled", None)
 
-    async def _until_over(self, endpoints: Sequence[Endpoint] | None) -> None:
+    async def _until_over(self, endpoints: Sequence[Endpoint] | None, now: float) -> None:
         error: Exception | None = None
         async with self._watch:
             try:
                 if endpoints is not None:
-                    self._do(self._race.addresses_added(time.monotonic(), endpoints))
+                    self._do(self._race.addresses_added(now, endpoints))
                     self._do(self._race.resolution_finished(time.monotonic()))
                 else:
                     self._resolution.start()

@@ -5,4 +5,26 @@ Needs nothing but the standard library, except where it says so.
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from .clock import VirtualClock
+from .conformance import Broken, NotConformant, check_driver, check_resolver
+from .journal import FakeAttempt, FakeLookup
+from .leaks import Leak, Snapshot, leaks_since, snapshot
+from .network import FakeHost, FakeNetwork
+from .outcomes import Outcome
+
+__all__ = [
+    "Broken",
+    "FakeAttempt",
+    "FakeHost",
+    "FakeLookup",
+    "FakeNetwork",
+    "Leak",
+    "NotConformant",
+    "Outcome",
+    "Snapshot",
+    "VirtualClock",
+    "check_driver",
+    "check_resolver",
+    "leaks_since",
+    "snapshot",
+]

@@ -1,0 +1,331 @@
+"""A network that is not there: names, hosts and what becomes of attempts to connect to them.
+
+Rules:
+
+* No packet leaves, and none is sent: a connection is a pair of sockets.  (Under uvloop it is one
+  over 127.0.0.1.)  Nothing is looked up.
+* What has not been added does not exist: no such name, no route, nobody who listens.
+* What takes time is a timer of the running event loop.
+* All that is asked of the network is in its journal.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import itertools
+import socket
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from ..addresses import Endpoint, TCPAddress, UnixAddress
+from ..dialer import Dialer
+from ..trace import guarded
+from .fake_socket import INTERNET, FakeSocket, error
+from .journal import FakeAttempt, FakeLookup, timeline
+from .names import Names
+from .outcomes import Outcome, Script, outcome_of, seconds_of
+from .pairs import reset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Self
+
+    from ..addresses import SockAddr
+    from ..resolvers.base import Resolver
+    from .outcomes import OutcomeLike
+
+__all__ = ["FakeHost", "FakeNetwork"]
+
+_FIRST_PORT: Final = 49152  # RFC 6335: the first of the dynamic ports
+_PORTS: Final = 65536 - _FIRST_PORT
+_NO_ROUTE: Final = Outcome(errnos.ENETUNREACH, at_once=True)
+_NO_FILE: Final = Outcome(errnos.ENOENT, at_once=True)
+_NOBODY: Final = Outcome("refused")
+
+
+class FakeNetwork:
+    """A network to test with, on asyncio, uvloop and trio, in real time or by a `VirtualClock`.
+
+    `dialer` gives a `Dialer` that connects over it; `resolver` and `socket_factory` are for one
+    that is made otherwise.  Addresses are to be those for documentation: 192.0.2.0/24,
+    198.51.100.0/24, 203.0.113.0/24 and 2001:db8::/32.
+
+    A context manager: when it is left, connections that no test has taken are closed.  So they are
+    when nobody has a reference to the network any more.
+
+    Attributes:
+        journal: what has been asked, in order: a `FakeLookup` or a `FakeAttempt` each.
+        resolver: for ``Dialer(resolver=)``.
+
+    Needs unix sockets, so it is not for Windows.  For one thread.
+    """
+
+    def __init__(self) -> None:
+        self.journal: list[FakeLookup | FakeAttempt] = []
+        self._hosts: list[FakeHost] = []
+        self._names = Names(self.journal)
+        self.resolver: Resolver = self._names
+        self._held: set[socket.socket] = set()
+        self._ports = itertools.count()
+        self._close = weakref.finalize(self, _close_all, self._held)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections that have not been taken from a host."""
+        _close_all(self._held)
+
+    def add(
+        self,
+        name: str | None,
+        *addresses: str | UnixAddress,
+        port: int | None = None,
+        outcome: OutcomeLike | Iterable[OutcomeLike] = "connects",
+        after: float = 0.0,
+        on_connection: Callable[[socket.socket], object] | None = None,
+    ) -> FakeHost:
+        """Add a host.
+
+        Args:
+            name: a name that resolves to the addresses; None for none.  A name that is there
+                already gets more addresses.
+            addresses: where the host is: IP addresses, in the order in which they are tried; or
+                `UnixAddress` values, if there is no name.
+            port: on which it listens; None for all.  On other ports of the same addresses an
+                attempt is refused, unless another host has been added for them.
+            outcome: what becomes of attempts; see `Outcome`, whose first argument will do.  An
+                iterable has an outcome for each call of connect(2), of which the last one stays.
+            after: seconds from connect(2) to the answer, for outcomes that do not say.
+            on_connection: is called with the host's end of each connection when that is made,
+                instead of keeping it for `FakeHost.accept`: a non-blocking socket, to be closed by
+                it.  What it raises is a RuntimeWarning.
+
+        Returns:
+            The host.
+
+        Raises:
+            TypeError: an argument is of another type.
+            ValueError: an argument has a value that cannot be.
+        """
+        if not addresses:
+            raise ValueError("a host must have an address")
+        if port is not None:
+            TCPAddress("192.0.2.1", port)  # raises what it must
+        if on_connection is not None and not callable(on_connection):
+            raise TypeError(f"on_connection must be callable or None, not {on_connection!r}")
+        places = [_place(address, name, port) for address in addresses]
+        host = FakeHost(self, places, port, on_connection)
+        host.becomes(outcome, after=after)
+        if name is not None:
+            self._names.add(name, [str(address) for address in addresses])
+        self._hosts.append(host)
+        return host
+
+    def resolves(
+        self,
+        name: str,
+        *,
+        after: float = 0.0,
+        ipv6: float | None = None,
+        ipv4: float | None = None,
+        outcome: str | int | Iterable[str | int] = "answers",
+    ) -> None:
+        """Say how long lookups of a name take, and whether they fail.
+
+        Without this, a name that was added is answered at once, and any other does not exist.
+
+        Args:
+            name: need not have been added; then it exists, and has no address.
+            after: seconds to the answer.
+            ipv6, ipv4: the same for one family.  If either is given, each family is answered for
+                itself.  Infinity for never.
+            outcome: ``"answers"``, ``"no such name"``, ``"server failure"``, or a code of
+                getaddrinfo(3).  An iterable has one for each lookup, of which the last one stays.
+
+        Raises:
+            TypeError: an argument is of another type.
+            ValueError: an argument has a value that cannot be.
+        """
+        self._names.resolves(name, after, ipv6, ipv4, outcome)
+
+    def socket_factory(self, endpoint: Endpoint) -> socket.socket:
+        """A non-blocking socket that connects over this network; for ``Dialer(socket_factory=)``.
+
+        Raises:
+            OSError: EAFNOSUPPORT, the family is neither of the internet nor unix.
+        """
+        return FakeSocket.open(self, endpoint)
+
+    def dialer(self, **options: Any) -> Dialer:
+        """A `Dialer` with these options that connects over this network.
+
+        Raises:
+            TypeError, ValueError: as on construction of a `Dialer`.
+        """
+        return Dialer(
+            **{"resolver": self.resolver, "socket_factory": self.socket_factory, **options}
+        )
+
+    @property
+    def attempts(self) -> list[FakeAttempt]:
+        """The attempts of the journal."""
+        return [entry for entry in self.journal if isinstance(entry, FakeAttempt)]
+
+    @property
+    def lookups(self) -> list[FakeLookup]:
+        """The lookups of the journal."""
+        return [entry for entry in self.journal if isinstance(entry, FakeLookup)]
+
+    def timeline(self) -> list[tuple[float, str]]:
+        """The journal for people, and to compare with: seconds since its first entry, rounded to
+        microseconds, and ``"lookup NAME"`` or ``"connect ADDRESS"``."""
+        return timeline(self.journal)
+
+    # For the sockets.
+
+    def ask(
+        self, endpoint: Endpoint, local: SockAddr, options: dict[tuple[int, int], bytes]
+    ) -> tuple[FakeHost | None, Outcome]:
+        """What becomes of a call of connect(2), and at which host; not for users."""
+        self.journal.append(FakeAttempt(time.monotonic(), endpoint, local, dict(options)))
+        there = [host for host in self._hosts if host.is_at(endpoint)]
+        for exact in (True, False):
+            for host in there:
+                if host.listens(endpoint, exact):
+                    return host, host.script.next()
+        if there:
+            return None, _NOBODY
+        return None, _NO_ROUTE if endpoint.family in INTERNET else _NO_FILE
+
+    def next_port(self) -> int:
+        """A local port; not for users."""
+        return _FIRST_PORT + next(self._ports) % _PORTS
+
+    def hold(self, far: socket.socket) -> socket.socket:
+        """Own the far end of a pair; not for users."""
+        self._held.add(far)
+        return far
+
+    def drop(self, far: socket.socket) -> None:
+        """Close it, unless somebody has taken it; not for users."""
+        if far in self._held:
+            self._held.discard(far)
+            reset(far)
+
+    def take(self, far: socket.socket) -> bool:
+        """Give it away; False if it is closed.  Not for users."""
+        held = far in self._held
+        self._held.discard(far)
+        return held
+
+
+class FakeHost:
+    """A host of a `FakeNetwork`, which `FakeNetwork.add` gives."""
+
+    def __init__(
+        self,
+        network: FakeNetwork,
+        places: list[tuple[int, Any]],
+        port: int | None,
+        on_connection: Callable[[socket.socket], object] | None,
+    ) -> None:
+        self.script: Script[Outcome]
+        self._network = weakref.ref(network)
+        self._places = places
+        self._port = port
+        self._on_connection = on_connection
+        self._met: deque[socket.socket] = deque()
+
+    def becomes(self, outcome: OutcomeLike | Iterable[OutcomeLike], *, after: float = 0.0) -> None:
+        """Change what becomes of attempts from now on.
+
+        Args:
+            outcome, after: as for `FakeNetwork.add`.
+
+        Raises:
+            TypeError, ValueError: as there.
+        """
+        seconds_of(after, "after")
+        unix = any(family not in INTERNET for family, _ in self._places)
+
+        def make(given: OutcomeLike) -> Outcome:
+            made = outcome_of(given, after)
+            if unix and (made.after or made.what in ("silent", "itself")):
+                raise ValueError(f"a unix socket is connected at once or not at all: {given!r}")
+            return made
+
+        self.script = Script(outcome, make)
+
+    def accept(self) -> socket.socket:
+        """The host's end of the oldest connection that has not been taken: a non-blocking socket,
+        which the caller closes.
+
+        Connections that have been aborted meanwhile are left out; one that was merely closed is
+        not.
+
+        Raises:
+            BlockingIOError: there is none.
+        """
+        network = self._network()
+        while self._met:
+            far = self._met.popleft()
+            if network is not None and network.take(far):
+                return far
+        raise error(errnos.EAGAIN)
+
+    # For the network.
+
+    def is_at(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint is one of this host's, whatever its port; not for users."""
+        sockaddr = endpoint.sockaddr
+        return (endpoint.family, sockaddr[0] if isinstance(sockaddr, tuple) else sockaddr) in (
+            self._places
+        )
+
+    def listens(self, endpoint: Endpoint, exactly: bool) -> bool:
+        """Whether it listens on this port, or on all, at its endpoint; not for users."""
+        port = endpoint.sockaddr[1] if endpoint.family in INTERNET else None
+        return self._port == (port if exactly else None)
+
+    def meet(self, network: FakeNetwork, far: socket.socket) -> None:
+        """A connection has been made; raises nothing.  Not for users."""
+        handler = guarded(self._on_connection, "on_connection")
+        if handler is None:
+            self._met.append(far)
+        else:
+            network.take(far)
+            handler(far)
+
+
+def _place(address: str | UnixAddress, name: str | None, port: int | None) -> tuple[int, Any]:
+    """The family of an address, and the address as the kernel has it.
+
+    Raises:
+        TypeError, ValueError: it is none, or does not go with the rest.
+    """
+    if isinstance(address, UnixAddress):
+        if name is not None or port is not None:
+            raise ValueError(f"a unix socket has neither a name nor a port: {address}")
+        return address.endpoint.family, address.endpoint.sockaddr
+    endpoint = TCPAddress(address, 0).endpoint
+    if endpoint is None:
+        raise ValueError(f"an address must be an IP address, not {address!r}")
+    packed = socket.inet_pton(endpoint.family, endpoint.sockaddr[0])  # type: ignore[arg-type]
+    return endpoint.family, socket.inet_ntop(endpoint.family, packed)
+
+
+def _close_all(held: set[socket.socket]) -> None:
+    while held:
+        held.pop().close()
