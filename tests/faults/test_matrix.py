@@ -34,7 +34,8 @@ MOST_TOLD = 40
 @pytest.fixture
 def matrix(loop: str, make: Any, monkeypatch: Any, tmp_path: Any) -> Iterator[Matrix]:
     faults = Faults()
-    monkeypatch.setattr("aconnect.sansio.rules.SHORTEST_DELAY", 0.001)
+    for module in ("race", "rules"):
+        monkeypatch.setattr(f"aconnect.sansio.{module}.SHORTEST_DELAY", 0.001)
     with contextlib.ExitStack() as stack:
         scene = Scene(stack, faults, tmp_path, make)
         runner = runner_on(loop, scene)

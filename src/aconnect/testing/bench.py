@@ -60,8 +60,8 @@ class NotConformant(AssertionError):
     """
 
     def __init__(self, what: object, broken: Sequence[Broken], ran: Sequence[str]) -> None:
-        self.broken = tuple(broken)
-        self.ran = tuple(ran)
+        self.broken: tuple[Broken, ...] = tuple(broken)
+        self.ran: tuple[str, ...] = tuple(ran)
         lines = [f"  {each.rule}: {each.words}\n    Seen: {each.seen}" for each in broken]
         super().__init__(f"{what!r} does not conform:\n" + "\n".join(lines))
 
@@ -182,8 +182,8 @@ class Task:
     """
 
     def __init__(self) -> None:
-        self.done = False
-        self.cancelled = False
+        self.done: bool = False
+        self.cancelled: bool = False
         self.result: Any = None
         self.error: Exception | None = None
         self.cancel: Callable[[], object]
