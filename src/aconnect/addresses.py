@@ -45,8 +45,9 @@ class Endpoint(NamedTuple):
 
 # Characters that delimit addresses and URLs.  None can be part of a host name, and letting
 # one through would only move the error to the name server.
+_NOT_IN_HOSTS: Final = frozenset(' "#%/:<>?@[\\]^`{|}')
 # "*" is no host at all to glibc, which takes it for loopback.
-_NOT_IN_HOSTS: Final = frozenset(' "#%*/:<>?@[\\]^`{|}')
+_NOT_IN_NAMES: Final = _NOT_IN_HOSTS | {"*"}
 _LONGEST_NAME: Final = 253  # RFC 1035: 255 octets on the wire
 _LONGEST_LABEL: Final = 63
 MAX_PORT: Final = 0xFFFF
@@ -305,7 +306,7 @@ def _split_host(host: str) -> tuple[int | None, str, str]:
 def _check_name(host: str) -> None:
     if not host:
         raise ValueError(f"host must not be empty: {host!r}")
-    if not host.isprintable() or not _NOT_IN_HOSTS.isdisjoint(host):
+    if not host.isprintable() or not _NOT_IN_NAMES.isdisjoint(host):
         raise ValueError(f"host is neither a name nor an IPv4 or IPv6 address: {host!r}")
     name = host
     if not host.isascii() and len(host) <= _LONGEST_NAME:  # its ASCII form is longer yet
@@ -314,7 +315,7 @@ def _check_name(host: str) -> None:
         except UnicodeError as error:
             raise ValueError(f"host is not a valid international name: {host!r}") from error
         # Wide forms of delimiters become delimiters, those of digits become digits.
-        if not _NOT_IN_HOSTS.isdisjoint(name) or literal_family(name) is not None:
+        if not _NOT_IN_NAMES.isdisjoint(name) or literal_family(name) is not None:
             raise ValueError(f"host is not a valid international name: {host!r}")
     labels = name.removesuffix(".").split(".")
     if len(name) > _LONGEST_NAME + name.endswith("."):

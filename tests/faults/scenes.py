@@ -219,6 +219,7 @@ def a_second_socket(scene: Scene) -> Any:
 
 
 def one_by_one(scene: Scene) -> Any:
+    scene.timed = True
     found = of(scene.refusing(), scene.listening(), scene.listening())
     scene.spare = True
     scene.kinds |= {"setsockopt", "getpeername", "getsockname", "getsockopt", "close"}
@@ -257,7 +258,7 @@ def attempts_out_of_time(scene: Scene) -> Any:
     scene.timed = True
     found = of(scene.silent(), scene.listening(), scene.listening())
     scene.spare = True
-    dialer = ONE_BY_ONE.replace(attempt_timeout=SHORT)
+    dialer = ONE_BY_ONE.replace(attempt_timeout=SHORT * 2)
     return lambda: dialer.connect(found, timeout=TIMEOUT)
 
 

@@ -34,6 +34,8 @@ MOST_TOLD = 40
 @pytest.fixture
 def matrix(loop: str, make: Any, monkeypatch: Any, tmp_path: Any) -> Iterator[Matrix]:
     faults = Faults()
+    # There is much to wait for, and nothing that depends on how long.
+    monkeypatch.setattr("aconnect.drivers.asyncio_proactor._LOOK_LONGEST", 0.002)
     for module in ("race", "rules"):
         monkeypatch.setattr(f"aconnect.sansio.{module}.SHORTEST_DELAY", 0.001)
     with contextlib.ExitStack() as stack:
