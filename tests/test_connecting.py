@@ -418,7 +418,7 @@ class TestFailures:
     async def test_connected_to_itself(self, monkeypatch: Any) -> None:
         with listening() as listener:
             address = listener.getsockname()
-            scripts: list[Any] = [{"getsockname": [address] * 3} for _ in range(3)]
+            scripts: list[Any] = [{"getsockname": [address] * 50} for _ in range(3)]
             factory = SocketFactory(*scripts)
             open_with(monkeypatch, factory)
             with pytest.raises(ConnectionRefusedError) as caught:
