@@ -41,7 +41,7 @@ def page(script: Any) -> str:
 # ------------------------------------------------------------------------ the table itself
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 @pytest.mark.root
 @pytest.mark.timeout(400)
 def test_aconnect_passes_every_row(script: Any) -> None:

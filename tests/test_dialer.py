@@ -924,8 +924,8 @@ class TestFamily:
 async def test_an_import_that_fails_leaves_no_socket_open(
     stack: ExitStack, counter: Counter, monkeypatch: Any
 ) -> None:
-    """The attempt has begun; nobody can go on with it."""
-    dead = stack.enter_context(silent())
+    """The attempt has been made and was refused; nobody can go on with it."""
+    dead = stack.enter_context(refusing())
     with monkeypatch.context() as context:
         context.setitem(sys.modules, "aconnect.dialer", None)
         with pytest.raises(ImportError, match=r"aconnect\.dialer"):

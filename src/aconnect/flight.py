@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .syscalls import Begun
     from .trace import Event
 
-__all__ = ["Hooks", "Running", "call", "dispose", "errno_of", "has_errno"]
+__all__ = ["Hooks", "Running", "dispose", "errno_of", "has_errno"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +81,6 @@ class Running:
     result: Any = None
     cancel: Callable[[], object] | None = None
     ended: Callable[[], list[Command[Endpoint]]] | None = None
-
-
-async def call(handshake: Handshake[Any], sock: socket.socket) -> Any:
-    """What it gives; in a coroutine, so that what the call itself raises is no different."""
-    return await handshake(sock)
 
 
 def dispose(result: Any) -> None:

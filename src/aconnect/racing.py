@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from .attempts import TO_ITSELF, advance, failed
 from .errors import OWN_TIME, AttemptRecord
-from .flight import Hooks, Running, call, dispose, errno_of
+from .flight import Hooks, Running, dispose, errno_of
 from .handshakes.base import words
 from .sansio.attempt import Action, Attempt, RetryAt, Step, WaitWritable
 from .sansio.attempt import Failed as AttemptFailed
@@ -243,7 +243,7 @@ class Dial:
             except Exception as error:
                 return self._veto(running, error)
             if inspect.isawaitable(answer):
-                self._spawn(running, answer, self._hook_ended)
+                self._spawn(running, lambda: answer, self._hook_ended)
                 return []
         return self._connect(running)
 
@@ -267,8 +267,8 @@ class Dial:
         if self._driver.completes and not running.attempt.immediate:
             running.attempt.begin()
             sockaddr = running.endpoint.sockaddr
-            connecting = self._driver.sock_connect(running.sock, sockaddr, inf)
-            self._spawn(running, connecting, self._completed)
+            connect = partial(self._driver.sock_connect, running.sock, sockaddr, inf)
+            self._spawn(running, connect, self._completed)
             return []
         return self._advance(running, running.attempt.begin())
 
@@ -410,7 +410,7 @@ class Dial:
         running.in_handshake = True
         self._hooks.emit(HandshakeStarted(time.monotonic(), number, handshake.name))
         then = partial(self._handshake_ended, handshake)
-        self._spawn(running, call(handshake, running.sock), then)
+        self._spawn(running, partial(handshake, running.sock), then)
 
     def _handshake_ended(
         self, handshake: Handshake[Any], running: Running, result: Any, error: Exception | None
@@ -437,23 +437,27 @@ class Dial:
     def _spawn(
         self,
         running: Running,
-        awaitable: Awaitable[Any],
+        begin: Callable[[], Awaitable[Any]],
         then: Callable[[Running, Any, Exception | None], list[Command[Endpoint]]],
     ) -> None:
-        """Await something on behalf of an attempt; ``then`` is told what came of it."""
-        running.cancel = self._watch.spawn(self._await, running, awaitable, then)
+        """Await something on behalf of an attempt; ``then`` is told what came of it.
+
+        Args:
+            begin: makes what is awaited, in the task: nothing is left of one that never runs.
+        """
+        running.cancel = self._watch.spawn(self._await, running, begin, then)
 
     async def _await(
         self,
         running: Running,
-        awaitable: Awaitable[Any],
+        begin: Callable[[], Awaitable[Any]],
         then: Callable[[Running, Any, Exception | None], list[Command[Endpoint]]],
     ) -> None:
         result = None
         error: Exception | None = OSError(errnos.ECANCELED, os.strerror(errnos.ECANCELED))
         try:
             try:
-                result, error = await awaitable, None
+                result, error = await begin(), None
             except Exception as caught:
                 error = caught
         finally:

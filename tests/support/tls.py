@@ -240,6 +240,8 @@ def serving(
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family if path is None else socket.AF_UNIX) as listener:
+        if port:  # which something before may have left in TIME_WAIT
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port) if path is None else str(path))
         listener.listen(32)
         server = Server(listener, context, act)
