@@ -217,6 +217,38 @@ def a_trio_tls_stream_that_is_refused(scene: HandOvers) -> Any:
     )
 
 
+class Special(socket.socket):
+    """trio wraps no subclass, so another socket has to take the connection over."""
+
+
+def of_a_subclass(endpoint: Any) -> socket.socket:
+    sock = Special(endpoint.family, endpoint.type)
+    sock.setblocking(False)
+    return sock
+
+
+def a_trio_stream_of_a_subclass(scene: HandOvers) -> Any:
+    address = scene.listening()
+    return lambda: open_trio_stream(address, socket_factory=of_a_subclass)
+
+
+def a_trio_tls_stream_of_a_subclass(scene: HandOvers) -> Any:
+    addresses = infos(scene.listening(), scene.tls_address)
+    return lambda: open_trio_stream(
+        addresses,
+        ssl=scene.context,
+        server_hostname=NAME,
+        timeout=30,
+        attempt_timeout=0.02,
+        socket_factory=of_a_subclass,
+    )
+
+
+def a_stream_of_a_subclass(scene: HandOvers) -> Any:
+    address = scene.listening()
+    return lambda: open_stream(address, socket_factory=of_a_subclass)
+
+
 def infos(*addresses: Any) -> list[Any]:
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
@@ -239,8 +271,15 @@ ANYWHERE = [
     a_tls_stream,
     a_tls_stream_that_is_refused,
     a_tls_stream_that_stalls,
+    a_stream_of_a_subclass,
 ]
-ON_TRIO = [a_trio_stream, a_trio_tls_stream, a_trio_tls_stream_that_is_refused]
+ON_TRIO = [
+    a_trio_stream,
+    a_trio_tls_stream,
+    a_trio_tls_stream_that_is_refused,
+    a_trio_stream_of_a_subclass,
+    a_trio_tls_stream_of_a_subclass,
+]
 
 
 @pytest.fixture(scope="module")

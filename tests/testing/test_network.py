@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -818,7 +819,6 @@ async def test_streams_of_anyio(anyio_backend: Any, network: FakeNetwork) -> Non
             assert far.recv(99) == b"hello to you"
 
 
-@pytest.mark.xfail(raises=TypeError, reason="trio wraps no subclass of socket.socket")
 @pytest.mark.parametrize("open", [open_trio_stream, open_stream])
 def test_streams_of_trio(network: FakeNetwork, open: Any) -> None:
     host = network.add("db.example", V4, after=0.001)
@@ -833,16 +833,25 @@ def test_streams_of_trio(network: FakeNetwork, open: Any) -> None:
     trio.run(main)
 
 
-def test_a_stream_of_trio_by_hand(network: FakeNetwork) -> None:
-    host = network.add("db.example", V4, after=0.001)
+def test_tls_streams_of_trio(network: FakeNetwork) -> None:
+    certificates = Certificates()
+    network.add(NAME, V6, outcome="refused", after=0.001)
+
+    async def echo(far: socket.socket) -> None:
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(far))
+        async with trio.SSLStream(stream, certificates.server(), server_side=True) as tls:
+            await tls.send_all(await tls.receive_some())
 
     async def main() -> None:
-        sock = await network.dialer().connect("db.example:80")
-        own = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-        async with trio.SocketStream(trio.socket.from_stdlib_socket(own)) as stream:
-            with host.accept() as far:
-                far.send(b"hello")
-                assert await stream.receive_some() == b"hello"
+        async with trio.open_nursery() as nursery:
+            serve = partial(nursery.start_soon, echo)
+            network.add(NAME, V4, on_connection=serve, after=0.001)
+            stream = await open_trio_stream(
+                NAME, 443, ssl=certificates.client(), dialer=network.dialer()
+            )
+            async with stream:
+                await stream.send_all(b"there and back")
+                assert await stream.receive_some() == b"there and back"
 
     trio.run(main)
 

@@ -22,7 +22,7 @@ from ..handshakes.tls import OutOfTime, TLSHandshake, settings
 from ..syscalls import close
 from .alone import connect_alone, is_alone
 from .calls import dialer_of, host_of, keep_nagle, target
-from .hand_over import closed, take_over
+from .hand_over import closed, plain, take_over
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -273,6 +273,8 @@ async def _stream(sock: socket.socket, dialer: Dialer) -> SocketStream:
     from anyio.abc import SocketStream, UNIXSocketStream
 
     kind = UNIXSocketStream if sock.family == _AF_UNIX else SocketStream
+    if in_trio():
+        sock = plain(sock)
     try:
         stream = await kind.from_socket(sock)
     except GeneratorExit:  # nothing can be waited for

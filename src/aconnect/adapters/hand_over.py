@@ -27,7 +27,7 @@ from ..syscalls import close
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["HandOver", "closed", "take_over"]
+__all__ = ["HandOver", "closed", "plain", "take_over"]
 
 _TURNS: Final = 8
 """How many turns of the loop a transport may take to close its socket.
@@ -144,6 +144,11 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
             return self.transport.get_protocol() is self.protocol
         except AttributeError:  # of asyncio, over TLS, closed twice
             return False
+
+
+def plain(sock: socket.socket) -> socket.socket:
+    """``sock``, or what has taken its connection over if it is of a subclass: trio takes none."""
+    return sock if type(sock) is socket.socket else take_over(sock)
 
 
 def take_over(sock: socket.socket) -> socket.socket:

@@ -18,6 +18,7 @@ from ..handshakes.tls import OutOfTime, TLSHandshake, settings
 from ..syscalls import abort, close
 from .alone import connect_alone, is_alone
 from .calls import check_trio, dialer_of, host_of, keep_nagle, target
+from .hand_over import plain
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -132,18 +133,23 @@ async def open_trio_stream(
     to, endpoints = target(address, port, socket.SOCK_STREAM, "open_trio_stream")
     tls = settings(ssl, server_hostname, ssl_session, host_of(to))
     dialer = dialer_of(dialer, options)
-    if tls is not None:
-        handshake = _TrioTLS(tls, dialer, https_compatible)
-        if is_alone(endpoints, dialer):
-            return await connect_alone(to, endpoints[0], dialer, handshake, timeout, deadline)
-        stream: TLSStream = await dialer.dial(to, endpoints, timeout, deadline, handshake)
-        return stream
-    sock = await dialer.dial(to, endpoints, timeout, deadline)
+    if tls is None:
+        sock = plain(await dialer.dial(to, endpoints, timeout, deadline))
+        try:
+            return _stream(sock, dialer)
+        except BaseException:
+            close(sock)
+            raise
+    handshake = _TrioTLS(tls, dialer, https_compatible)
+    stream: TLSStream | None = None
     try:
-        return _stream(sock, dialer)
-    except BaseException:
-        close(sock)
-        raise
+        if is_alone(endpoints, dialer):
+            stream = await connect_alone(to, endpoints[0], dialer, handshake, timeout, deadline)
+        else:
+            stream = await dialer.dial(to, endpoints, timeout, deadline, handshake)
+        return stream
+    finally:
+        handshake.abandon(stream)
 
 
 def _stream(sock: socket.socket, dialer: Dialer) -> trio.SocketStream:
@@ -157,23 +163,36 @@ def _stream(sock: socket.socket, dialer: Dialer) -> trio.SocketStream:
 
 
 class _TrioTLS(TLSHandshake["TLSStream"]):
-    """TLS by trio.  The socket stays the dial's until it has won."""
+    """TLS by trio.
+
+    Attributes:
+        made: the sockets that are not the dial's, of what came of it at each address.
+    """
 
     def __init__(self, tls: TLS, dialer: Dialer, https_compatible: bool) -> None:
         super().__init__(tls)
+        self.made: list[tuple[TLSStream, socket.socket]] = []
         self._dialer = dialer
         self._https_compatible = https_compatible
 
     async def shake(self, sock: socket.socket) -> TLSStream:
         import trio
 
-        stream = trio.SSLStream(
-            _stream(sock, self._dialer),
-            self.tls.wrapper,
-            server_hostname=self.tls.server_hostname,
-            https_compatible=self._https_compatible,
-        )
-        await stream.do_handshake()
+        own = plain(sock)
+        try:
+            stream = trio.SSLStream(
+                _stream(own, self._dialer),
+                self.tls.wrapper,
+                server_hostname=self.tls.server_hostname,
+                https_compatible=self._https_compatible,
+            )
+            await stream.do_handshake()
+        except BaseException:
+            if own is not sock:  # else the dial closes it
+                abort(own)
+            raise
+        if own is not sock:
+            self.made.append((stream, own))
         return stream
 
     async def within(self, sock: socket.socket, until: float) -> TLSStream:
@@ -186,6 +205,12 @@ class _TrioTLS(TLSHandshake["TLSStream"]):
         except BaseException:
             abort(sock)
             raise
+
+    def abandon(self, kept: TLSStream | None) -> None:
+        """Close what was made, but for the one that is ``kept``."""
+        for stream, sock in self.made:
+            if stream is not kept:
+                abort(sock)
 
     def ssl_object(self, result: TLSStream) -> Any:
         return result
