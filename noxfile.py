@@ -33,7 +33,7 @@ IN_THE_LAB = "lab and not slow or faults or soak"
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "build", "types", "docs", "smoke", "tests"]
+nox.options.sessions = ["lint", "build", "types", "docs", "smoke", "lab", "tests"]
 
 
 @nox.session
@@ -89,7 +89,7 @@ def smoke(session: nox.Session, extra: str) -> None:
         session.run("python", "-I", "tests/packaging/smoke.py", "trio-alone")
 
 
-@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+@nox.session(python=PYTHONS[-1], requires=["build"])
 def lab(session: nox.Session) -> None:
     """Real networks, injected faults, a short soak; ``-- -m lab`` for the long forms too."""
     install_groups(session, "test")

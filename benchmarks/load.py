@@ -9,6 +9,8 @@ Rules:
   program.
 * Every figure comes from a process of its own.  The contenders of a loop take turns.
 * Noise only adds, so the best round is what counts.  The median is shown.
+* The targets are for what a connect takes on top of its task, which has a row of its own and is
+  subtracted on both sides.
 * All connects must succeed, and none may have lost a packet on the way, or there is no figure.
 """
 
@@ -50,9 +52,10 @@ class Target(NamedTuple):
     theirs: str
 
 
-def targets(socket_call: str, *streams: str) -> list[Target]:
+def targets(socket_call: str | None, *streams: str) -> list[Target]:
     """No more than a call that connects a socket, and half of what makes a stream."""
-    theirs = {socket_call: 1.0} | dict.fromkeys(streams, 0.5)
+    theirs = {socket_call: 1.0} if socket_call else {}
+    theirs |= dict.fromkeys(streams, 0.5)
     ours = (clients.OURS, clients.DIALER)
     return [Target(each, most, name) for each in ours for name, most in theirs.items()]
 
@@ -61,7 +64,8 @@ TARGETS: dict[str, list[Target]] = {
     "asyncio": targets(clients.SOCK_CONNECT, clients.STREAMS, clients.ANYIO),
     # uvloop's streams are connected in C, and take less than twice what the floor takes.
     "uvloop": targets(clients.SOCK_CONNECT, clients.ANYIO),
-    "trio": targets(clients.TRIO_SOCKET, clients.TRIO, clients.ANYIO),
+    # trio has no call like sock_connect(); its own sockets' is there to be compared with.
+    "trio": targets(None, clients.TRIO, clients.ANYIO),
 }
 HELD_TO_HEAP = (clients.OURS, clients.DIALER)
 
@@ -205,14 +209,19 @@ def verdicts(found: Results) -> list[bool]:
         table.add_row(loop, ours, target, value, "[green]met[/]" if good else "[red]missed[/]")
 
     for loop, contenders in found.items():
+        task = contenders[clients.WAIT]
         for ours, most, theirs in TARGETS[loop]:
-            ratio = min(contenders[ours].cpu) / min(contenders[theirs].cpu)
+            cpu, other = (min(contenders[each].cpu) - min(task.cpu) for each in (ours, theirs))
+            ratio = cpu / other
             row(loop, ours, f"CPU ≤ {most:g} × {theirs}", f"{ratio:.2f}", ratio <= most)
         for ours in HELD_TO_HEAP:
-            heap = contenders[ours].heap
-            assert heap is not None
+            taken = contenders[ours].heap
+            assert taken is not None
+            assert task.heap is not None
+            heap = taken - task.heap
             row(loop, ours, f"heap ≤ {MOST_HEAP} B", f"{heap:.0f}", heap <= MOST_HEAP)
     Console(width=118).print(table)
+    print("Targets are for what a connect takes beside a task that only waits.")
     return met
 
 

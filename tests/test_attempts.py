@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from support.listeners import LOOPBACK, listening
@@ -37,6 +38,7 @@ class TestBegin:
         def script() -> dict[str, list[Any]]:
             return {"connect": [connect], "getpeername": [peer] * 2, "getsockname": [local] * 2}
 
+        monkeypatch.setattr(syscalls, "_SO_INCOMING_CPU", None)
         monkeypatch.setattr(syscalls, "open_socket", factory := SocketFactory(script()))
         begun = syscalls.begin(tcp(("10.0.0.1", 80)))
         with factory.opened[0], ScriptedSocket(script=script()) as sock:
@@ -47,6 +49,14 @@ class TestBegin:
             elif action is Step.CONNECTED:
                 # Rarer answers are left to the machine: the shortcut need not know them.
                 assert connect not in (0, errno.EINPROGRESS) or peer == errno.ENOTCONN
+
+    def test_a_peer_that_has_not_been_heard_of_is_not_asked_for(self, monkeypatch: Any) -> None:
+        script = {"connect": [errno.EINPROGRESS], "getpeername": [("10.0.0.1", 80)]}
+        monkeypatch.setattr(syscalls, "open_socket", factory := SocketFactory(script))
+        begun = syscalls.begin(tcp(("10.0.0.1", 80)))
+        assert begun == syscalls.Begun(factory.opened[0], errno.EINPROGRESS, ANY)
+        assert factory.opened[0].script["getpeername"]
+        factory.opened[0].close()
 
     def test_no_socket(self, monkeypatch: Any) -> None:
         def fail(endpoint: Any) -> Any:

@@ -934,6 +934,26 @@ async def test_an_import_that_fails_leaves_no_socket_open(
     assert counter.open == 0
 
 
+@pytest.mark.parametrize("connect", [aconnect, Dialer().connect])
+async def test_a_socket_that_cannot_be_waited_for(
+    connect: Any, stack: ExitStack, counter: Counter, monkeypatch: Any
+) -> None:
+    """The race takes it up, and knows what to make of it."""
+
+    async def fail(*args: Any) -> Any:
+        raise OSError(errno.ENOSPC, "no room in epoll")
+
+    monkeypatch.setattr(
+        "aconnect.drivers.asyncio_selector.AsyncioSelectorDriver.wait_writable", fail
+    )
+    monkeypatch.setattr("aconnect.drivers.anyio_generic.AnyioDriver.wait_writable", fail)
+    dead = stack.enter_context(silent())
+    with pytest.raises(ConnectTimeout) as caught:
+        await connect(dead, timeout=0.02)
+    assert len(caught.value.attempts) == len(counter.opened) == 1
+    assert counter.open == 0
+
+
 class TestSocketOptions:
     async def test_they_reach_the_socket(self, stack: ExitStack) -> None:
         address = stack.enter_context(listening()).getsockname()

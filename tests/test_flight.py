@@ -9,10 +9,9 @@ import ssl
 import sys
 from typing import Any
 
-import anyio
 import pytest
 
-from aconnect.flight import call, dispose, has_errno
+from aconnect.flight import dispose, has_errno
 from aconnect.handshakes.base import words
 
 
@@ -121,29 +120,3 @@ class TestHasErrno:
 )
 def test_what_an_error_says(error: Exception, text: str) -> None:
     assert words(error) == text
-
-
-@pytest.mark.anyio
-class TestCall:
-    async def test_what_it_gives(self) -> None:
-        async def shake(sock: socket.socket) -> Any:
-            await anyio.sleep(0)
-            return sock
-
-        with socket.socket() as sock:
-            assert await call(shake, sock) is sock
-
-    async def test_the_call_itself_is_part_of_it(self) -> None:
-        """Nothing is raised before it is awaited."""
-
-        def shake(_: Any) -> Any:
-            raise ValueError("at once")
-
-        with socket.socket() as sock:
-            calling = call(shake, sock)
-            with pytest.raises(ValueError, match="at once"):
-                await calling
-
-    async def test_what_cannot_be_awaited(self) -> None:
-        with socket.socket() as sock, pytest.raises(TypeError, match="await"):
-            await call(lambda _: 5, sock)  # type: ignore[arg-type,return-value]

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
-from .connecting import begin_alone, finish_alone, target_of
+from .connecting import begin_alone, ended_alone, target_of
 from .deadline import Deadline, earliest
 from .drivers.select import driver_of, running_driver
 from .errors import (
@@ -271,11 +271,16 @@ class Dialer:
                 return result
             begun = result
         with begun or nullcontext():
-            if begun is not None and self.attempt_timeout is None:
-                result = await finish_alone(begun, driver, until)
-                if isinstance(result, socket.socket):
-                    return result
-                begun = result
+            waits = begun is not None and begun.errno == errnos.EINPROGRESS
+            if begun is not None and waits and self.attempt_timeout is None:
+                try:
+                    result = ended_alone(begun, await driver.wait_writable(begun.sock, until))
+                except OSError:
+                    pass  # the race will come across it as well
+                else:
+                    if isinstance(result, socket.socket):
+                        return result
+                    begun = result
             return await self.race(
                 target,
                 endpoints,

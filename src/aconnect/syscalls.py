@@ -46,6 +46,8 @@ __all__ = [
 _NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 _IPPROTO_TCP: Final[int] = socket.IPPROTO_TCP
 _TCP_NODELAY: Final[int] = socket.TCP_NODELAY
+_SO_INCOMING_CPU: Final[int | None] = getattr(socket, "SO_INCOMING_CPU", None)
+_NO_CPU: Final = -1
 _LONGEST_SUN_PATH: Final = 107  # Linux: 108 bytes, of which Python gives the NUL one
 _SIZEOF_SOCKADDR: Final = 16
 
@@ -130,9 +132,8 @@ def begin(
     answer = None
     try:
         answer = sock.connect_ex(endpoint.sockaddr)
-        if (answer == errnos.EINPROGRESS or answer == 0) and (
-            sock.getpeername() != sock.getsockname()
-        ):
+        maybe = answer == 0 or (answer == errnos.EINPROGRESS and _has_heard(sock))
+        if maybe and sock.getpeername() != sock.getsockname():
             return sock
     except OSError:
         if answer is None:  # a unix path that is too long
@@ -142,6 +143,18 @@ def begin(
         close(sock)
         raise
     return Begun(sock, answer, start)
+
+
+def _has_heard(sock: socket.socket) -> bool:
+    """Whether anything may have come from the peer, without which there is no connection yet.
+
+    getpeername(2) would say so as well, but with an exception, which takes five times as long.
+
+    Source: SO_INCOMING_CPU in socket(7).  It is -1 until a packet has come.
+    """
+    return _SO_INCOMING_CPU is None or (
+        sock.getsockopt(socket.SOL_SOCKET, _SO_INCOMING_CPU) != _NO_CPU
+    )
 
 
 def close(sock: socket.socket) -> None:

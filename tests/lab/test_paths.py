@@ -12,6 +12,8 @@ import pytest
 from lab.support import Lab, Path
 from lab.support.dials import LONG, SYN_INTERVAL, dial, dial_all, named, tries
 
+from aconnect import aconnect
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -49,6 +51,24 @@ def conversation(packets: list[Packet], local_port: int) -> list[Packet]:
 
 
 # Delays.
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_on_a_wire_nothing_has_to_wait(family: int) -> None:
+    """The answer is there when connect(2) returns, and is seen without the loop."""
+    with Lab() as lab, ExitStack() as stack:
+        client, server = lab.host("client"), lab.host("server")
+        lab.wire(client, server)
+        listener = stack.enter_context(server.listen(address_of(server, family)))
+
+        async def main() -> None:
+            connecting = aconnect(listener.getsockname()[:2])
+            with pytest.raises(StopIteration) as done:
+                connecting.send(None)
+            with done.value.value as sock:
+                assert sock.getpeername() == listener.getsockname()
+
+        client.run(main)
 
 
 @pytest.mark.parametrize("round_trip", [0.05, 0.15, 0.6])

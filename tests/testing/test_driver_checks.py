@@ -205,23 +205,23 @@ class SendsTheFirstAway(AsyncioSelectorDriver):
         try:
             return await super().wait_writable(sock, until)
         except BlockingIOError:
-            wake(self._waiters[sock.fileno()].waiter, True)
+            wake(self._waiters[sock.fileno()][1], True)
             await asyncio.sleep(0)
             raise
 
 
 class WakesAll(Waiting):
     def made_of(self, result: Any, sock: Any, seconds: float, was_ready: bool) -> Any:
-        for other in self._waiters.values():
-            wake(other.waiter, True)
+        for _, waiter in self._waiters.values():
+            wake(waiter, True)
         return result
 
 
 class HasRoomForOne(AsyncioSelectorDriver):
     async def wait_writable(self, sock: Any, until: float) -> Any:
-        for fd, other in self._waiters.items():
+        for fd, (_, waiter) in self._waiters.items():
             if fd != sock.fileno():
-                wake(other.waiter, True)
+                wake(waiter, True)
         return await super().wait_writable(sock, until)
 
 

@@ -13,17 +13,16 @@ Rules:
 
 from __future__ import annotations
 
-import errno
 import sys
 from contextlib import nullcontext
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from ..syscalls import so_error
 from .anyio_watch import AnyioWatch, seconds_left, wait_writable
+from .select import in_trio
 from .threads import start_lookup
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ __all__ = ["AnyioDriver"]
 
 T = TypeVar("T")
 
+_NO_SCOPE: Final = nullcontext()
+
 
 class AnyioDriver:
     """Whatever event loop is running, as anyio sees it."""
@@ -47,15 +48,9 @@ class AnyioDriver:
         await anyio.lowlevel.checkpoint()
 
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
-        if sock.fileno() < 0:
-            return errno.EBADF
         # A scope that has no limit is memory for nothing.
-        with nullcontext() if until == inf else anyio.move_on_after(seconds_left(until)):
-            try:
-                await wait_writable(sock)
-            except anyio.ClosedResourceError:
-                return errno.EBADF
-            return so_error(sock)
+        with _NO_SCOPE if until == inf else anyio.move_on_after(seconds_left(until)):
+            return await wait_writable(sock)
         return None
 
     async def sock_connect(
@@ -104,10 +99,9 @@ def _call_soon() -> Callable[..., object]:
 
     Anyio's own, `anyio.from_thread.run_sync`, waits until it has been called.
     """
-    trio: Any = sys.modules.get("trio.lowlevel")
     call_soon: Callable[..., object]
-    if trio is not None and trio.in_trio_task():
-        call_soon = trio.current_trio_token().run_sync_soon
+    if in_trio():
+        call_soon = sys.modules["trio"].lowlevel.current_trio_token().run_sync_soon
     else:
         import asyncio  # trio has no need of it
 

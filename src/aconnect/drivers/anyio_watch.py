@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ import anyio
 import anyio.lowlevel
 
 from ..syscalls import so_error
+from .select import in_trio
 
 if TYPE_CHECKING:
     import socket
@@ -83,15 +85,9 @@ class AnyioWatch:
 
     async def _wait_for(self, sock: socket.socket) -> None:
         try:
-            if sock.fileno() < 0:
-                raise anyio.ClosedResourceError
-            await wait_writable(sock)
-        except anyio.ClosedResourceError:
-            self._ready[sock] = errno.EBADF
+            self._ready[sock] = await wait_writable(sock)
         except OSError as error:
             self._ready[sock] = error.errno or errno.EIO
-        else:
-            self._ready[sock] = so_error(sock)
         self._something.set()
 
 
@@ -101,14 +97,22 @@ _WAITED_FOR: Final[anyio.lowlevel.RunVar[dict[int, socket.socket]]] = anyio.lowl
 """Which descriptors are waited for in this run of the event loop, as which sockets."""
 
 
-async def wait_writable(sock: socket.socket) -> None:
+async def wait_writable(sock: socket.socket) -> int:
     """Wait until ``sock`` is writable or hung up.
+
+    Returns:
+        Its SO_ERROR; EBADF if it is closed, or being closed.
 
     Raises:
         BlockingIOError: EALREADY, another task waits for it.
-        anyio.ClosedResourceError: it is being closed.
     """
     fd = sock.fileno()
+    if fd < 0:
+        return errno.EBADF
+    trio: Any = sys.modules["trio"] if in_trio() else None
+    # Trio's own takes half the time that anyio's takes to come to it.
+    wait = anyio.wait_writable if trio is None else trio.lowlevel.wait_writable
+    errors = anyio if trio is None else trio
     try:
         waited_for = _WAITED_FOR.get()
     except LookupError:
@@ -121,17 +125,20 @@ async def wait_writable(sock: socket.socket) -> None:
     if other is None:
         waited_for[fd] = sock
     try:
-        await anyio.wait_writable(sock)
-    except anyio.BusyResourceError:
-        # Perhaps by a task that was cancelled and has not run since.
-        await anyio.lowlevel.checkpoint()
         try:
-            await anyio.wait_writable(sock)
-        except anyio.BusyResourceError:
-            raise OSError(errno.EALREADY, os.strerror(errno.EALREADY)) from None
+            await wait(sock)
+        except errors.BusyResourceError:
+            # Perhaps by a task that was cancelled and has not run since.
+            await anyio.lowlevel.checkpoint()
+            await wait(sock)
+    except errors.BusyResourceError:
+        raise OSError(errno.EALREADY, os.strerror(errno.EALREADY)) from None
+    except errors.ClosedResourceError:
+        return errno.EBADF
     finally:
         if other is None and waited_for.get(fd) is sock:
             del waited_for[fd]
+    return so_error(sock)
 
 
 def seconds_left(until: float) -> float:

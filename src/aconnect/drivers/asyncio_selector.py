@@ -9,9 +9,8 @@ Rules:
 * A cancelled wait that has not cleaned up yet gives way to a new wait on the same socket
   and later leaves that one's registration alone.  A wait that is still alive does not:
   the new one fails with EALREADY.
-* A registration that is found for a socket nobody waits for is a stale one, of a
-  descriptor that was closed without being unregistered.  It is removed first, or the
-  selector would believe that the new socket is being watched already.
+* The registration of such a wait, or of one whose socket was closed under it, is removed before
+  another is made: the selector would believe that the new socket is being watched already.
 * A timer is a timer: our own deadline never cancels a task.
 """
 
@@ -20,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..syscalls import so_error
 from .asyncio_watch import AsyncioWatch, start_timer, wake
@@ -38,11 +37,6 @@ __all__ = ["AsyncioSelectorDriver"]
 T = TypeVar("T")
 
 
-class _Wait(NamedTuple):
-    sock: socket.socket
-    waiter: asyncio.Future[bool]
-
-
 class AsyncioSelectorDriver:
     """One asyncio or uvloop event loop."""
 
@@ -51,22 +45,19 @@ class AsyncioSelectorDriver:
 
     def __init__(self) -> None:
         # Not the loop: it is the key that this driver is kept under.
-        self._waiters: dict[int, _Wait] = {}
+        self._waiters: dict[int, tuple[socket.socket, asyncio.Future[bool]]] = {}
 
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         loop = asyncio.get_running_loop()
         fd = sock.fileno()
         if fd < 0:
             return errno.EBADF
-        other = self._waiters.get(fd)
-        if other is not None and not other.waiter.done():
-            if other.sock.fileno() == fd:
-                raise OSError(errno.EALREADY, os.strerror(errno.EALREADY))
-            wake(other.waiter, True)  # its socket was closed under it, and this is another
-        loop.remove_writer(fd)
+        if fd in self._waiters:
+            self._give_way(fd)
+            loop.remove_writer(fd)
         waiter: asyncio.Future[bool] = loop.create_future()
         loop.add_writer(sock, wake, waiter, True)
-        mine = self._waiters[fd] = _Wait(sock, waiter)
+        mine = self._waiters[fd] = (sock, waiter)
         timer = start_timer(until, waiter, False)
         try:
             if await waiter:
@@ -79,6 +70,19 @@ class AsyncioSelectorDriver:
                 del self._waiters[fd]
                 if not loop.is_closed():
                     loop.remove_writer(fd)
+
+    def _give_way(self, fd: int) -> None:
+        """Have a wait that is over in all but name leave its descriptor to another.
+
+        Raises:
+            OSError: EALREADY, it is not over.
+        """
+        sock, waiter = self._waiters[fd]
+        if waiter.done():
+            return
+        if sock.fileno() == fd:
+            raise OSError(errno.EALREADY, os.strerror(errno.EALREADY))
+        wake(waiter, True)  # its socket was closed under it
 
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float
