@@ -86,11 +86,21 @@ def enter_namespaces(directory: Path) -> socket.socket:
             _run("mount", "--bind", str(file), str(target.resolve()))
     _run("ip", "link", "set", "lo", "up")
     _run("ip", "-6", "address", "add", f"{LINK_LOCAL}/64", "dev", "lo", "nodad")
+    _wait_for_route(LINK_LOCAL)
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((_NAME_SERVER, 53))
     found = [info[4][0] for info in socket.getaddrinfo(NAME, 1, type=socket.SOCK_STREAM)]
     assert found == [FIRST, SECOND], found
     return server
+
+
+def _wait_for_route(host: str) -> None:
+    """Wait until the kernel, which adds the route of an address later, has one to it."""
+    until = time.monotonic() + GRACE
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        while sock.connect_ex((host, 9, 0, socket.if_nametoindex("lo"))):
+            assert time.monotonic() < until, f"there is no route to {host}"
+            time.sleep(0.001)
 
 
 def _run(*command: str) -> None:

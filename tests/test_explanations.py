@@ -19,7 +19,7 @@ UNIX, INET, INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
 # The errno, whether it passes, and words that its explanation must have: those of a unix
 # socket, those of an internet socket.
 CONNECT_ERRNOS = [
-    ("EACCES", False, "no write permission on the socket", "local firewall rule"),
+    ("EACCES", False, "no write permission on the socket", "firewall rule"),
     ("EPERM", False, "local firewall rule", "SO_BROADCAST is not set"),
     ("EADDRINUSE", True, "the local address is taken", "the local address is taken"),
     ("EADDRNOTAVAIL", True, "not on this host", "no ephemeral port is left"),

@@ -215,7 +215,7 @@ DRAWINGS: dict[str, tuple[list[Event], str]] = {
         2 192.0.2.2:443       50.0   20.0  ECONNREFUSED, closed  |               ======|
         3 192.0.2.3:443       70.0    0.0  not permitted         |                    =|
         4 192.0.2.4:443       70.0    0.0  EMFILE                |                    =|
-        ENETUNREACH: no route leads to that network from here
+        ENETUNREACH: no route leads to that network, from here or a router on the way
         ECONNREFUSED: nobody listens there
         attempt 3: 192.0.2.3 is no public address
         EMFILE: the process is out of file descriptors

@@ -48,11 +48,12 @@ _ERRNOS: Final = (
         "EACCES",
         "",
         "the modes of the socket file and of each directory above it, the firewall's OUTPUT "
-        "rules and the route's type (prohibit); for a broadcast address, set SO_BROADCAST",
+        "rules and the route's type (prohibit), here and on routers; for a broadcast address, set "
+        "SO_BROADCAST",
         False,
         unix="no write permission on the socket, or no search permission on its path",
-        inet="a local firewall rule or a prohibiting route forbids it, or the address is a "
-        "broadcast address and SO_BROADCAST is not set",
+        inet="a firewall rule or a prohibiting route forbids it, here or (over IPv6) on the way, "
+        "or the address is a broadcast address and SO_BROADCAST is not set",
     ),
     Explanation(
         "EPERM",
@@ -257,8 +258,8 @@ _ERRNOS: Final = (
     ),
     Explanation(
         "ENETUNREACH",
-        "no route leads to that network from here",
-        "the routes of this host, and whether it has an address of that family at all",
+        "no route leads to that network, from here or a router on the way",
+        "the routes, and whether this host has an address of that family at all",
         True,
     ),
     Explanation(
