@@ -27,14 +27,16 @@ from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
 from aconnect.drivers.asyncio_watch import AsyncioWatch, wake
 from aconnect.drivers.threads import DaemonThreads
 from aconnect.syscalls import poll_now
-from aconnect.testing import blocking_checks, driver_checks, watch_checks
-from aconnect.testing.bench import Rules
 from aconnect.testing.conformance import (
     DRIVER_RULES,
     RESOLVER_RULES,
     NotConformant,
     check_driver,
 )
+from aconnect.testing.conformance import blocking as blocking_checks
+from aconnect.testing.conformance import driver as driver_checks
+from aconnect.testing.conformance import watch as watch_checks
+from aconnect.testing.conformance.bench import Rules
 
 LIMIT = 10.0  # seconds, for what is quick when all is well
 HANGING = 1.0  # for what is meant to take longer

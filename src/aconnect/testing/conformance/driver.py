@@ -13,10 +13,10 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .bench import SHORT, NotApplicable, Rules, expect, moment, not_before, nothing_left
-from .check_sockets import begun, drain, fresh, full, listening, ready, refusing, silent
+from .sockets import begun, drain, fresh, full, listening, ready, refusing, silent
 
 if TYPE_CHECKING:
-    from ..drivers.base import Driver
+    from ...drivers.base import Driver
     from .bench import Bench
 
 __all__ = ["RULES"]

@@ -15,14 +15,14 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..addresses import TCPAddress, UDPAddress
-from ..resolvers.answers import check_batch, closable
+from ...addresses import TCPAddress, UDPAddress
+from ...resolvers.answers import check_batch, closable
+from ..descriptors import describe_descriptor, open_descriptors
 from .bench import NotApplicable, Rules, expect
-from .descriptors import describe_descriptor, open_descriptors
 
 if TYPE_CHECKING:
-    from ..addresses import Endpoint
-    from ..resolvers.base import Batch, Resolver
+    from ...addresses import Endpoint
+    from ...resolvers.base import Batch, Resolver
     from .bench import Bench
 
 __all__ = ["RULES", "Names"]

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from .loop_contents import LoopContents
+from ..loop_contents import LoopContents
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence

@@ -14,15 +14,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..addresses import TCPAddress
-from . import blocking_checks, driver_checks, resolver_checks, watch_checks
+from ...addresses import TCPAddress
 from .bench import Broken, NotConformant, Rules
+from .blocking import RULES as BLOCKING_RULES
+from .driver import RULES as WAITING_RULES
+from .resolver import RULES as RESOLVER_RULES
+from .resolver import Names
+from .watch import RULES as WATCH_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..drivers.base import Driver
-    from ..resolvers.base import Resolver
+    from ...drivers.base import Driver
+    from ...resolvers.base import Resolver
 
 __all__ = [
     "DRIVER_RULES",
@@ -33,11 +37,8 @@ __all__ = [
     "check_resolver",
 ]
 
-DRIVER_RULES = Rules([*driver_checks.RULES, *watch_checks.RULES, *blocking_checks.RULES])
+DRIVER_RULES = Rules([*WAITING_RULES, *WATCH_RULES, *BLOCKING_RULES])
 """What `check_driver` checks, in its order: each has a ``name`` and ``words``."""
-
-RESOLVER_RULES = resolver_checks.RULES
-"""What `check_resolver` checks, in its order."""
 
 
 async def check_driver(driver: Driver, *, limit: float = 10.0) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ async def check_resolver(
 
     When cancelled, it ends the check that is running, and leaves nothing of its own.
     """
-    names = resolver_checks.Names(
+    names = Names(
         TCPAddress(exists, port),
         TCPAddress(missing, port),
         None if hosts is None else frozenset(hosts),

@@ -18,7 +18,7 @@ from .bench import SHORT, NotApplicable, Rules, expect, moment, not_before
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..drivers.base import Driver
+    from ...drivers.base import Driver
     from .bench import Bench
 
 __all__ = ["RULES"]

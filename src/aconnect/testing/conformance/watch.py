@@ -12,10 +12,10 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .bench import SHORT, Rules, expect, moment, not_before, nothing_left
-from .check_sockets import begun, drain, full, ready, refusing
+from .sockets import begun, drain, full, ready, refusing
 
 if TYPE_CHECKING:
-    from ..drivers.base import Driver
+    from ...drivers.base import Driver
     from .bench import Bench
 
 __all__ = ["RULES"]
