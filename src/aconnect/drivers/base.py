@@ -88,7 +88,7 @@ class Driver(Protocol):
             SO_ERROR, or None if ``until`` came first.
 
         Raises:
-            BlockingIOError: EALREADY, another task waits for this socket.
+            BlockingIOError: EALREADY, another task waits for this socket; not where `completes`.
             OSError: the socket cannot be waited for.
         """
 
