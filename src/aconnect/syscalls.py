@@ -155,7 +155,7 @@ def _has_heard(sock: socket.socket) -> bool:
     getpeername(2) would say so as well, but with an exception, which takes five times as long.  On
     loopback something has come, mostly.
 
-    Source: SO_INCOMING_CPU in socket(7).  It is -1 until a packet has come.
+    Source: SO_INCOMING_CPU in socket(7); in Linux (net/core/sock.c) it is -1 until a packet comes.
     """
     return _SO_INCOMING_CPU is None or sock.getsockopt(_SOL_SOCKET, _SO_INCOMING_CPU) != _NO_CPU
 
