@@ -29,6 +29,8 @@ from aconnect.drivers.select import _DRIVERS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["faults.counts"]
+
 LOOPS: list[Any] = [
     pytest.param(("asyncio", {"debug": True}), id="asyncio"),
     pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),

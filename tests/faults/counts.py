@@ -1,4 +1,7 @@
-"""Counts the combinations that the tests have run, and says so in the end."""
+"""Counts the combinations that the tests have run, and says so in the end.
+
+A plugin that tests/conftest.py names: pytest-xdist reports from a process that collects nothing.
+"""
 
 from __future__ import annotations
 
