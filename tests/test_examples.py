@@ -43,6 +43,7 @@ def test_every_example_is_known() -> None:
     assert [example.stem for example in EXAMPLES] == sorted(EXPECTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     where = str(Path(aconnect.__file__).parents[1])

@@ -362,6 +362,7 @@ def options_for(why: str) -> Any:
     return {"attempt_delay": None} if why == "asked for" else {"local_address": fixed_port()}
 
 
+@pytest.mark.slow
 @why
 @one_by_one
 async def test_one_socket_is_closed_before_the_next_is_opened(

@@ -203,6 +203,7 @@ async def test_clean(): await clean()
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 def test_every_kind_of_leak_fails_with_its_name(run: Any, style: str) -> None:
     body = STYLES[style]

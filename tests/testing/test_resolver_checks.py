@@ -329,6 +329,7 @@ DEFECTS: list[tuple[str, Any]] = [
 LEAVING = {LeavesATimerWhenClosed, LeavesATaskWhenCancelled, LeavesADescriptor}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "defect"), DEFECTS, ids=lambda each: str(getattr(each, "__name__", each))
 )
