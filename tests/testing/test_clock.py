@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import sys
 import threading
 import time
 from typing import Any
 
+import anyio
 import pytest
 import trio
 import uvloop
@@ -89,10 +91,21 @@ def test_there_are_two_backends() -> None:
         VirtualClock().run(sleep, "asyncio", 1, backend="curio")
 
 
-@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])
-def test_time_passes_by_a_number_of_seconds(seconds: float) -> None:
-    with VirtualClock() as clock, pytest.raises(ValueError, match="seconds must be 0 or more"):
+@pytest.mark.parametrize(
+    ("seconds", "error"),
+    [(-1, ValueError), (math.inf, ValueError), (math.nan, ValueError), ("1", TypeError)],
+)
+def test_time_passes_by_a_number_of_seconds(seconds: Any, error: Any) -> None:
+    with VirtualClock() as clock, pytest.raises(error, match=r"seconds must be .*, not"):
         clock.advance(seconds)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_has_elapsed_is_a_round_number(backend: str) -> None:
+    for tenths in range(1, 100):
+        with VirtualClock() as clock:
+            clock.run(anyio.sleep, tenths / 10, backend=backend)
+        assert clock.elapsed == tenths / 10
 
 
 def test_time_passes_by_hand() -> None:

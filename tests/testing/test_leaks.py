@@ -18,7 +18,7 @@ import trio.testing
 import uvloop
 from blockbuster import blockbuster as blocking
 
-from aconnect.testing import descriptors
+from aconnect.testing import VirtualClock, descriptors
 from aconnect.testing.descriptors import describe_descriptor, open_descriptors
 from aconnect.testing.leaks import Leak, leaks_since, snapshot
 from aconnect.testing.loop_contents import LoopContents, Seen, pool_threads
@@ -422,6 +422,20 @@ def test_nothing_is_kept_alive() -> None:
     del thing
     assert watched() is None
     assert number in seen._references
+
+
+def test_the_grace_is_real_time() -> None:
+    free = threading.Event()
+    with VirtualClock():
+        before = snapshot()
+        thread = threading.Thread(target=free.wait, name="left", daemon=True)
+        thread.start()
+        try:
+            (leak,) = leaks_since(before, grace=0.01)
+            assert leak.kind == "thread"
+        finally:
+            free.set()
+            thread.join()
 
 
 @pytest.mark.parametrize("grace", [-1, float("inf"), float("nan")])

@@ -415,6 +415,22 @@ async def test_what_a_host_does_with_a_connection(
     with pytest.warns(RuntimeWarning, match="on_connection.*it has failed"):
         (await network.dialer().connect((V4, 26))).close()
 
+    def end(far: socket.socket) -> None:
+        far.close()
+        pytest.fail("what it sent is wrong")
+
+    network.add(None, V4, port=27, on_connection=end, after=0.001)
+    with pytest.warns(RuntimeWarning, match="on_connection.*Failed: what it sent is wrong"):
+        (await network.dialer().connect((V4, 27))).close()
+
+    def stop(far: socket.socket) -> None:
+        far.close()
+        raise SystemExit(3)
+
+    network.add(None, V4, port=28, on_connection=stop)
+    with pytest.raises(SystemExit):
+        await network.dialer().connect((V4, 28))
+
 
 @pytest.mark.anyio
 async def test_options_and_the_local_address_are_in_the_journal(
@@ -973,8 +989,10 @@ def test_addresses_are_checked(
         (ValueError, "port must be from 0", {"port": 65536}),
         (TypeError, "port must be an int", {"port": "80"}),
         (ValueError, "one of 'connects', 'closes'", {"outcome": "explodes"}),
-        (ValueError, "or an errno, not 99999", {"outcome": 99999}),
+        (ValueError, "the errno of a failure, not 99999", {"outcome": 99999}),
         (ValueError, "not 'errorcode'", {"outcome": "errorcode"}),
+        (ValueError, "the errno of a failure, not 'EINPROGRESS'", {"outcome": "EINPROGRESS"}),
+        (ValueError, "the errno of a failure, not 'EISCONN'", {"outcome": ["EISCONN"]}),
         (TypeError, "a word or an errno, not True", {"outcome": True}),
         (TypeError, "a word or an errno, not None", {"outcome": [None]}),
         (ValueError, "at least one", {"outcome": []}),
@@ -984,6 +1002,7 @@ def test_addresses_are_checked(
         (TypeError, "after must be a number", {"after": "1"}),
         (TypeError, "after must be a number", {"after": True}),
         (TypeError, "on_connection must be callable", {"on_connection": 1}),
+        (TypeError, "on_connection must be no async function", {"on_connection": anyio.sleep}),
     ],
 )
 def test_options_are_checked(
@@ -999,6 +1018,11 @@ def test_options_are_checked(
 def test_what_is_said_at_once_takes_no_time(arguments: Any) -> None:
     with pytest.raises(ValueError, match="takes no time"):
         Outcome(*arguments)
+
+
+def test_whether_it_is_said_at_once_is_a_bool() -> None:
+    with pytest.raises(TypeError, match="at_once must be a bool, not 'no'"):
+        Outcome("refused", at_once="no")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("outcome", ["silent", "itself", Outcome("connects", 1.0)])

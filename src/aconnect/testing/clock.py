@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..drivers.select import in_trio
+from .outcomes import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -94,8 +95,11 @@ class VirtualClock:
 
     @property
     def elapsed(self) -> float:
-        """Seconds that have passed since it was turned on; afterwards, while it was on."""
-        return self.now - self._start
+        """Seconds that have passed since it was turned on; afterwards, while it was on.
+
+        To the microsecond: the clock goes on from where the system's was.
+        """
+        return round(self.now - self._start, 6)
 
     def advance(self, seconds: float) -> None:
         """Let time pass by hand.
@@ -104,11 +108,10 @@ class VirtualClock:
             seconds: at least 0, finite.
 
         Raises:
-            ValueError: it is not.
+            TypeError, ValueError: it is not.
             RuntimeError: the clock is not on.
         """
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"seconds must be 0 or more, and finite, not {seconds!r}")
+        seconds_of(seconds, "seconds")
         self._check_on()
         if self._trio is not None:
             self._trio.jump(seconds)

@@ -14,7 +14,7 @@ import asyncio
 import re
 import sys
 import threading
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from .descriptors import describe_descriptor, open_descriptors
@@ -60,14 +60,14 @@ class Snapshot:
     def _new_threads(
         self, grace: float, kept: Container[threading.Thread]
     ) -> list[threading.Thread]:
-        until = time.monotonic() + grace
+        until = monotonic() + grace  # not the module's: a VirtualClock may stand still there
         left = []
         for thread in threading.enumerate():
             # Nobody can tell when a thread that is not Python's own has ended.
             if thread in self._threads or isinstance(thread, threading._DummyThread):
                 continue
             while thread.is_alive() and not _is_kept(thread, kept):
-                if time.monotonic() >= until:
+                if monotonic() >= until:
                     left.append(thread)
                     break
                 thread.join(min(_LOOK_AGAIN, grace))

@@ -12,11 +12,13 @@ Rules:
 from __future__ import annotations
 
 import errno as errnos
+import inspect
 import itertools
 import socket
 import time
 import weakref
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses import Endpoint, TCPAddress, UnixAddress
@@ -102,7 +104,8 @@ class FakeNetwork:
             name: a name that resolves to the addresses; None for none.  A name that is there
                 already gets more addresses.
             addresses: where the host is: IP addresses, in the order in which they are tried; or
-                `UnixAddress` values, if there is no name.
+                `UnixAddress` values, if there is no name.  Of two hosts at one place the first
+                answers.
             port: on which it listens; None for all.  On other ports of the same addresses an
                 attempt is refused, unless another host has been added for them.
             outcome: what becomes of attempts; see `Outcome`, whose first argument will do.  An
@@ -110,7 +113,7 @@ class FakeNetwork:
             after: seconds from connect(2) to the answer, for outcomes that do not say.
             on_connection: is called with the host's end of each connection when that is made,
                 instead of keeping it for `FakeHost.accept`: a non-blocking socket, to be closed by
-                it.  What it raises is a RuntimeWarning.
+                it.  What it raises is a RuntimeWarning; the outcomes of pytest as well.
 
         Returns:
             The host.
@@ -125,6 +128,8 @@ class FakeNetwork:
             TCPAddress("192.0.2.1", port)  # raises what it must
         if on_connection is not None and not callable(on_connection):
             raise TypeError(f"on_connection must be callable or None, not {on_connection!r}")
+        if inspect.iscoroutinefunction(on_connection):
+            raise TypeError(f"on_connection must be no async function: {on_connection!r}")
         places = [_place(address, name, port) for address in addresses]
         host = FakeHost(self, places, port, on_connection)
         host.becomes(outcome, after=after)
@@ -301,12 +306,23 @@ class FakeHost:
 
     def meet(self, network: FakeNetwork, far: socket.socket) -> None:
         """A connection has been made; raises nothing.  Not for users."""
-        handler = guarded(self._on_connection, "on_connection")
-        if handler is None:
+        if self._on_connection is None:
             self._met.append(far)
         else:
             network.take(far)
+            handler = guarded(partial(_call, self._on_connection), "on_connection")
+            assert handler is not None
             handler(far)
+
+
+def _call(handler: Callable[[socket.socket], object], far: socket.socket) -> None:
+    """Call it; what `pytest.fail` raises is no Exception, and would be the end of trio's run."""
+    try:
+        handler(far)
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as outcome:
+        raise RuntimeError(f"{type(outcome).__name__}: {outcome}") from outcome
 
 
 def _place(address: str | UnixAddress, name: str | None, port: int | None) -> tuple[int, Any]:

@@ -31,6 +31,8 @@ _WORDS: Final = {
     "backlog full": errnos.EAGAIN,
 }
 _AT_ONCE: Final = (errnos.EADDRNOTAVAIL, errnos.EAGAIN)
+_NO_END: Final = (errnos.EINPROGRESS, errnos.EALREADY, errnos.EISCONN, errnos.EINTR)
+"""What connect(2) says of an attempt that goes on, or that has succeeded."""
 _LOOKUPS: Final = {
     "answers": 0,
     "no such name": socket.EAI_NONAME,
@@ -64,6 +66,8 @@ class Outcome:
     def __post_init__(self) -> None:
         errno = _errno(self.what)
         seconds_of(self.after, "after")
+        if not isinstance(self.at_once, bool):
+            raise TypeError(f"at_once must be a bool, not {self.at_once!r}")
         if errno in _AT_ONCE:
             object.__setattr__(self, "at_once", True)
         if self.at_once and (self.after or self.what == "silent"):
@@ -84,9 +88,11 @@ def _errno(what: str | int) -> int:
     if what in _CONNECTING:
         return 0
     number = _WORDS.get(what) or getattr(errnos, what, 0) if isinstance(what, str) else what
-    if not isinstance(number, int) or number not in errnos.errorcode:
+    if not isinstance(number, int) or number not in errnos.errorcode or number in _NO_END:
         words = ", ".join(map(repr, (*_CONNECTING, *_WORDS)))
-        raise ValueError(f"an outcome must be one of {words}, or an errno, not {what!r}")
+        raise ValueError(
+            f"an outcome must be one of {words}, or the errno of a failure, not {what!r}"
+        )
     return number
 
 
