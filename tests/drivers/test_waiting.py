@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
+import os
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
 from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
 from aconnect.drivers.base import Driver
 from aconnect.drivers.threads import LOOKUPS
+from aconnect.testing.pairs import empty, fill
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +36,7 @@ EVERY_PAIR = [
 ]
 WATCHING = [pair for pair in EVERY_PAIR if pair.values[0][1] is not AsyncioProactorDriver]
 NATIVE = [pair for pair in EVERY_PAIR if pair.values[0][1] is AsyncioSelectorDriver]
+ON_ASYNCIO = [pair for pair in NATIVE if "use_uvloop" not in pair.values[0][0][1]]
 ON_TRIO = [pair for pair in EVERY_PAIR if pair.values[0][0][0] == "trio"]
 
 watching = pytest.mark.parametrize("pair", WATCHING, indirect=True)
@@ -65,6 +68,15 @@ def pending(address: Any) -> socket.socket:
     sock.setblocking(False)
     assert sock.connect_ex(address) == errno.EINPROGRESS
     return sock
+
+
+def full_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a connection, of which the first is not writable."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    far.setblocking(False)
+    fill(near)
+    return near, far
 
 
 def test_every_driver_has_what_a_driver_has() -> None:
@@ -146,6 +158,33 @@ class TestWaitWritable:
                     async with anyio.create_task_group() as inner:
                         inner.start_soon(make_room)
                         assert await driver.wait_writable(left, soon(30)) == 0
+
+    @pytest.mark.parametrize("pair", ON_ASYNCIO, indirect=True)
+    @pytest.mark.parametrize("waited_for", [True, False])
+    async def test_a_number_that_was_closed_without_a_word(
+        self, driver: Any, waited_for: bool
+    ) -> None:
+        """Its registration is not taken for that of the next socket with the number."""
+        loop = asyncio.get_running_loop()
+        old, its_peer = full_pair()
+        number = old.fileno()
+        waiting = None
+        if waited_for:
+            waiting = asyncio.ensure_future(driver.wait_writable(old, soon(30)))
+            await asyncio.sleep(0)
+        else:
+            loop.add_writer(old, lambda: None)
+        old.close()
+        bare, peer = full_pair()
+        if bare.fileno() != number:
+            os.dup2(bare.fileno(), number)
+            bare.close()
+            bare = socket.socket(fileno=number)
+        with bare, peer, its_peer:
+            loop.call_later(0.001, empty, peer)
+            assert await driver.wait_writable(bare, soon(5)) == 0
+            if waiting is not None:
+                assert await waiting == errno.EBADF
 
     @pytest.mark.parametrize("pair", ON_TRIO, indirect=True)
     async def test_closed_with_notice(self, driver: Any) -> None:

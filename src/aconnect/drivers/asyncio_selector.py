@@ -9,8 +9,9 @@ Rules:
 * A cancelled wait that has not cleaned up yet gives way to a new wait on the same socket
   and later leaves that one's registration alone.  A wait that is still alive does not:
   the new one fails with EALREADY.
-* The registration of such a wait, or of one whose socket was closed under it, is removed before
-  another is made: the selector would believe that the new socket is being watched already.
+* A registration that is found, of such a wait or of a descriptor that anybody closed without
+  unregistering it, is removed before another is made: the selector would believe that the new
+  socket is being watched already.
 * A timer is a timer: our own deadline never cancels a task.
 """
 
@@ -54,7 +55,7 @@ class AsyncioSelectorDriver:
             return errno.EBADF
         if fd in self._waiters:
             self._give_way(fd)
-            loop.remove_writer(fd)
+        loop.remove_writer(fd)
         waiter: asyncio.Future[bool] = loop.create_future()
         loop.add_writer(sock, wake, waiter, True)
         mine = self._waiters[fd] = (sock, waiter)
