@@ -9,6 +9,7 @@ import math
 import socket
 import sys
 import threading
+import time
 import warnings
 import weakref
 from contextlib import ExitStack
@@ -64,6 +65,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 
 LONG = 30  # seconds; what takes as long has failed
+ROUNDING = 1e-6  # seconds; of the moments of this clock
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
 
@@ -307,7 +309,7 @@ async def silent_then_listening(stack: ExitStack) -> None:
         "AttemptEnded 0 cancelled; SocketClosed 0; DialConnected 1"
     )
     first, second = trace.of(AttemptStarted)
-    assert second.time - first.time >= 0.019
+    assert second.time - first.time >= 0.02 - ROUNDING
     assert (first.place, first.known, second.place, second.known) == (0, 2, 1, 2)
 
 
@@ -370,8 +372,29 @@ async def an_attempt_times_out_alone(stack: ExitStack) -> None:
         await dialer.connect(results(*dead), timeout=LONG)
     assert [each.outcome for each in caught.value.attempts] == ["timed out"] * 2
     for each in caught.value.attempts:
-        assert each.end - each.start >= 0.02  # a loaded machine starts it late
+        assert each.end - each.start >= 0.04 - ROUNDING
         assert each.errno is None
+
+
+async def a_start_that_is_made_late(stack: ExitStack) -> None:
+    """The next is to keep its distance from it, and it has all of its own time."""
+    dead = [stack.enter_context(silent(f"127.0.0.{n}")) for n in (1, 2, 3)]
+    starts: list[float] = []
+
+    def trace(event: Any) -> None:
+        if isinstance(event, AttemptStarted):
+            starts.append(event.time)
+        elif isinstance(event, AttemptEnded):
+            over = time.monotonic() + 0.05  # the next start has been decided upon
+            while time.monotonic() < over:
+                pass
+
+    dialer = Dialer(attempt_delay=0.01, max_in_flight=1, attempt_timeout=0.02, trace=trace)
+    with pytest.raises(ConnectTimeout) as caught:
+        await dialer.connect(results(*dead), timeout=LONG)
+    assert len(starts) == 3
+    for each in caught.value.attempts:
+        assert each.end - each.start >= 0.02 - ROUNDING
 
 
 async def all_silent_until_the_deadline(stack: ExitStack) -> None:
@@ -454,6 +477,7 @@ RACES = [
     all_refuse,
     one_at_a_time,
     an_attempt_times_out_alone,
+    a_start_that_is_made_late,
     all_silent_until_the_deadline,
     a_handshake_is_part_of_it,
     two_in_the_same_turn,

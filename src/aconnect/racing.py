@@ -210,7 +210,9 @@ class Dial:
                 action = running.attempt.woken(running.begun.so_error, now)
             return self._advance(running, action)
         known = number + 1 + self._race.untried
-        running = self._enter(number, endpoint, time.monotonic(), known)
+        now = time.monotonic()
+        self._race.attempt_started(now)
+        running = self._enter(number, endpoint, now, known)
         if self._hooks.permit is not None:
             try:
                 permitted = self._hooks.permit(endpoint)

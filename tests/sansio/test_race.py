@@ -925,6 +925,33 @@ def test_told_too_late_all_that_is_due_happens_once() -> None:
     assert race.wake_at == 9.25
 
 
+def test_a_start_that_is_made_late_moves_what_counts_from_it() -> None:
+    rules = Rules(attempt_delay=0.1, attempt_timeout=0.3)
+    race: Race[str] = Race(rules, family_of=family_of)
+    race.addresses_added(0, ["v6a", "v4a", "v6b"])
+    race.attempt_started(0.02)
+    assert race.time_passed(0.1) == []
+    assert race.wake_at == 0.02 + 0.1, "A1"
+    assert race.time_passed(0.125) == [Start(1, "v4a")]
+    race.attempt_started(0.15)
+    assert race.attempt_failed(0.155, 1) == []
+    assert race.wake_at == 0.15 + SHORTEST_DELAY, "A3"
+    assert race.time_passed(0.2) == [Start(2, "v6b")]
+    assert race.wake_at == 0.02 + 0.3, "A8"
+
+
+def test_a_start_that_comes_too_late_moves_nothing() -> None:
+    race: Race[str] = Race(Rules(attempt_timeout=0.3), family_of=family_of, until=1)
+    race.attempt_started(0)  # nothing has been
+    race.addresses_added(0, ["v6a"])
+    assert race.time_passed(0.3) == [Cancel(0, True)]
+    race.attempt_started(0.4)
+    assert (race.in_flight, race.wake_at) == (0, 1)
+    assert race.time_passed(1) == [Failed(timed_out=True)]
+    race.attempt_started(2)
+    assert race.wake_at is None
+
+
 def test_an_event_brings_what_is_due_with_it() -> None:
     race: Race[str] = Race(Rules(handshake=True, attempt_timeout=0.3), family_of=family_of)
     race.addresses_added(0, ["v6a", "v4a", "v6b", "v4b"])
@@ -1017,6 +1044,7 @@ TIMED_OUT = ("time_passed", 1.0)
             "addresses were added after resolution had finished",
         ),
         (False, [], ("time_passed", 0.2), ValueError, "now must not go back: 0.2 after 0.25"),
+        (False, [], ("attempt_started", 0.2), ValueError, "now must not go back: 0.2 after 0.25"),
         (False, [], ("time_passed", nan), ValueError, "now must not go back: nan after 0.25"),
     ],
 )
@@ -1142,6 +1170,7 @@ def test_a_race_until_no_moment() -> None:
 POOL = [family + letter for family in ("v4", "v6", "x") for letter in "abcdef"]
 SOME = st.lists(st.sampled_from(POOL), max_size=6)
 UNTIL = st.sampled_from([inf, inf, inf, 5, 30])
+LATENESS = st.sampled_from([None, None, 0, 0.003, 0.3])  # of each start; None if it is not told
 RULES = st.builds(
     Rules,
     attempt_delay=st.sampled_from([None, 0, 0.02, 0.25]),
@@ -1156,9 +1185,12 @@ RULES = st.builds(
 class AnyRace(RuleBasedStateMachine):
     """Whatever happens: the model knows what was told and what was asked for, no more."""
 
-    @initialize(rules=RULES, until=UNTIL, addresses=SOME)
-    def begin(self, rules: Rules, until: float, addresses: list[str]) -> None:
+    @initialize(rules=RULES, until=UNTIL, addresses=SOME, lateness=LATENESS)
+    def begin(
+        self, rules: Rules, until: float, addresses: list[str], lateness: float | None
+    ) -> None:
         self.rules = rules
+        self.lateness = lateness
         self.until = until
         self.room = 1 if rules.one_by_one else rules.max_in_flight
         self.race: Race[str] = Race(rules, family_of=family_of, until=until)
@@ -1172,9 +1204,11 @@ class AnyRace(RuleBasedStateMachine):
         self.add(addresses)
 
     @precondition(lambda self: self.end is not None)
-    @rule(rules=RULES, until=UNTIL, addresses=SOME)
-    def begin_another(self, rules: Rules, until: float, addresses: list[str]) -> None:
-        self.begin(rules, until, addresses)
+    @rule(rules=RULES, until=UNTIL, addresses=SOME, lateness=LATENESS)
+    def begin_another(
+        self, rules: Rules, until: float, addresses: list[str], lateness: float | None
+    ) -> None:
+        self.begin(rules, until, addresses, lateness)
 
     def tell(self, name: str, *arguments: Any) -> None:
         over = self.race.over
@@ -1185,6 +1219,11 @@ class AnyRace(RuleBasedStateMachine):
             assert self.end is None, "nothing comes after the end"
             self.obey(command)
         assert self.race.over is (self.end is not None)
+        if commands and isinstance(commands[-1], Start) and self.lateness is not None:
+            self.now += self.lateness
+            self.race.attempt_started(self.now)
+            self.starts[-1] = self.now
+            self.tell("time_passed")
 
     def obey(self, command: Command[str]) -> None:
         if isinstance(command, Start):

@@ -15,6 +15,7 @@ Rules:
   made.  An address is tried once, however often it is added (section 4).
 * Starts: one at a time, ``attempt_delay`` apart.  A failure starts the next at once, but never
   sooner than `SHORTEST_DELAY` after the start before (section 5).  A new attempt ends no other.
+  A start counts from when it was made, if the race is told, and else from when it was asked for.
   At most ``max_in_flight`` are in flight: running, or connected and waiting for their handshake,
   or in their handshake.  A start that finds no room waits for a failure.
 * The first success wins: the others are cancelled, the addresses not yet tried are left alone.
@@ -98,8 +99,9 @@ class Race(Generic[A]):
     the attempts that were started and have not ended.
 
     Every event takes the moment ``now`` in seconds, on any clock that never goes back, and
-    returns a list of commands, often empty.  What is reported counts before what is due: a win
-    that is reported at a time limit, or after it, is a win.
+    returns a list of commands, often empty; nothing follows from `attempt_started`.  What is
+    reported counts before what is due: a win that is reported at a time limit, or after it, is a
+    win.
 
     An event about an attempt that was cancelled is ignored: it was under way.  After the end,
     every event is.  What cannot be is an error, and the race stays as it was:
@@ -227,6 +229,17 @@ class Race(Generic[A]):
         self._resolved = True
         return self._proceed(now)
 
+    def attempt_started(self, now: float) -> None:
+        """The start that was asked for last is made only now.
+
+        To be told before anything else that comes of the start.  If its time is up, it moves
+        nothing.
+        """
+        self._set_time(now)
+        newest = len(self._states) - 1
+        if newest in self._running:
+            self._count_from(now, newest)
+
     def attempts_connected(self, now: float, attempts: Iterable[int]) -> list[Command[A]]:
         """The attempts have connected: all that did in one turn of the loop."""
         self._set_time(now)
@@ -333,10 +346,14 @@ class Race(Generic[A]):
         address, _ = family.waiting.popitem(last=False)
         attempt = len(self._states)
         self._states.append(_State.RUNNING)
+        self._count_from(now, attempt)
+        return Start(attempt, address)
+
+    def _count_from(self, now: float, attempt: int) -> None:
+        """The newest attempt starts now."""
         self._running[attempt] = min(self._share_end, now + self._timeout)
         self._floor = now + SHORTEST_DELAY
         self._due = now + self._delay
-        return Start(attempt, address)
 
     def _begin_handshake(self, now: float) -> BeginHandshake:
         attempt = heappop(self._connected)
