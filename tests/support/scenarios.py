@@ -137,6 +137,7 @@ def cancel_at_every_step_of_trio(scene: Scenario) -> None:
         scene.check(won)
         if won is not None:
             scene.close(won)
+        wait_for_threads()
         assert open_descriptors() <= before, step
         # A turn in which nothing can be cancelled any more is the last one.
         if not cancelled:
