@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import math
 import os
 import socket
 import threading
 import time
+import weakref
 from typing import Any
 
 import anyio
@@ -18,9 +20,11 @@ from support.listeners import LOOPBACK, listening, refusing, silent
 from support.loops import NoWriterLoop
 from support.stepping import CountingLoop
 
+from aconnect.drivers import asyncio_selector
 from aconnect.drivers.anyio_generic import AnyioDriver
 from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
 from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
+from aconnect.drivers.asyncio_watch import wake
 from aconnect.drivers.base import Driver
 from aconnect.drivers.threads import LOOKUPS
 from aconnect.testing.pairs import empty, fill
@@ -185,6 +189,47 @@ class TestWaitWritable:
             assert await driver.wait_writable(bare, soon(5)) == 0
             if waiting is not None:
                 assert await waiting == errno.EBADF
+
+    @pytest.mark.parametrize("pair", ON_ASYNCIO, indirect=True)
+    async def test_a_wait_that_gave_way_leaves_nothing(
+        self, driver: Any, monkeypatch: Any
+    ) -> None:
+        """Even if the loop cannot watch the socket that it gave way to."""
+
+        def refuse(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        old, its_peer = full_pair()
+        waiting = asyncio.ensure_future(driver.wait_writable(old, soon(30)))
+        await asyncio.sleep(0)
+        number, gone = old.fileno(), weakref.ref(old)
+        old.close()
+        bare, peer = full_pair()
+        with bare, peer, its_peer:
+            assert bare.fileno() == number
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncio.get_running_loop(), "add_writer", refuse)
+                with pytest.raises(OSError, match="No space left"):
+                    await driver.wait_writable(bare, soon(5))
+            assert await waiting == errno.EBADF
+            del old, waiting
+            gc.collect()
+            assert gone() is None
+
+    @pytest.mark.parametrize("pair", NATIVE, indirect=True)
+    async def test_what_is_writable_is_reported_once(self, driver: Any, monkeypatch: Any) -> None:
+        """Not once more by the turn of the loop in which the task goes on."""
+        loop = asyncio.get_running_loop()
+        registered: list[bool] = []
+
+        def look(waiter: Any, result: Any) -> None:
+            registered.append(bool(loop.remove_writer(sock)))
+            wake(waiter, result)
+
+        monkeypatch.setattr(asyncio_selector, "wake", look)
+        with listening() as listener, pending(listener.getsockname()) as sock:
+            assert await driver.wait_writable(sock, soon(30)) == 0
+        assert registered == [False]
 
     @pytest.mark.parametrize("pair", ON_TRIO, indirect=True)
     async def test_closed_with_notice(self, driver: Any) -> None:

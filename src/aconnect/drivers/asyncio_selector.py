@@ -4,6 +4,8 @@ Rules:
 
 * One future is what every callback sets and the one thing that is awaited: one point of
   cancellation, one `finally`.
+* A socket that has become writable is unregistered before the waiter is set: the task runs one
+  turn of the loop later, and that turn would report it once more.
 * The socket object, not its number, is registered: libuv aborts the process when a
   number is closed under it.  The number is what is unregistered: a closed socket has none.
 * A cancelled wait that has not cleaned up yet gives way to a new wait on the same socket
@@ -57,20 +59,34 @@ class AsyncioSelectorDriver:
             self._give_way(fd)
         loop.remove_writer(fd)
         waiter: asyncio.Future[bool] = loop.create_future()
-        loop.add_writer(sock, wake, waiter, True)
-        mine = self._waiters[fd] = (sock, waiter)
+        loop.add_writer(sock, self._on_writable, loop, fd, waiter)
+        self._waiters[fd] = (sock, waiter)
         timer = start_timer(until, waiter, False)
+        writable = False
         try:
-            if await waiter:
-                return so_error(sock)
-            return None
+            writable = await waiter
         finally:
             if timer is not None:
                 timer.cancel()
-            if self._waiters.get(fd) is mine:
-                del self._waiters[fd]
-                if not loop.is_closed():
-                    loop.remove_writer(fd)
+            if not writable:
+                self._unregister(loop, fd, waiter)
+        return so_error(sock) if writable else None
+
+    def _on_writable(
+        self, loop: asyncio.AbstractEventLoop, fd: int, waiter: asyncio.Future[bool]
+    ) -> None:
+        self._unregister(loop, fd, waiter)
+        wake(waiter, True)
+
+    def _unregister(
+        self, loop: asyncio.AbstractEventLoop, fd: int, waiter: asyncio.Future[bool]
+    ) -> None:
+        """Unregister the socket of a wait, unless that has been done, or another has come."""
+        registered = self._waiters.get(fd)
+        if registered is not None and registered[1] is waiter:
+            del self._waiters[fd]
+            if not loop.is_closed():
+                loop.remove_writer(fd)
 
     def _give_way(self, fd: int) -> None:
         """Have a wait that is over in all but name leave its descriptor to another.
@@ -79,11 +95,10 @@ class AsyncioSelectorDriver:
             OSError: EALREADY, it is not over.
         """
         sock, waiter = self._waiters[fd]
-        if waiter.done():
-            return
-        if sock.fileno() == fd:
+        if not waiter.done() and sock.fileno() == fd:
             raise OSError(errno.EALREADY, os.strerror(errno.EALREADY))
-        wake(waiter, True)  # its socket was closed under it
+        del self._waiters[fd]
+        wake(waiter, True)  # its socket was closed under it, or it is over already
 
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float
