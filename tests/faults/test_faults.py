@@ -162,13 +162,14 @@ def test_names_files_polls_and_threads_fail(faults: Faults, tmp_path: Any) -> No
         ("fcntl", errno.EBADF, lambda: aconnect.primitives.os.get_blocking(0)),
         ("clone", RuntimeError, aconnect.drivers.threads.threading.Thread(target=int).start),
     ]
+    threads = threading.active_count()  # those of others may end meanwhile
     for kind, error, call in calls:
         faults.begin(fault(kind, 0, error))
         with pytest.raises((OSError, RuntimeError), match="injected") as caught:
             call()
         assert faults.hit
         assert getattr(caught.value, "errno", RuntimeError) == error
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads
 
 
 @pytest.mark.parametrize("loop", LOOPS)
