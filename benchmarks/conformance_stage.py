@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import socket
@@ -86,7 +87,7 @@ def enter_namespaces(directory: Path) -> socket.socket:
             _run("mount", "--bind", str(file), str(target.resolve()))
     _run("ip", "link", "set", "lo", "up")
     _run("ip", "-6", "address", "add", f"{LINK_LOCAL}/64", "dev", "lo", "nodad")
-    _wait_for_route(LINK_LOCAL)
+    _wait_for_address(LINK_LOCAL)
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((_NAME_SERVER, 53))
     found = [info[4][0] for info in socket.getaddrinfo(NAME, 1, type=socket.SOCK_STREAM)]
@@ -94,13 +95,15 @@ def enter_namespaces(directory: Path) -> socket.socket:
     return server
 
 
-def _wait_for_route(host: str) -> None:
-    """Wait until the kernel, which adds the route of an address later, has one to it."""
+def _wait_for_address(host: str) -> None:
+    """Wait until the kernel, which adds the route later, delivers what is sent to an address."""
     until = time.monotonic() + GRACE
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        while sock.connect_ex((host, 9, 0, socket.if_nametoindex("lo"))):
-            assert time.monotonic() < until, f"there is no route to {host}"
-            time.sleep(0.001)
+    answer = None
+    while answer != errno.ECONNREFUSED:
+        assert time.monotonic() < until, f"{host}: {errno.errorcode.get(answer or 0)}"
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.settimeout(0.1)
+            answer = sock.connect_ex((host, 9, 0, socket.if_nametoindex("lo")))
 
 
 def _run(*command: str) -> None:

@@ -137,6 +137,8 @@ def test_a_host_that_vanishes_while_another_is_tried(loop: Any, family: int) -> 
         vanishing, staying = f"{net}11", f"{net}12"
         for each in (vanishing, staying):
             server.ip("address", "add", f"{each}/{mask}", "dev", server.device, "nodad")
+            if family == 6:
+                server.wait_for_address(each, server.device)
         listener = stack.enter_context(server.listen("::"))
         port = listener.getsockname()[1]
         mute = stack.enter_context(server.listen(host))

@@ -105,6 +105,7 @@ def test_two_links_with_one_link_local_address(loop: Any) -> None:
         for link in links:
             host, device = link.right.host, link.right.device
             host.ip("address", "add", f"{SAME}/64", "dev", device, "nodad")
+            host.wait_for_address(SAME, device)
             listener = stack.enter_context(host.listen(f"{SAME}%{device}", 7000))
             listener.setblocking(False)
             listeners.append(listener)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 from .loops import on_asyncio
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from .links import End
 
 LONG_QUEUE = 65535
+DISCARD = 9  # a port at which nobody listens
+PATIENCE = 10  # seconds
 
 SETTINGS = {
     # No packet but those of the test, and no wait before an address can be used.
@@ -74,6 +78,21 @@ class Host(Namespace):
     def ip(self, *arguments: str) -> str:
         """Run ip(8) in it, and return what it printed."""
         return self.exec(["ip", *arguments])
+
+    def wait_for_address(self, address: str, device: str) -> None:
+        """Wait until it can be reached at an IPv6 address of its own.
+
+        The kernel has the address at once, and the route by which packets get to it later.
+        """
+        until = time.monotonic() + PATIENCE
+        with self.entered():
+            scope = socket.if_nametoindex(device) if address.startswith("fe80:") else 0
+            answer = None
+            while answer != errno.ECONNREFUSED:
+                assert time.monotonic() < until, f"{address}: {errno.errorcode.get(answer or 0)}"
+                with socket.socket(socket.AF_INET6) as sock:
+                    sock.settimeout(0.1)
+                    answer = sock.connect_ex((address, DISCARD, 0, scope))
 
     def nft(self, rules: str) -> str:
         """Run a script of nft(8)'s in it."""

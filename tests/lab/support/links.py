@@ -94,6 +94,9 @@ class Wire:
         for end, other in ((self.left, self.right), (self.right, self.left)):
             _bring_up(end, other)
             end.host.ends.append(end)
+        for end in (self.left, self.right):
+            for address in (end.v6, end.link_local):
+                end.host.wait_for_address(address, end.device)
 
     def _join(self) -> None:
         _make_pair(self.left, self.right.device, self.right.mac, self.right.host)
