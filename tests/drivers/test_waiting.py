@@ -74,9 +74,17 @@ def pending(address: Any) -> socket.socket:
     return sock
 
 
-def full_pair() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a connection, of which the first is not writable."""
+def full_pair(number: int | None = None) -> tuple[socket.socket, socket.socket]:
+    """Two ends of a connection, of which the first is not writable.
+
+    Args:
+        number: the descriptor that the first is to have; one that is closed.
+    """
     near, far = socket.socketpair()
+    if number is not None and near.fileno() != number:
+        os.dup2(near.fileno(), number)
+        near.close()
+        near = socket.socket(fileno=number)
     near.setblocking(False)
     far.setblocking(False)
     fill(near)
@@ -179,11 +187,7 @@ class TestWaitWritable:
         else:
             loop.add_writer(old, lambda: None)
         old.close()
-        bare, peer = full_pair()
-        if bare.fileno() != number:
-            os.dup2(bare.fileno(), number)
-            bare.close()
-            bare = socket.socket(fileno=number)
+        bare, peer = full_pair(number)
         with bare, peer, its_peer:
             loop.call_later(0.001, empty, peer)
             assert await driver.wait_writable(bare, soon(5)) == 0
@@ -204,9 +208,8 @@ class TestWaitWritable:
         await asyncio.sleep(0)
         number, gone = old.fileno(), weakref.ref(old)
         old.close()
-        bare, peer = full_pair()
+        bare, peer = full_pair(number)
         with bare, peer, its_peer:
-            assert bare.fileno() == number
             with monkeypatch.context() as patch:
                 patch.setattr(asyncio.get_running_loop(), "add_writer", refuse)
                 with pytest.raises(OSError, match="No space left"):
