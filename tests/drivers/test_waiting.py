@@ -81,6 +81,8 @@ def full_pair(number: int | None = None) -> tuple[socket.socket, socket.socket]:
         number: the descriptor that the first is to have; one that is closed.
     """
     near, far = socket.socketpair()
+    if far.fileno() == number:
+        near, far = far, near
     if number is not None and near.fileno() != number:
         os.dup2(near.fileno(), number)
         near.close()
