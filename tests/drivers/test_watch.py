@@ -10,8 +10,7 @@ import select
 import socket
 import sys
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -31,9 +30,8 @@ from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
 from aconnect.drivers.asyncio_watch import AsyncioWatch
 from aconnect.drivers.base import Watch
 from aconnect.drivers.select import running_driver
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from aconnect.testing.conformance.sockets import full
+from aconnect.testing.pairs import empty, fill
 
 pytestmark = pytest.mark.anyio
 
@@ -106,29 +104,6 @@ def ended(address: Any) -> socket.socket:
     poller.register(sock, select.POLLOUT)
     assert poller.poll(10_000)
     return sock
-
-
-@contextmanager
-def full() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A socket that is not writable before its peer, the other one, is drained."""
-    left, right = socket.socketpair()
-    with left, right:
-        for sock in (left, right):
-            sock.setblocking(False)
-        fill(left)
-        yield left, right
-
-
-def fill(sock: socket.socket) -> None:
-    with pytest.raises(BlockingIOError):
-        while True:
-            sock.send(bytes(65536))
-
-
-def drain(sock: socket.socket) -> None:
-    with pytest.raises(BlockingIOError):
-        while True:
-            sock.recv(65536)
 
 
 def left_over(*socks: socket.socket) -> list[str]:
@@ -207,7 +182,7 @@ class TestSockets:
                 async def make_room() -> None:
                     await turns()
                     assert is_watched(sock) is not isinstance(watch, _PollingWatch)
-                    drain(peer)
+                    empty(peer)
 
                 async with anyio.create_task_group() as group:
                     group.start_soon(make_room)
@@ -267,14 +242,14 @@ class TestSockets:
         with full() as (sock, peer):
             async with driver.watch() as watch:
                 watch.add(sock)
-                drain(peer)
+                empty(peer)
                 assert await watch.wait(math.inf) == [(sock, 0)]
                 fill(sock)
                 watch.add(sock)
                 watch.notify()
                 assert await watch.wait(math.inf) == []
                 assert await watch.wait(soon()) == []
-                drain(peer)
+                empty(peer)
                 assert await watch.wait(math.inf) == [(sock, 0)]
 
     async def test_one_that_is_ready_while_nobody_waits_is_kept(self, driver: Any) -> None:
@@ -282,7 +257,7 @@ class TestSockets:
             async with driver.watch() as watch:
                 watch.add(sock)
                 assert await watch.wait(soon()) == []
-                drain(peer)
+                empty(peer)
                 await turns()
                 assert await watch.wait(math.inf) == [(sock, 0)]
 
@@ -310,7 +285,7 @@ class TestSockets:
             async with driver.watch() as watch:
                 watch.add(sock)
                 assert await watch.wait(soon(0.12)) == []
-                drain(peer)
+                empty(peer)
                 assert await watch.wait(math.inf) == [(sock, 0)]
 
     async def test_one_that_has_been_discarded(self, driver: Any) -> None:
@@ -321,7 +296,7 @@ class TestSockets:
                 watch.discard(sock)
                 await turns()
                 assert not left_over(sock)
-                drain(peer)
+                empty(peer)
                 assert await watch.wait(soon()) == []
 
     async def test_one_that_was_ready_before_it_was_discarded(self, driver: Any) -> None:
@@ -345,7 +320,7 @@ class TestSockets:
                 async def discard() -> None:
                     await turns()
                     watch.discard(sock)
-                    drain(peer)
+                    empty(peer)
                     await turns()
                     watch.notify()
 

@@ -12,8 +12,9 @@ import errno
 from math import inf
 from typing import TYPE_CHECKING
 
+from ..pairs import empty
 from .bench import SHORT, NotApplicable, Rules, expect, moment, not_before, nothing_left
-from .sockets import begun, drain, fresh, full, listening, ready, refusing, silent
+from .sockets import begun, fresh, full, listening, ready, refusing, silent
 
 if TYPE_CHECKING:
     from ...drivers.base import Driver
@@ -39,7 +40,7 @@ async def _later(bench: Bench, driver: Driver) -> None:
         wait = bench.start(driver.wait_writable, sock, moment(bench.limit))
         await bench.turns()
         expect(not wait.done, f"it ended while the socket was not writable: {wait.outcome}")
-        drain(peer)
+        empty(peer)
         expect(await bench.ended(wait), "it did not end")
         expect(wait.result == 0, wait.outcome)
 
@@ -50,7 +51,7 @@ async def _infinity(bench: Bench, driver: Driver) -> None:
         wait = bench.start(driver.wait_writable, sock, inf)
         await bench.sleep(SHORT)
         expect(not wait.done, f"it ended while the socket was not writable: {wait.outcome}")
-        drain(peer)
+        empty(peer)
         expect(await bench.ended(wait), "it did not end")
         expect(wait.error is None, wait.outcome)
 
@@ -109,7 +110,7 @@ async def _busy(bench: Bench, driver: Driver) -> None:
             f"of the second wait: {second.outcome}",
         )
         expect(not first.done, f"of the first wait: {first.outcome}")
-        drain(peer)
+        empty(peer)
         expect(await bench.ended(first), "the first wait did not end")
 
 
@@ -122,7 +123,7 @@ async def _several(bench: Bench, driver: Driver) -> None:
         waits = [bench.start(driver.wait_writable, sock, until) for sock in (one, other)]
         await bench.turns()
         expect(not waits[0].done, f"while no socket was writable: {waits[0].outcome}")
-        drain(its_peer)
+        empty(its_peer)
         expect(await bench.ended(waits[0]), "the wait for the socket that was ready did not end")
         expect(waits[0].error is None, waits[0].outcome)
         await bench.turns()

@@ -12,10 +12,12 @@ import socket
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..pairs import fill
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["begun", "drain", "fill", "fresh", "full", "listening", "ready", "refusing", "silent"]
+__all__ = ["begun", "fresh", "full", "listening", "ready", "refusing", "silent"]
 
 _LOOPBACK = "127.0.0.1"
 
@@ -31,31 +33,13 @@ def ready() -> Iterator[socket.socket]:
 
 @contextmanager
 def full() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A socket that is not writable before its peer, the other one, is drained."""
+    """A socket that is not writable before its peer, the other one, is emptied."""
     left, right = socket.socketpair()
     with left, right:
         for sock in (left, right):
             sock.setblocking(False)
         fill(left)
         yield left, right
-
-
-def fill(sock: socket.socket) -> None:
-    """Have a socket be no longer writable."""
-    try:
-        while True:
-            sock.send(bytes(65536))
-    except BlockingIOError:
-        pass
-
-
-def drain(peer: socket.socket) -> None:
-    """Have the other end of a full socket be writable."""
-    try:
-        while True:
-            peer.recv(65536)
-    except BlockingIOError:
-        pass
 
 
 @contextmanager

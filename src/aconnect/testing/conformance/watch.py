@@ -11,8 +11,9 @@ import errno
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from ..pairs import empty
 from .bench import SHORT, Rules, expect, moment, not_before, nothing_left
-from .sockets import begun, drain, full, ready, refusing
+from .sockets import begun, full, ready, refusing
 
 if TYPE_CHECKING:
     from ...drivers.base import Driver
@@ -39,7 +40,7 @@ async def _later(bench: Bench, driver: Driver) -> None:
             wait = bench.start(watch.wait, inf)
             await bench.turns()
             expect(not wait.done, f"while it was not writable: {wait.outcome}")
-            drain(peer)
+            empty(peer)
             expect(await bench.ended(wait), "the wait did not end")
             _reports(wait.result, [(sock, 0)])
 
@@ -112,7 +113,7 @@ async def _discarded(bench: Bench, driver: Driver) -> None:
             await bench.turns()
             watch.discard(sock)
             watch.discard(later)
-            drain(peer)
+            empty(peer)
             await bench.turns()
             reported = [*await watch.wait(moment(SHORT)), *await watch.wait(moment(SHORT))]
             _reports(reported, [])
