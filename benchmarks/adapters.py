@@ -227,7 +227,7 @@ def measure() -> dict[str, dict[str, list[float]]]:
 def report(found: dict[str, dict[str, list[float]]]) -> bool:
     """Print the table, and return whether every target is met."""
     met: list[bool] = []
-    packages = ("aconnect", "uvloop", "trio", "anyio")
+    packages = ("aconnect-io", "uvloop", "trio", "anyio")
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     table = Table(
         title="One transport or stream on loopback, literal address", box=box.SIMPLE_HEAD

@@ -274,7 +274,7 @@ def report(found: dict[str, dict[str, list[float]]], imports: dict[str, list[flo
         met.append(good)
         return str(target), "[green]met[/]" if good else "[red]missed[/]"
 
-    packages = ("aconnect", "uvloop", "trio", "anyio", "aiohappyeyeballs")
+    packages = ("aconnect-io", "uvloop", "trio", "anyio", "aiohappyeyeballs")
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     table = Table(
         title="One connect and close on loopback, literal address",

@@ -188,7 +188,7 @@ def report(found: Results, connects: int) -> bool:
             )
     Console(width=118).print(table)
     met = verdicts(found)
-    packages = ("aconnect", "uvloop", "trio", "anyio")
+    packages = ("aconnect-io", "uvloop", "trio", "anyio")
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     print(f"{platform.python_implementation()} {platform.python_version()}, {versions}")
     print(f"{platform.system()} {platform.release()} on {platform.machine()}")

@@ -4,18 +4,16 @@ The package must be installed, for autodoc and for the tables that are made from
 """
 
 import sys
-from importlib import metadata
 from pathlib import Path
+
+import aconnect
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "aconnect"
 author = "The aconnect developers"
 copyright = "2026, The aconnect developers"
-try:
-    release = metadata.version("aconnect")
-except metadata.PackageNotFoundError:  # a checkout on the path, without an installation
-    release = "development version"
+release = aconnect.__version__
 
 extensions = [
     "docstrings",

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from aconnect import AddressNotPermitted, Dialer, Report, StaticResolver
-from aconnect.adapters.httpx import AConnectTransport
+from aconnect.clients.httpx import AConnectTransport
 from aconnect.policy import allow
 
 # Anybody can give a name of their own any address. This is such a name.

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import aconnect
-from aconnect.explanations import ERRNOS, RESOLVE_CODES
+from aconnect.explanations.explain import BY_CODE, BY_ERRNO
 from aconnect.policy import SPECIAL_NETWORKS
 from aconnect.sansio.attempt import CONNECT_TABLE, Meaning, Step
 from aconnect.sansio.order import POLICY_TABLE
@@ -184,9 +184,9 @@ def test_the_overview_has_every_public_name() -> None:
 @pytest.mark.parametrize(
     ("module", "page"),
     [
-        ("aconnect.options", "options"),
+        ("aconnect.sockets.settings", "options"),
         ("aconnect.policy", "policy"),
-        ("aconnect.report", "report"),
+        ("aconnect.report.report", "report"),
         ("aconnect.sansio.attempt", "state-machine"),
         ("aconnect.sansio.order", "order"),
         ("aconnect.sansio.race", "race"),
@@ -225,7 +225,7 @@ def test_the_connect_table_has_every_row(tables: Any) -> None:
 
 
 def test_the_tables_of_errnos_have_every_row(tables: Any) -> None:
-    for name, explanations in (("errnos", ERRNOS), ("lookups", RESOLVE_CODES)):
+    for name, explanations in (("errnos", BY_ERRNO), ("lookups", BY_CODE)):
         rows = cells(tables.TABLES[name]())
         assert [row[0] for row in rows] == [f"`{each.name}`" for each in explanations.values()]
         for explanation, (_, what, check, transient, *_) in zip(

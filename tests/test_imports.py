@@ -46,15 +46,20 @@ def imported() -> set[str]:
     return set(ask(code))
 
 
+def test_ssl_comes_with_asyncio_alone() -> None:
+    code = "import asyncio\nsys.modules['ssl'] = None\nimport aconnect\nprint(0)"
+    assert ask(code) == 0
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        *("anyio", "asyncio", "click", "ctypes", "ipaddress", "rich", "ssl", "trio", "uvloop"),
-        *("aconnect.dialer", "aconnect.options", "aconnect.report", "aconnect.sansio"),
+        *("anyio", "click", "ctypes", "dns", "ipaddress", "rich", "trio", "uvloop"),
+        *("aconnect.clients", "aconnect.policy", "aconnect.testing", "aconnect.transports"),
     ],
 )
 def test_importing_aconnect_does_not_import(imported: set[str], name: str) -> None:
-    assert "aconnect.connecting" in imported
+    assert "aconnect.dial.dialer" in imported
     assert name not in imported
 
 
@@ -121,7 +126,7 @@ import aconnect
 
 needing = {}
 for module in pkgutil.walk_packages(aconnect.__path__, "aconnect.", onerror=lambda name: None):
-    if module.name.startswith("aconnect.cli"):
+    if module.name.startswith("aconnect.cli."):
         continue
     try:
         importlib.import_module(module.name)
@@ -132,12 +137,123 @@ print(json.dumps(needing))
 """
     needing = ask(ONLY_THE_STANDARD_LIBRARY + code)
     assert "aconnect.drivers.anyio_generic" in needing
-    clients = {f"aconnect.adapters.{name}": extra for name, extra in CLIENTS.items()}
+    clients = {f"aconnect.clients.{name}": extra for name, extra in CLIENTS.items()}
     assert "pytest" in needing.pop("aconnect.testing.pytest_plugin")
     others = [name for name in needing if name not in clients]
     assert [name for name in others if not name.startswith("aconnect.drivers.anyio_")] == []
     for name, extra in clients.items():
-        assert f"pip install 'aconnect[{extra}]'" in needing[name]
+        assert (
+            f"is not installed: install it, or the extra '{extra}' of aconnect-io" in needing[name]
+        )
+
+
+DIALS = {
+    "a literal address that refuses": "await fails(aconnect.aconnect(refused, timeout=10))",
+    "a name": "await fails(aconnect.aconnect(f'localhost:{refused[1]}', timeout=10))",
+    "an international name": "await fails(aconnect.aconnect('b\\xfccher.invalid:1', timeout=10))",
+    "a list": "await fails(aconnect.aconnect(results, timeout=10))",
+    "a report": "await fails(reporting.connect(refused, timeout=10))",
+    "a policy": "await fails(permitting.connect(refused, timeout=10))",
+    "a long unix path": "await fails(aconnect.aconnect('unix:/nosuch/' + 'x' * 200, timeout=10))",
+    "one's own socket": "await fails(aconnect.connect_socket(sock, refused, timeout=10))",
+    "every option": "await fails(full.connect(refused, timeout=10))",
+    "no time": "await fails(aconnect.aconnect(silent, timeout=0.01))",
+    "open_connection": "await fails(open_connection(refused, timeout=10))",
+    "TLS": "await fails(open_connection(silent, ssl=True, server_hostname='a', timeout=0.1))",
+    "open_stream": "await fails(open_stream(refused, timeout=10))",
+    "open_trio_stream": "await fails(open_trio_stream(refused, timeout=10))",
+}
+ON_ASYNCIO = [name for name in DIALS if name != "open_trio_stream"]
+ON_TRIO = [name for name in DIALS if name not in ("open_connection", "TLS")]
+
+FIRST_DIAL = """
+import asyncio, json, socket, sys
+LOOP
+import aconnect
+NAMES
+
+async def fails(dial):
+    seen = set(sys.modules)
+    try:
+        await dial
+    except OSError:
+        print(json.dumps(sorted(set(sys.modules) - seen)))
+
+async def main():
+    permitting = aconnect.Dialer(permit=lambda _: True)
+    reporting = aconnect.Dialer(trace=aconnect.Report())
+    full = aconnect.Dialer(mptcp=True, keepalive=aconnect.Keepalive(1, 1, 1), tos=8)
+    silent = listener.getsockname()
+    await asyncio.sleep(0) if "asyncio.run" in RUN else None
+    DIAL
+
+RUN = "RUNNER"
+with socket.socket() as bound, socket.socket() as sock, socket.socket() as listener:
+    sock.setblocking(False)
+    bound.bind(("127.0.0.1", 0))
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = [socket.socket() for _ in range(2)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    refused = bound.getsockname()
+    results = socket.getaddrinfo(*refused, type=socket.SOCK_STREAM)
+    results += socket.getaddrinfo("127.0.0.2", refused[1], type=socket.SOCK_STREAM)
+    RUNNER
+"""
+
+
+def modules_of_the_first_dial(kind: str, loop: str, runner: str, *, site: bool) -> list[str]:
+    """The modules that a fresh process imports in its first dial."""
+    names = [
+        name
+        for name in ("open_connection", "open_stream", "open_trio_stream")
+        if name in DIALS[kind]
+    ]
+    code = (
+        FIRST_DIAL.replace("LOOP", loop)
+        .replace("NAMES", f"from aconnect import {names[0]}" if names else "")
+        .replace("DIAL", DIALS[kind])
+        .replace("RUNNER", runner)
+    )
+    if site:
+        code = f"import sys; sys.path[:0] = {sys.path!r}\n" + code
+    found: list[str] = ask(code)
+    return found
+
+
+@pytest.mark.parametrize("kind", ON_ASYNCIO)
+def test_the_first_dial_on_asyncio_imports_nothing(kind: str) -> None:
+    site = kind == "open_stream"  # which needs anyio
+    found = modules_of_the_first_dial(kind, "", "asyncio.run(main())", site=site)
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", ON_TRIO)
+def test_the_first_dial_on_trio_imports_nothing_while_it_runs(kind: str) -> None:
+    """What it needs of anyio's has to be imported first, before the clock starts."""
+    found = modules_of_the_first_dial(kind, "import trio", "trio.run(main)", site=True)
+    ours = {"aconnect.drivers.anyio_generic", "aconnect.drivers.anyio_watch"}
+    anyios = ("anyio", "typing_extensions")
+    assert not {name for name in found if name.partition(".")[0] not in anyios} - ours
+
+
+def test_a_short_deadline_is_enough_for_the_first_dial() -> None:
+    """Today's fresh process has no more to do than any other."""
+    code = """
+import asyncio, json, socket
+import aconnect
+
+async def main():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with await aconnect.aconnect(f"localhost:{port}", timeout=5) as sock:
+            return sock.getpeername()[1] == port
+
+print(json.dumps(asyncio.run(main())))
+"""
+    assert ask(code) is True
 
 
 def test_names_that_are_imported_later_are_there_when_they_are_asked_for() -> None:
@@ -162,7 +278,7 @@ assert later
 assert later.isdisjoint(vars(aconnect))
 assert {"aconnect", "explain", "__name__"} <= set(listed)
 assert listed == sorted(listed)
-print(json.dumps([sorted(later - set(listed)), "aconnect.dialer" in sys.modules]))
+print(json.dumps([sorted(later - set(listed)), "aconnect.transports.asyncio" in sys.modules]))
 """
     assert ask(ONLY_THE_STANDARD_LIBRARY + code) == [[], False]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aconnect import trace as trace_module
-from aconnect.addresses import Endpoint
+from aconnect.addresses.values import Endpoint
 from aconnect.trace import (
     AttemptEnded,
     AttemptStarted,

@@ -18,7 +18,7 @@ from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aconnect.explanations import ERRNOS, RESOLVE_CODES
+from aconnect.explanations.explain import ERRNOS, RESOLVE_CODES
 from aconnect.policy import SPECIAL_NETWORKS
 from aconnect.sansio.attempt import (
     CONNECT_TABLE,
@@ -38,7 +38,7 @@ from aconnect.sansio.race import Failed as RaceFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from aconnect.explanations import Explanation
+    from aconnect.explanations.explain import Explanation
 
 __all__ = ["KINDS", "TABLES", "Kind", "Transition", "diagram", "transitions"]
 

@@ -1,65 +1,60 @@
 """Connecting as an awaitable, on asyncio, uvloop and trio."""
 
+# What the first dial on asyncio needs is imported here, so that no dial has to wait for it: the
+# codecs too, which the socket module has for names.
+import encodings.idna as _idna  # noqa: F401
+import encodings.punycode as _punycode  # noqa: F401
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from .address_text import AddressLike as AddressLike
-from .address_text import parse_address as parse_address
-from .addresses import Address as Address
-from .addresses import Endpoint as Endpoint
-from .addresses import TCPAddress as TCPAddress
-from .addresses import UDPAddress as UDPAddress
-from .addresses import UnixAddress as UnixAddress
-from .addresses import VsockAddress as VsockAddress
-from .connecting import aconnect as aconnect
+from .addresses.text import AddressLike as AddressLike
+from .addresses.text import parse_address as parse_address
+from .addresses.values import Address as Address
+from .addresses.values import Endpoint as Endpoint
+from .addresses.values import TCPAddress as TCPAddress
+from .addresses.values import UDPAddress as UDPAddress
+from .addresses.values import UnixAddress as UnixAddress
+from .addresses.values import VsockAddress as VsockAddress
 from .deadline import Deadline as Deadline
-from .errors import AddressNotPermitted as AddressNotPermitted
-from .errors import AttemptRecord as AttemptRecord
-from .errors import ConnectError as ConnectError
-from .errors import ConnectTimeout as ConnectTimeout
-from .errors import HandshakeError as HandshakeError
-from .errors import ResolveError as ResolveError
-from .explanations import explain as explain
+from .dial.aconnect import aconnect as aconnect
+from .dial.dialer import Dialer as Dialer
+from .dial.primitives import connect_socket as connect_socket
+from .dial.primitives import dissolve_association as dissolve_association
+from .dial.primitives import wait_connected as wait_connected
+from .errors.errors import AddressNotPermitted as AddressNotPermitted
+from .errors.errors import ConnectError as ConnectError
+from .errors.errors import ConnectTimeout as ConnectTimeout
+from .errors.errors import HandshakeError as HandshakeError
+from .errors.errors import ResolveError as ResolveError
+from .errors.record import AttemptRecord as AttemptRecord
+from .explanations.explain import explain as explain
+from .handshakes.base import Handshake as Handshake
+from .report.report import Report as Report
+from .resolvers.base import Batch as Batch
+from .resolvers.base import Resolver as Resolver
+from .resolvers.static import StaticResolver as StaticResolver
+from .resolvers.system import SystemResolver as SystemResolver
+from .sockets.option import Keepalive as Keepalive
+from .sockets.option import SocketOption as SocketOption
+from .sockets.syscalls import SystemCalls as SystemCalls
+
+__version__ = "0.1.0.dev0"
 
 if _TYPE_CHECKING:
-    from .adapters.anyio_streams import AConnectable as AConnectable
-    from .adapters.anyio_streams import open_stream as open_stream
-    from .adapters.asyncio_transports import create_connection as create_connection
-    from .adapters.asyncio_transports import create_datagram_endpoint as create_datagram_endpoint
-    from .adapters.asyncio_transports import open_connection as open_connection
-    from .adapters.trio_streams import open_trio_stream as open_trio_stream
-    from .dialer import Dialer as Dialer
-    from .handshakes.base import Handshake as Handshake
-    from .options import Keepalive as Keepalive
-    from .options import SocketOption as SocketOption
-    from .primitives import connect_socket as connect_socket
-    from .primitives import dissolve_association as dissolve_association
-    from .primitives import wait_connected as wait_connected
-    from .report import Report as Report
-    from .resolvers.base import Batch as Batch
-    from .resolvers.base import Resolver as Resolver
-    from .resolvers.static import StaticResolver as StaticResolver
-    from .resolvers.system import SystemResolver as SystemResolver
+    from .transports.anyio import AConnectable as AConnectable
+    from .transports.anyio import open_stream as open_stream
+    from .transports.asyncio import create_connection as create_connection
+    from .transports.asyncio import create_datagram_endpoint as create_datagram_endpoint
+    from .transports.asyncio import open_connection as open_connection
+    from .transports.trio import open_trio_stream as open_trio_stream
 else:
-    # What a connect to a literal address does not need is imported when it is asked for.
+    # These need ssl or other libraries, which are imported when one of them is asked for.
     _LATER = {
-        "AConnectable": "adapters.anyio_streams",
-        "open_stream": "adapters.anyio_streams",
-        "create_connection": "adapters.asyncio_transports",
-        "create_datagram_endpoint": "adapters.asyncio_transports",
-        "open_connection": "adapters.asyncio_transports",
-        "open_trio_stream": "adapters.trio_streams",
-        "Dialer": "dialer",
-        "Handshake": "handshakes.base",
-        "Keepalive": "options",
-        "SocketOption": "options",
-        "Report": "report",
-        "connect_socket": "primitives",
-        "dissolve_association": "primitives",
-        "wait_connected": "primitives",
-        "Batch": "resolvers.base",
-        "Resolver": "resolvers.base",
-        "StaticResolver": "resolvers.static",
-        "SystemResolver": "resolvers.system",
+        "AConnectable": "transports.anyio",
+        "open_stream": "transports.anyio",
+        "create_connection": "transports.asyncio",
+        "create_datagram_endpoint": "transports.asyncio",
+        "open_connection": "transports.asyncio",
+        "open_trio_stream": "transports.trio",
     }
 
     def __getattr__(name: str) -> object:

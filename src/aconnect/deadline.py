@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 
-__all__ = ["Deadline"]
+from .sansio.value import Value
+
+__all__ = ["NEVER", "Deadline", "earliest"]
 
 NEVER = math.inf
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Deadline:
+class Deadline(Value):
     """A moment on the monotonic clock, usable on every event loop.
 
     Deadlines compare by time, so ``min(a, b)`` is the earlier one.  They are
@@ -41,6 +41,12 @@ class Deadline:
     def __post_init__(self) -> None:
         if math.isnan(_number(self.when, "when")):
             raise ValueError(f"when must be a moment on the clock, not {self.when!r}")
+
+    def __lt__(self, other: Deadline) -> bool:
+        return self.when < other.when if isinstance(other, Deadline) else NotImplemented
+
+    def __le__(self, other: Deadline) -> bool:
+        return self.when <= other.when if isinstance(other, Deadline) else NotImplemented
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:

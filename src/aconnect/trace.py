@@ -13,16 +13,19 @@ Rules:
 
 from __future__ import annotations
 
+import traceback
 import warnings
-from dataclasses import dataclass, field
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from .sansio.value import Value, set_derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
-    from .addresses import Endpoint, SockAddr
+    from .addresses.values import Endpoint, SockAddr
 
 __all__ = [
     "AttemptEnded",
@@ -59,8 +62,7 @@ AttemptOutcome: TypeAlias = Literal[
 HandshakeOutcome: TypeAlias = Literal["done", "failed", "timed out", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Value):
     """Something happened.
 
     Attributes:
@@ -70,7 +72,6 @@ class Event:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
 class DialStarted(Event):
     """The call was made, and its arguments were good.
 
@@ -84,7 +85,6 @@ class DialStarted(Event):
     deadline: float = inf
 
 
-@dataclass(frozen=True, slots=True)
 class ResolutionStarted(Event):
     """A name is being looked up.
 
@@ -95,7 +95,6 @@ class ResolutionStarted(Event):
     address: str
 
 
-@dataclass(frozen=True, slots=True)
 class ResolutionBatch(Event):
     """The resolver gave addresses; there may be more to come.
 
@@ -106,7 +105,6 @@ class ResolutionBatch(Event):
     endpoints: tuple[Endpoint, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class ResolutionEnded(Event):
     """No more addresses will come.
 
@@ -124,7 +122,6 @@ class ResolutionEnded(Event):
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
     """An address is being connected to.
 
@@ -141,7 +138,6 @@ class AttemptStarted(Event):
     known: int = 1
 
 
-@dataclass(frozen=True, slots=True)
 class AttemptEnded(Event):
     """connect(2) on an address came to its end; a handshake may follow if it is connected.
 
@@ -165,7 +161,6 @@ class AttemptEnded(Event):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class HandshakeStarted(Event):
     """What makes a connected socket ready (TLS, a proxy) has begun; once for each attempt.
 
@@ -178,7 +173,6 @@ class HandshakeStarted(Event):
     name: str = "handshake"
 
 
-@dataclass(frozen=True, slots=True)
 class HandshakeEnded(Event):
     """The handshake of an attempt came to its end.
 
@@ -193,14 +187,16 @@ class HandshakeEnded(Event):
     attempt: int
     outcome: HandshakeOutcome
     error: str | None = None
-    details: Mapping[str, str] = field(default_factory=dict, hash=False)
+    details: Mapping[str, str] = MappingProxyType({})
 
     def __post_init__(self) -> None:
-        details = {str(key): str(value) for key, value in self.details.items()}
-        object.__setattr__(self, "details", details)
+        copied = {str(key): str(value) for key, value in self.details.items()}
+        set_derived(self, "details", copied)
+
+    def __hash__(self) -> int:
+        return hash((self.time, self.attempt, self.outcome, self.error))
 
 
-@dataclass(frozen=True, slots=True)
 class SocketClosed(Event):
     """The descriptor of an attempt that did not win was closed.
 
@@ -213,7 +209,6 @@ class SocketClosed(Event):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
 class DialConnected(Event):
     """The call returns a connection.
 
@@ -224,7 +219,6 @@ class DialConnected(Event):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
 class DialFailed(Event):
     """The call raises an error.
 
@@ -239,7 +233,6 @@ class DialFailed(Event):
     phase: Phase
 
 
-@dataclass(frozen=True, slots=True)
 class DialCancelled(Event):
     """The whole call was cancelled from outside."""
 
@@ -300,8 +293,6 @@ class _Complaint:
     __slots__ = ("_text",)
 
     def __init__(self, name: str, error: Exception) -> None:
-        import traceback
-
         at = error.__traceback__
         while at is not None and at.tb_next is not None:
             at = at.tb_next

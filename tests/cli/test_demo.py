@@ -70,7 +70,10 @@ def test_loops_that_are_not_installed_are_listed_with_their_extra(
     result = invoke("demo")
     assert result.exit_code == 0
     for name in ("uvloop", "trio"):
-        assert f"\n{name} is not installed: pip install 'aconnect[{name}]'\n" in result.output
+        assert (
+            f"\n{name} is not installed: install it, or the extra '{name}' of aconnect-io\n"
+            in result.output
+        )
     assert result.output.count("ENOTCONN") == 1
 
 

@@ -31,24 +31,21 @@ from aconnect import (
     open_trio_stream,
     wait_connected,
 )
-from aconnect.dialer import Dialer
-from aconnect.options import Keepalive, SocketOption
 from aconnect.resolvers.system import SystemResolver
+from aconnect.sockets.settings import Keepalive, SocketOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from support.faults import Faults
 
-    from aconnect.addresses import Endpoint
+    from aconnect.addresses.values import Endpoint
 
 LATER = [errno.ENOTCONN]
 """getpeername(2) has no peer at first: the connection is there a moment after connect(2)."""
 
 TIMEOUT = 30
 SHORT = 0.004
-QUICK = Dialer(attempt_delay=0.002, resolution_delay=0)
-ONE_BY_ONE = Dialer(attempt_delay=None)
 
 
 class Scene:
@@ -56,6 +53,7 @@ class Scene:
 
     Attributes:
         start: makes the coroutine.
+        quick, one_by_one: dialers.
         timed: whether timers and threads have a say in which calls there are.
         spare: whether there is another address for an attempt that fails.
         hands_over: whether what it gives is no socket.
@@ -68,6 +66,8 @@ class Scene:
     ) -> None:
         self.stack = stack
         self.faults = faults
+        self.quick = faults.dialer(attempt_delay=0.002, resolution_delay=0)
+        self.one_by_one = faults.dialer(attempt_delay=None)
         self.path = tmp_path / "s"
         self.timed = False
         self.spare = False
@@ -124,7 +124,7 @@ class Scene:
     def own_socket(self, family: int = socket.AF_INET) -> Iterator[socket.socket]:
         """A socket of the caller's, which is the caller's to close."""
         with self.faults.off():
-            sock = socket.socket(family)
+            sock = self.faults.socket(family)
             sock.setblocking(False)
         try:
             yield sock
@@ -223,7 +223,7 @@ def one_by_one(scene: Scene) -> Any:
     found = of(scene.refusing(), scene.listening(), scene.listening())
     scene.spare = True
     scene.kinds |= {"setsockopt", "getpeername", "getsockname", "getsockopt", "close"}
-    return lambda: ONE_BY_ONE.connect(found, timeout=TIMEOUT)
+    return lambda: scene.one_by_one.connect(found, timeout=TIMEOUT)
 
 
 def a_race(scene: Scene) -> Any:
@@ -231,7 +231,7 @@ def a_race(scene: Scene) -> Any:
     found = of(scene.silent(), scene.listening(), scene.listening())
     scene.spare = True
     scene.kinds |= {"getpeername", "getsockname", "close"}
-    return lambda: QUICK.connect(found, timeout=TIMEOUT)
+    return lambda: scene.quick.connect(found, timeout=TIMEOUT)
 
 
 def a_race_of_the_slow(scene: Scene) -> Any:
@@ -239,26 +239,26 @@ def a_race_of_the_slow(scene: Scene) -> Any:
     found = of(scene.refusing(), scene.listening(), scene.listening())
     scene.faults.script = {"getpeername": LATER * 3}
     scene.spare = True
-    return lambda: QUICK.connect(found, timeout=TIMEOUT)
+    return lambda: scene.quick.connect(found, timeout=TIMEOUT)
 
 
 def a_race_that_is_lost(scene: Scene) -> Any:
     scene.timed = True
     found = of(scene.refusing(), scene.refusing())
-    return lambda: QUICK.connect(found, timeout=TIMEOUT)
+    return lambda: scene.quick.connect(found, timeout=TIMEOUT)
 
 
 def a_race_out_of_time(scene: Scene) -> Any:
     scene.timed = True
     found = of(scene.silent(), scene.silent())
-    return lambda: QUICK.connect(found, timeout=SHORT * 2)
+    return lambda: scene.quick.connect(found, timeout=SHORT * 2)
 
 
 def attempts_out_of_time(scene: Scene) -> Any:
     scene.timed = True
     found = of(scene.silent(), scene.listening(), scene.listening())
     scene.spare = True
-    dialer = ONE_BY_ONE.replace(attempt_timeout=SHORT * 2)
+    dialer = scene.one_by_one.replace(attempt_timeout=SHORT * 2)
     return lambda: dialer.connect(found, timeout=TIMEOUT)
 
 
@@ -272,7 +272,7 @@ def a_name(scene: Scene) -> Any:
     scene.faults.answers = lambda family: addresses
     scene.threads = True
     scene.kinds |= {"getaddrinfo", "clone"}
-    return lambda: QUICK.connect("db.example:1", timeout=TIMEOUT)
+    return lambda: scene.quick.connect("db.example:1", timeout=TIMEOUT)
 
 
 def a_name_by_family(scene: Scene) -> Any:
@@ -285,13 +285,13 @@ def a_name_by_family(scene: Scene) -> Any:
     scene.spare = True
     scene.threads = True
     scene.kinds |= {"getaddrinfo", "clone"}
-    dialer = QUICK.replace(resolver=SystemResolver(by_family=True))
+    dialer = scene.quick.replace(resolver=SystemResolver(by_family=True))
     return lambda: dialer.connect("db.example:1", timeout=TIMEOUT)
 
 
 def options(scene: Scene) -> Any:
     address = scene.listening()
-    dialer = Dialer(
+    dialer = scene.faults.dialer(
         keepalive=Keepalive(10, 5, 3),
         user_timeout=10,
         tos=16,
@@ -307,7 +307,9 @@ def options(scene: Scene) -> Any:
 
 def multipath(scene: Scene) -> Any:
     address = scene.listening()
-    dialer = Dialer(mptcp=True, keepalive=Keepalive(10, 5, 3), attempt_timeout=TIMEOUT)
+    dialer = scene.faults.dialer(
+        mptcp=True, keepalive=Keepalive(10, 5, 3), attempt_timeout=TIMEOUT
+    )
     scene.faults.script = {"getpeername": LATER}
     scene.kinds |= {"setsockopt", "getsockopt"}
     return lambda: dialer.connect(address, timeout=TIMEOUT)
@@ -317,9 +319,9 @@ def a_socket_factory(scene: Scene) -> Any:
     address = scene.listening()
 
     def factory(endpoint: Endpoint) -> socket.socket:
-        return socket.socket(endpoint.family, endpoint.type, endpoint.proto)
+        return scene.faults.socket(endpoint.family, endpoint.type, endpoint.proto)
 
-    dialer = Dialer(socket_factory=factory)
+    dialer = scene.faults.dialer(socket_factory=factory)
     scene.kinds |= {"ioctl"}
     return lambda: dialer.connect(address, timeout=TIMEOUT)
 
@@ -333,7 +335,7 @@ def a_hook(scene: Scene) -> Any:
         with scene.faults.off():
             sock.setblocking(True)
 
-    dialer = QUICK.replace(on_socket=hook)
+    dialer = scene.quick.replace(on_socket=hook)
     scene.spare = True
     scene.kinds |= {"ioctl"}
     return lambda: dialer.connect(addresses, timeout=TIMEOUT)
@@ -347,7 +349,7 @@ async def some_turns(*_: Any) -> None:
 def an_async_hook(scene: Scene) -> Any:
     scene.timed = True
     addresses = of(scene.refusing(), scene.listening(), scene.listening())
-    dialer = QUICK.replace(on_socket=some_turns)
+    dialer = scene.quick.replace(on_socket=some_turns)
     scene.spare = True
     return lambda: dialer.connect(addresses, timeout=TIMEOUT)
 
@@ -361,7 +363,7 @@ def a_handshake(scene: Scene) -> Any:
         await some_turns()
         return sock
 
-    return lambda: QUICK.connect(addresses, timeout=TIMEOUT, handshake=shake)
+    return lambda: scene.quick.connect(addresses, timeout=TIMEOUT, handshake=shake)
 
 
 def a_handshake_out_of_time(scene: Scene) -> Any:
@@ -371,7 +373,7 @@ def a_handshake_out_of_time(scene: Scene) -> Any:
     async def shake(sock: socket.socket) -> None:
         await anyio.sleep(TIMEOUT)
 
-    return lambda: QUICK.connect(addresses, timeout=SHORT, handshake=shake)
+    return lambda: scene.quick.connect(addresses, timeout=SHORT, handshake=shake)
 
 
 def on_ones_own_socket(scene: Scene) -> Any:

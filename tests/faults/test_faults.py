@@ -20,8 +20,9 @@ from faults.scenes import Scene
 from faults.tables import BEGUN, FAILS, SAYS, faults_of, selection
 from support.faults import Call, Fault, Faults, FaultyLoop, watch_trio
 
-import aconnect.syscalls
 from aconnect import ConnectError
+from aconnect.dial import primitives
+from aconnect.drivers import threads as lookup_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ EVERYWHERE = [*LOOPS, "trio"]
 def faults(monkeypatch: Any) -> Iterator[Faults]:
     faults = Faults()
     faults.install(monkeypatch)
+    monkeypatch.setattr(socket, "socket", faults.socket)  # for the calls of these tests
     yield faults
     faults.end()
 
@@ -157,10 +159,10 @@ def test_a_script_answers_the_first_calls_unless_a_fault_does(faults: Faults) ->
 def test_names_files_polls_and_threads_fail(faults: Faults, tmp_path: Any) -> None:
     calls: list[tuple[str, Any, Callable[[], Any]]] = [
         ("getaddrinfo", socket.EAI_AGAIN, lambda: socket.getaddrinfo("db.example", 1)),
-        ("open", errno.EMFILE, lambda: aconnect.syscalls.os.open(tmp_path, os.O_RDONLY)),
-        ("poll", errno.ENOMEM, lambda: aconnect.syscalls.select.poll().poll(0)),
-        ("fcntl", errno.EBADF, lambda: aconnect.primitives.os.get_blocking(0)),
-        ("clone", RuntimeError, aconnect.drivers.threads.threading.Thread(target=int).start),
+        ("open", errno.EMFILE, lambda: faults.system_calls.open(tmp_path, os.O_RDONLY)),
+        ("poll", errno.ENOMEM, lambda: faults.system_calls.poll().poll(0)),
+        ("fcntl", errno.EBADF, lambda: primitives.os.get_blocking(0)),
+        ("clone", RuntimeError, lookup_threads.threading.Thread(target=int).start),
     ]
     threads = threading.active_count()  # those of others may end meanwhile
     for kind, error, call in calls:
@@ -246,6 +248,7 @@ def wrong_of(monkeypatch: Any, tmp_path: Any) -> Iterator[Any]:
                 runner = runner_on(loop, scene)
                 stack.callback(runner.close)
                 faults.install(patch)
+                patch.setattr(socket, "socket", faults.socket)
                 matrix = Matrix(scene, runner)
                 [found] = [call for call in matrix.calls if call.kind == "getsockname"]
                 outcome = matrix.try_it(Fault(found, errno.ENOBUFS), when)
@@ -368,6 +371,7 @@ def test_a_call_that_is_not_made_is_noticed(monkeypatch: Any, tmp_path: Any) -> 
 
     faults = Faults()
     faults.install(monkeypatch)
+    monkeypatch.setattr(socket, "socket", faults.socket)
     with contextlib.ExitStack() as stack:
         scene = Scene(stack, faults, tmp_path, lambda scene: opens)
         runner = runner_on("asyncio", scene)

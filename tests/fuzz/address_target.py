@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from fuzz.reader import Reader
 
 from aconnect import Address, TCPAddress, UDPAddress, UnixAddress, VsockAddress, parse_address
-from aconnect.address_text import format_sockaddr
-from aconnect.resolvers.literal import endpoints_of_results, zoned_endpoint
+from aconnect.addresses.literal import endpoints_of_results, zoned_endpoint
+from aconnect.addresses.text import format_sockaddr
 
 if TYPE_CHECKING:
     from aconnect import Endpoint

@@ -14,7 +14,7 @@ from conftest import LOOPS_AND_DRIVERS
 from support.listeners import listening
 
 from aconnect import ConnectError, Dialer, Handshake, HandshakeError, Report
-from aconnect.handshakes.base import words
+from aconnect.errors.foreign import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

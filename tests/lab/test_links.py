@@ -13,7 +13,7 @@ from lab.support import Lab, Path
 from support.tls import NAME, Certificates, Server, echo
 
 from aconnect import ConnectError, ConnectTimeout, Dialer, Report, ResolveError, open_stream
-from aconnect.options import SocketSettings
+from aconnect.sockets.settings import SocketSettings
 
 if TYPE_CHECKING:
     import ssl

@@ -81,7 +81,7 @@ async def stream() -> None:
         else:
             await opened.aclose()
     has_anyio = importlib.util.find_spec("anyio") is not None
-    assert has_anyio or "pip install 'aconnect[anyio]'" in message, message
+    assert has_anyio or "the extra 'anyio' of aconnect-io" in message, message
 
 
 def on_asyncio() -> None:
@@ -113,7 +113,7 @@ def on_trio_without_anyio() -> None:
         on_trio()
     except ImportError as error:
         message = str(error)
-    assert "pip install 'aconnect[trio]'" in message, message
+    assert "the extra 'trio' of aconnect-io" in message, message
 
 
 def adapters() -> None:
@@ -126,7 +126,7 @@ def adapters() -> None:
             except ImportError as error:
                 message = str(error)
             missing = [each for each in needed if importlib.util.find_spec(each) is None]
-            expected = f"pip install 'aconnect[{client}]'"
+            expected = f"the extra '{client}' of aconnect-io"
             assert (expected in message) == bool(missing), (name, message)
 
 
@@ -142,14 +142,14 @@ def command_is_missing() -> None:
     answer = run_command("demo")
     assert answer.returncode == 2, answer
     [line] = answer.stderr.splitlines()
-    assert line.endswith("pip install 'aconnect[cli]'"), line
+    assert line.endswith("the extra 'cli' of aconnect-io"), line
 
 
 def command_has_one_loop() -> None:
     for loop in ("trio", "uvloop"):
         answer = run_command("check", "--loop", loop, "127.0.0.1:1")
         assert answer.returncode == 2, answer
-        assert f"pip install 'aconnect[{loop}]'" in answer.stderr, answer
+        assert f"the extra '{loop}' of aconnect-io" in answer.stderr, answer
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -178,7 +178,7 @@ def main(extra: str) -> None:
     assert (where / "py.typed").exists()
     found = {name for name in OPTIONAL if importlib.util.find_spec(name)}
     assert found == INSTALLED[extra], found
-    print(f"aconnect {importlib.metadata.version('aconnect')}, {extra}:", end=" ")
+    print(f"aconnect {aconnect.__version__}, {extra}:", end=" ")
     for step in steps(found):
         step()
         print(step.__name__, end=" ", flush=True)

@@ -606,12 +606,13 @@ def load_as_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """Load the module a second time, as on another platform."""
 
     def load(platform: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"attempt_on_{platform}", module.__file__)
+        spec = importlib.util.spec_from_file_location(
+            f"aconnect.sansio.attempt_on_{platform}", module.__file__
+        )
         assert spec is not None
         assert spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
         with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, spec.name, loaded)  # where dataclasses look for it
             patch.setattr(sys, "platform", platform)
             if platform == "win32":
                 patch.setattr(errnos, "WSAEWOULDBLOCK", 10035, raising=False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.virtual_race import family_of
 
-from aconnect.addresses import Endpoint
+from aconnect.addresses.values import Endpoint
 from aconnect.sansio.order import POLICY_TABLE, PolicyRow, interleave, sort_by_rfc6724
 
 # --------------------------------------------------------------------------------- interleave

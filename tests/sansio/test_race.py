@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.virtual_race import VirtualRace, family_of, timeline
 
-from aconnect.addresses import Endpoint
+from aconnect.addresses.values import Endpoint
 from aconnect.sansio.order import interleave
 from aconnect.sansio.race import (
     LONGEST_DELAY,

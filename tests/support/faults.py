@@ -2,8 +2,9 @@
 
 Rules:
 
-* It is below aconnect, asyncio and trio, which use it without knowing.  uvloop makes its calls
-  in C, so it is below what aconnect asks of uvloop.
+* It is handed in, as the system calls of a dialer; so it is below aconnect, asyncio and trio,
+  which use its sockets without knowing.  uvloop makes its calls in C, so it is below what aconnect
+  asks of uvloop.
 * It counts the calls on sockets that were opened while a run is on.  Nobody else's are touched.
 * A call that fails is not made.  There are two exceptions: close(2) has closed the descriptor
   when it fails, as on Linux; and a connect(2) that has ``begun`` has been made, whatever it says.
@@ -29,13 +30,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trio
 import uvloop
 
+from aconnect import Dialer
+from aconnect.sockets.syscalls import SystemCalls
 from support.loops import NoWriterLoop
 from support.stepping import STEP_SECONDS, CountingLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_REAL_SOCKET = socket.socket
 _LONGEST_PATH = 107
 
 LONGEST_MOMENT = 0.01  # seconds
@@ -96,11 +98,17 @@ class Faults:
         hit: whether the fault has happened.
         script: errnos that the first calls of a kind answer, in every run.
         answers: what getaddrinfo() finds, given the family.
+        system_calls: the layer, as a dialer takes it.
+        socket: its sockets, for those that a test opens itself.
     """
 
     def __init__(self) -> None:
         self.script: dict[str, list[int]] = {}
         self.answers: Callable[[int], list[Any]] = lambda family: []
+        self.socket = _socket_class(self)
+        self.system_calls = SystemCalls(
+            socket=self.socket, poll=self._poll, open=self._open, close=self._close
+        )
         self._on = False
         self.begin()
         self._on = False
@@ -151,15 +159,18 @@ class Faults:
         fd = fd if isinstance(fd, int) else fd.fileno()
         return fd >= 0 and any(sock.fileno() == fd for sock in self.opened)
 
+    def dialer(self, **options: Any) -> Dialer:
+        """A dialer with these options, whose system calls go by the layer."""
+        return Dialer(system_calls=self.system_calls, **options)
+
     def install(self, monkeypatch: Any) -> None:
-        """Put the layer between aconnect and everything, but for the loops."""
-        monkeypatch.setattr(socket, "socket", _socket_class(self))
+        """Have the calls that take no dialer go by the layer, and lookups and threads."""
+        monkeypatch.setattr("aconnect.dial.aconnect.DEFAULT", self.dialer())
+        monkeypatch.setattr("aconnect.transports.calls.DEFAULT", self.dialer())
+        monkeypatch.setattr("aconnect.dial.primitives.SYSTEM_CALLS", self.system_calls)
         monkeypatch.setattr(socket, "getaddrinfo", self._getaddrinfo)
-        monkeypatch.setattr("aconnect.syscalls.select", Stand(select, poll=self._poll))
-        files = Stand(os, open=self._open, close=self._close)
-        monkeypatch.setattr("aconnect.syscalls.os", files)
         files = Stand(os, get_blocking=self._get_blocking)
-        monkeypatch.setattr("aconnect.primitives.os", files)
+        monkeypatch.setattr("aconnect.dial.primitives.os", files)
         threads = Stand(threading, Thread=self._thread)
         monkeypatch.setattr("aconnect.drivers.threads.threading", threads)
 
@@ -209,7 +220,7 @@ class Stand:
 
 
 def _socket_class(faults: Faults) -> Any:
-    class FaultySocket(_REAL_SOCKET):
+    class FaultySocket(socket.socket):
         """Counts how often it is closed."""
 
         __slots__ = ("closes", "detached", "ours")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from aconnect.syscalls import open_socket
+from aconnect.sockets.syscalls import open_socket
 
 if TYPE_CHECKING:
-    from aconnect.addresses import Endpoint
+    from aconnect.addresses.values import Endpoint
 
 
 class ScriptedSocket(socket.socket):
@@ -59,7 +59,7 @@ class ScriptedSocket(socket.socket):
 
 
 class SocketFactory:
-    """Stands in for `aconnect.syscalls.open_socket`; keeps what it opened.
+    """Opens sockets, for `open_with`; keeps what it opened.
 
     Each call takes the next script; when there are no more, real sockets are opened.
     """
@@ -83,5 +83,6 @@ class SocketFactory:
 
 def open_with(monkeypatch: Any, opener: Any) -> None:
     """Have ``opener`` called with an endpoint wherever aconnect would open a socket."""
-    monkeypatch.setattr("aconnect.syscalls.open_socket", opener)
-    monkeypatch.setattr("aconnect.options.open_socket", opener)
+    monkeypatch.setattr(
+        "aconnect.sockets.settings.open_socket", lambda endpoint, _: opener(endpoint)
+    )

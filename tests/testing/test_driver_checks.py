@@ -26,7 +26,7 @@ from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
 from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
 from aconnect.drivers.asyncio_watch import AsyncioWatch, wake
 from aconnect.drivers.threads import DaemonThreads
-from aconnect.syscalls import poll_now
+from aconnect.sockets.syscalls import poll_now
 from aconnect.testing.conformance import (
     DRIVER_RULES,
     RESOLVER_RULES,

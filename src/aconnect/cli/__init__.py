@@ -3,7 +3,7 @@
 Rules:
 
 * Nobody imports this package but the entry points, and it uses of aconnect what every program
-  can: its public names.
+  can: its public names, and the words for what is not installed.
 * This module imports nothing of an extra.  Where click or rich is missing, it says so in one
   line.
 * The exit status is 0 if all went well, 1 if what was asked for failed, 2 for a bad command
@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import sys
 
+from ..explanations.extras import not_installed
+from .status import INTERRUPTED
+
 __all__ = ["main"]
 
 _EXTRA = frozenset({"click", "rich"})
-INTERRUPTED = 130  # what a shell reports of a command that SIGINT (2) ended: 128 + 2
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
         name = (error.name or "").partition(".")[0]
         if name not in _EXTRA:
             raise
-        print(f"aconnect: {name} is not installed: pip install 'aconnect[cli]'", file=sys.stderr)
+        print(f"aconnect: {not_installed(name, 'cli')}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:  # while modules were being imported
         sys.exit(INTERRUPTED)

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from aconnect import explain
+from aconnect import __version__, explain
 
-from . import INTERRUPTED
 from .check import as_json, as_text, check_all
 from .demo import run_demo
 from .demo_screen import DemoScreen
@@ -25,6 +24,7 @@ from .loops import LOOPS, missing
 from .parameters import parse_errors, parse_loop, parse_seconds, parse_targets
 from .screen import make_console, write_line
 from .stage import StageError
+from .status import INTERRUPTED
 
 if TYPE_CHECKING:
     from .loops import EventLoop
@@ -60,8 +60,8 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
         return
     modules = [module for loop in LOOPS.values() if not missing(loop) for module in loop.needs]
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    versions = [_version_of("aconnect"), python, platform.system(), *map(_version_of, modules)]
-    click.echo(", ".join(versions))
+    ours = [f"aconnect {__version__}", python, platform.system()]
+    click.echo(", ".join([*ours, *map(_version_of, modules)]))
     ctx.exit()
 
 

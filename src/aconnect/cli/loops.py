@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aconnect import Dialer, wait_connected
 
+from ..explanations.extras import not_installed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Any, TypeAlias
@@ -135,7 +137,7 @@ def missing(loop: EventLoop) -> bool:
 
 def advice(loop: EventLoop) -> str:
     """What to say of a loop that is not installed."""
-    return f"{loop.name} is not installed: pip install 'aconnect[{loop.name}]'"
+    return not_installed(loop.name, loop.name)
 
 
 async def _warmed_up(main: Main) -> None:

@@ -22,14 +22,14 @@ import anyio
 import anyio.lowlevel
 
 from .anyio_watch import AnyioWatch, seconds_left, wait_writable
-from .select import in_trio
+from .running import in_trio
 from .threads import start_lookup
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from ..addresses import SockAddr
+    from ..addresses.values import SockAddr
     from .threads import Job
 
 __all__ = ["AnyioDriver"]

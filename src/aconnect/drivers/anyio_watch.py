@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.lowlevel
 
-from ..syscalls import so_error
-from .select import in_trio
+from ..sockets.syscalls import so_error
+from .running import in_trio
 
 if TYPE_CHECKING:
     import socket

@@ -16,7 +16,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from ..syscalls import poll_now, so_error
+from ..sockets.syscalls import poll_now, so_error
 from .asyncio_selector import AsyncioSelectorDriver
 from .asyncio_watch import AsyncioWatch, start_timer, until_ended, wake
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from ..addresses import SockAddr
+    from ..addresses.values import SockAddr
 
 __all__ = ["AsyncioProactorDriver"]
 

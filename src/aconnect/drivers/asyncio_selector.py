@@ -24,7 +24,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..syscalls import so_error
+from ..sockets.syscalls import so_error
 from .asyncio_watch import AsyncioWatch, start_timer, wake
 from .threads import start_lookup
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from ..addresses import SockAddr
+    from ..addresses.values import SockAddr
     from .threads import Job
 
 __all__ = ["AsyncioSelectorDriver"]

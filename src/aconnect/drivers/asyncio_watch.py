@@ -19,7 +19,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..syscalls import so_error
+from ..sockets.syscalls import so_error
 
 if TYPE_CHECKING:
     import socket

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Self
 
-    from ..addresses import SockAddr
+    from ..addresses.values import SockAddr
     from .threads import Job
 
 __all__ = ["Driver", "Watch"]

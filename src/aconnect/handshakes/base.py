@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..errors.foreign import words
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = ["Handshake", "words"]
+__all__ = ["BoundedHandshake", "Handshake", "OutOfTime"]
 
 T = TypeVar("T")
 
@@ -54,9 +56,20 @@ class Handshake(Generic[T]):
         return words(error)
 
 
-def words(error: BaseException) -> str:
-    """What it says, in one way or another: it may be anybody's."""
-    try:
-        return str(getattr(error, "strerror", None) or error) or type(error).__name__
-    except Exception:
-        return type(error).__name__
+class OutOfTime(Exception):
+    """A handshake was not done by the moment that it was given."""
+
+
+class BoundedHandshake(Handshake[T]):
+    """One that can keep to a moment by itself, so that it needs no task to be cancelled in."""
+
+    async def within(self, sock: socket.socket, until: float) -> T:
+        """Carry it out by a moment, in seconds of `time.monotonic`, without being cancelled.
+
+        Raises:
+            OutOfTime: the moment came first.
+            Exception: it has failed.
+
+            The socket is closed then; it was not the caller's any more.
+        """
+        raise NotImplementedError

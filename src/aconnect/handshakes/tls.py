@@ -16,26 +16,26 @@ from __future__ import annotations
 import errno as errnos
 import os
 import ssl
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from ..addresses import TCPAddress
-from .base import Handshake, words
+from ..addresses.values import TCPAddress
+from ..errors.foreign import words
+from ..sansio.value import Value
+from .base import BoundedHandshake
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-__all__ = ["TLS", "OutOfTime", "TLSHandshake", "failure", "reason", "settings"]
+__all__ = ["TLS", "TLSHandshake", "failure", "reason", "settings"]
 
 T = TypeVar("T")
 
 _NAMES: Final = 256  # a program connects to a few names again and again
 
 
-@dataclass(frozen=True, slots=True)
-class TLS:
+class TLS(Value):
     """What a TLS connection is made with.
 
     Attributes:
@@ -152,11 +152,7 @@ def _check_name(name: str) -> None:
         ) from None
 
 
-class OutOfTime(Exception):
-    """A handshake was not done by the moment that it was given."""
-
-
-class TLSHandshake(Handshake[T]):
+class TLSHandshake(BoundedHandshake[T]):
     """What the TLS handshakes of all event loops have in common.
 
     Args:
@@ -180,17 +176,6 @@ class TLSHandshake(Handshake[T]):
 
     async def shake(self, sock: socket.socket) -> T:
         """Do the handshake, and raise whatever the event loop's TLS raises."""
-        raise NotImplementedError
-
-    async def within(self, sock: socket.socket, until: float) -> T:
-        """Carry it out by a moment, in seconds of `time.monotonic`, without being cancelled.
-
-        Raises:
-            OutOfTime: the moment came first.
-            Exception: it has failed.
-
-            The socket is closed then; it was not the caller's any more.
-        """
         raise NotImplementedError
 
     def ssl_object(self, result: T) -> Any:

@@ -12,11 +12,11 @@ import socket
 from socket import AF_INET, AF_INET6, AF_UNSPEC, SOCK_RAW
 from typing import TYPE_CHECKING, Any, Final
 
-from ..addresses import Endpoint
+from ..addresses.literal import check_result
+from ..addresses.values import Endpoint
 from ..sansio.order import sort_by_rfc6724
-from ..syscalls import source_address
+from ..sockets.syscalls import source_address
 from .base import Batch
-from .literal import check_result
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from ..addresses import Endpoint, TCPAddress, UDPAddress
+    from ..addresses.values import Endpoint, TCPAddress, UDPAddress
 
 __all__ = ["Batch", "Resolver"]
 

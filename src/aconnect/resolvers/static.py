@@ -11,9 +11,9 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from ..addresses import TCPAddress, UDPAddress, literal_family
+from ..addresses.literal import zoned_endpoint
+from ..addresses.values import TCPAddress, UDPAddress, literal_family
 from .base import Batch
-from .literal import zoned_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping

@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..addresses import Endpoint, TCPAddress
+from ..addresses.values import Endpoint, TCPAddress
 from ..drivers.select import running_driver
+from ..sansio.value import Value
 from .base import Batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from ..addresses import UDPAddress
+    from ..addresses.values import UDPAddress
     from ..drivers.threads import Job
 
 __all__ = ["SystemResolver"]
@@ -41,8 +41,7 @@ _NO_ADDRESS: Final = [
 """What says that there is nothing to be found, where others say that nothing could be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemResolver:
+class SystemResolver(Value, kw_only=True):
     """Asks getaddrinfo(3), in a thread.
 
     Args:

@@ -27,9 +27,10 @@ from __future__ import annotations
 import errno as errnos
 import socket
 import sys
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
+
+from .value import Value
 
 __all__ = [
     "CONNECT_TABLE",
@@ -157,8 +158,7 @@ class Step(Enum):
     CONNECTED = "done: the socket is connected"
 
 
-@dataclass(frozen=True, slots=True)
-class WaitWritable:
+class WaitWritable(Value):
     """Register for writability, wait, read SO_ERROR, unregister, then `Attempt.woken`.
 
     Attributes:
@@ -168,15 +168,13 @@ class WaitWritable:
     not_before: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
+class RetryAt(Value):
     """Wait until ``when`` (do not poll meanwhile), then `Step.CONNECT` again."""
 
     when: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Value):
     """The attempt is over.
 
     Attributes:

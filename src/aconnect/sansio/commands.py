@@ -8,8 +8,9 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from .value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -19,8 +20,7 @@ __all__ = ["BeginHandshake", "Cancel", "Failed", "Start", "Won"]
 A = TypeVar("A", bound="Hashable")
 
 
-@dataclass(frozen=True, slots=True)
-class Start(Generic[A]):
+class Start(Value, Generic[A]):
     """Start to connect to ``address``; the attempt's number is ``attempt``.
 
     The numbers count from 0 in the order of the starts.
@@ -30,8 +30,7 @@ class Start(Generic[A]):
     address: A
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Value):
     """End the attempt, close its socket.
 
     Attributes:
@@ -43,22 +42,19 @@ class Cancel:
     timed_out: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BeginHandshake:
+class BeginHandshake(Value):
     """Begin the handshake of an attempt that has connected."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Won:
+class Won(Value):
     """The attempt has won and the race is over; what else was in flight has been cancelled."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Value):
     """The race is over, and nobody has won.
 
     Attributes:

@@ -10,9 +10,10 @@ Source: RFC 8305 section 8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
 from typing import Final
+
+from .value import Value, set_derived
 
 __all__ = ["LONGEST_DELAY", "SHORTEST_DELAY", "Rules"]
 
@@ -25,8 +26,7 @@ LONGEST_DELAY: Final = 2.0
 """Seconds between two starts at the most, while there is room: RFC 8305's maximum."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Value):
     """How a race is run.  Times are in seconds.
 
     Args:
@@ -56,7 +56,7 @@ class Rules:
         if self.attempt_delay is not None:
             _check_seconds("attempt_delay", self.attempt_delay)
             delay = min(max(SHORTEST_DELAY, self.attempt_delay), LONGEST_DELAY)
-            object.__setattr__(self, "attempt_delay", delay)
+            set_derived(self, "attempt_delay", delay)
         _check_seconds("resolution_delay", self.resolution_delay)
         if self.attempt_timeout is not None:
             _check_seconds("attempt_timeout", self.attempt_timeout)

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..drivers.select import in_trio
+from ..drivers.running import in_trio
 from .outcomes import seconds_of
 
 if TYPE_CHECKING:

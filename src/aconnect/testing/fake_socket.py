@@ -18,20 +18,21 @@ import socket
 import struct
 import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .pairs import connected_pair, empty, fill, unconnected
 from .timers import call_later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
+    from typing import Self, TypeAlias
 
-    from ..addresses import Endpoint, SockAddr
-    from .network import FakeHost, FakeNetwork
+    from ..addresses.values import Endpoint, SockAddr
     from .outcomes import Outcome
 
-__all__ = ["INTERNET", "FakeSocket", "error", "full_sockaddr"]
+    Meet: TypeAlias = Callable[[socket.socket], None]
+
+__all__ = ["INTERNET", "FakeSocket", "Wire", "error", "full_sockaddr"]
 
 INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", -1)
@@ -50,6 +51,24 @@ class _State(Enum):
     CONNECTED = "connected"
 
 
+class Wire(Protocol):
+    """What a fake socket asks of its network."""
+
+    def ask(
+        self, endpoint: Endpoint, local: SockAddr, options: dict[tuple[int, int], bytes]
+    ) -> tuple[Meet | None, Outcome]:
+        """What becomes of a call of connect(2), and who is to be given the far end."""
+
+    def next_port(self) -> int:
+        """A local port."""
+
+    def hold(self, far: socket.socket) -> socket.socket:
+        """Own the far end of a pair."""
+
+    def drop(self, far: socket.socket) -> None:
+        """Close it, unless somebody has taken it."""
+
+
 class FakeSocket(socket.socket):
     """A non-blocking socket on a fake network, for `FakeNetwork.socket_factory`.
 
@@ -61,7 +80,7 @@ class FakeSocket(socket.socket):
     _options: dict[tuple[int, int], bytes]
 
     @classmethod
-    def open(cls, network: FakeNetwork, endpoint: Endpoint) -> Self:
+    def open(cls, network: Wire, endpoint: Endpoint) -> Self:
         """A new one, for an endpoint of the internet or a unix one.
 
         Raises:
@@ -145,7 +164,7 @@ class FakeSocket(socket.socket):
 class _Line:
     """What is between a fake socket and the host that it is connected to."""
 
-    def __init__(self, network: FakeNetwork, kind: Endpoint) -> None:
+    def __init__(self, network: Wire, kind: Endpoint) -> None:
         self.state = _State.IDLE
         self.local: SockAddr = _NOT_BOUND.get(kind.family, "")
         self.peer: SockAddr = ""
@@ -171,7 +190,7 @@ class _Line:
             return errnos.EISCONN if self.state is _State.CONNECTED else errnos.EALREADY
         kind = self._kind
         peer = full_sockaddr(kind.family, address)
-        host, outcome = self._network.ask(kind._replace(sockaddr=peer), self.local, options)
+        meet, outcome = self._network.ask(kind._replace(sockaddr=peer), self.local, options)
         local = kind.family == _AF_UNIX or kind.type == socket.SOCK_DGRAM
         at_once = outcome.at_once or local
         if outcome.errno and at_once:
@@ -188,9 +207,9 @@ class _Line:
         if outcome.what == "itself":
             self.local = peer
         if not waits:
-            self._arrive(host, outcome)
+            self._arrive(meet, outcome)
         elif outcome.what != "silent":
-            self._cancel = call_later(outcome.after, lambda: self._arrive(host, outcome))
+            self._cancel = call_later(outcome.after, lambda: self._arrive(meet, outcome))
         return 0 if at_once else errnos.EINPROGRESS
 
     def _choose_local(self) -> None:
@@ -200,7 +219,7 @@ class _Line:
             own = _OWN[self._kind.family] if host == _NOT_BOUND[self._kind.family][0] else host
             self.local = (own, port or self._network.next_port(), *more)
 
-    def _arrive(self, host: FakeHost | None, outcome: Outcome) -> None:
+    def _arrive(self, meet: Meet | None, outcome: Outcome) -> None:
         """The answer has come; raises nothing."""
         assert self._far is not None
         self._cancel = None
@@ -211,8 +230,8 @@ class _Line:
             self.state = _State.CONNECTED
         if outcome.errno or outcome.what == "closes":
             self._network.drop(self._far)
-        elif host is not None and outcome.what == "connects":
-            host.meet(self._network, self._far)
+        elif meet is not None and outcome.what == "connects":
+            meet(self._far)
 
     def let_go(self, *, aborted: bool = False) -> None:
         """The socket is not the fake network's any more.

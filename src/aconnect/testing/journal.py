@@ -11,12 +11,12 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..address_text import format_sockaddr
+from ..addresses.text import format_sockaddr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..addresses import Endpoint, SockAddr
+    from ..addresses.values import Endpoint, SockAddr
 
 __all__ = ["FakeAttempt", "FakeLookup", "timeline"]
 

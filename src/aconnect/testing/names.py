@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..addresses import TCPAddress, UDPAddress
+from ..addresses.values import TCPAddress, UDPAddress
 from ..drivers.select import running_driver
 from ..resolvers.base import Batch
 from .journal import FakeLookup

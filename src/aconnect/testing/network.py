@@ -21,8 +21,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..addresses import Endpoint, TCPAddress, UnixAddress
-from ..dialer import Dialer
+from ..addresses.values import Endpoint, TCPAddress, UnixAddress
+from ..dial.dialer import Dialer
 from ..trace import guarded
 from .fake_socket import INTERNET, FakeSocket, error
 from .journal import FakeAttempt, FakeLookup, timeline
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from ..addresses import SockAddr
+    from ..addresses.values import SockAddr
     from ..resolvers.base import Resolver
     from .outcomes import OutcomeLike
 
@@ -202,14 +202,14 @@ class FakeNetwork:
 
     def ask(
         self, endpoint: Endpoint, local: SockAddr, options: dict[tuple[int, int], bytes]
-    ) -> tuple[FakeHost | None, Outcome]:
-        """What becomes of a call of connect(2), and at which host; not for users."""
+    ) -> tuple[Callable[[socket.socket], None] | None, Outcome]:
+        """What becomes of a call of connect(2), and who meets the far end; not for users."""
         self.journal.append(FakeAttempt(time.monotonic(), endpoint, local, dict(options)))
         there = [host for host in self._hosts if host.is_at(endpoint)]
         for exact in (True, False):
             for host in there:
                 if host.listens(endpoint, exact):
-                    return host, host.script.next()
+                    return partial(host.meet, self), host.script.next()
         if there:
             return None, _NOBODY
         return None, _NO_ROUTE if endpoint.family in INTERNET else _NO_FILE

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ..addresses import Endpoint
+    from ..addresses.values import Endpoint
 
 __all__ = ["connected_pair", "empty", "fill", "reset", "unconnected"]
 

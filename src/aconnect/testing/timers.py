@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..drivers.select import in_trio
+from ..drivers.running import in_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable

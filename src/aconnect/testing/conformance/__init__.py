@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ...addresses import TCPAddress
+from ...addresses.values import TCPAddress
 from .bench import Broken, NotConformant, Rules
 from .blocking import RULES as BLOCKING_RULES
 from .driver import RULES as WAITING_RULES

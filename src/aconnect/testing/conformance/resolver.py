@@ -15,13 +15,13 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...addresses import TCPAddress, UDPAddress
+from ...addresses.values import TCPAddress, UDPAddress
 from ...resolvers.answers import check_batch, closable
 from ..descriptors import describe_descriptor, open_descriptors
 from .bench import NotApplicable, Rules, expect
 
 if TYPE_CHECKING:
-    from ...addresses import Endpoint
+    from ...addresses.values import Endpoint
     from ...resolvers.base import Batch, Resolver
     from .bench import Bench
 

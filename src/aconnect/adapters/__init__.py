@@ -1,1 +1,0 @@
-"""From an address to what programs work with: transports, streams and clients."""

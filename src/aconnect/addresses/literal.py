@@ -1,0 +1,99 @@
+"""Addresses that need no name server.
+
+Rules:
+
+* A literal IP address, a unix path and a VSOCK address resolve to themselves, at once.
+* The name of an IPv6 zone is looked up in the kernel (if_nametoindex), which does not wait.
+* Entries of getaddrinfo results are checked like any other argument, before any socket is
+  opened.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .values import Endpoint, TCPAddress, UDPAddress, VsockAddress, check_path, literal_family
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["endpoints_of_results", "zoned_endpoint"]
+
+# getaddrinfo() without a type lists raw sockets too; they are left out like other types.
+_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW)
+_PROTOCOLS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
+
+_LARGEST_INT = 2**31 - 1
+
+
+def zoned_endpoint(address: TCPAddress | UDPAddress) -> Endpoint:
+    """The endpoint of a literal IPv6 address whose zone has a name.
+
+    Raises:
+        OSError: no network interface has that name.
+    """
+    host, _, zone = address.host.partition("%")
+    kind = type(address)
+    endpoint = kind(host, address.port, address.flowinfo, socket.if_nametoindex(zone)).endpoint
+    assert endpoint is not None  # without the name there is nothing left to look up
+    return endpoint
+
+
+def endpoints_of_results(results: Sequence[Any]) -> tuple[Endpoint, ...]:
+    """The endpoints of a list that getaddrinfo() returned.
+
+    Entries of another socket type than the first are left out: they are other ways to use
+    the same addresses.
+
+    Raises:
+        TypeError: an entry is not a 5-tuple of the right types.
+        ValueError: the list is empty, or an entry has values that cannot be.
+    """
+    if not results:
+        raise ValueError("address must not be an empty list: there is nothing to connect to")
+    endpoints = [check_result(entry) for entry in results]
+    if endpoints[0].type == socket.SOCK_RAW:
+        raise ValueError(f"address must begin with a socket that can connect, not {results[0]!r}")
+    return tuple(endpoint for endpoint in endpoints if endpoint.type == endpoints[0].type)
+
+
+def check_result(entry: Any) -> Endpoint:
+    """The endpoint of one entry of getaddrinfo results.
+
+    Raises:
+        TypeError, ValueError: it is none; the message shows what is wrong with it.
+    """
+    if not isinstance(entry, tuple) or len(entry) != 5:
+        raise TypeError(
+            "address must be a list of (family, type, proto, canonname, sockaddr) as "
+            f"getaddrinfo() returns it, but has {entry!r}"
+        )
+    family, type, proto, _, sockaddr = entry
+    if any(isinstance(n, bool) or not isinstance(n, int) for n in (family, type, proto)):
+        raise TypeError(f"family, type and proto must be ints, not {entry!r}")
+    if not all(0 <= n <= _LARGEST_INT for n in (family, proto)):
+        raise ValueError(f"family and proto must be numbers that there are, not {entry!r}")
+    if type not in _TYPES:
+        raise ValueError(f"type must be a stream, datagram or seqpacket socket's, not {entry!r}")
+    if family in (socket.AF_INET, socket.AF_INET6):
+        _check_internet(family, sockaddr)
+        proto = proto or _PROTOCOLS.get(type, 0)
+    elif family == getattr(socket, "AF_UNIX", None):
+        if not isinstance(sockaddr, (str, bytes)):
+            raise TypeError(f"sockaddr must be a str or bytes, not {sockaddr!r}")
+        check_path(sockaddr, "sockaddr")
+    elif not isinstance(sockaddr, tuple):
+        raise TypeError(f"sockaddr must be a tuple, not {sockaddr!r}")
+    elif family == getattr(socket, "AF_VSOCK", None):
+        VsockAddress(*sockaddr)  # raises what it must
+    return Endpoint(family, type, proto, sockaddr)
+
+
+def _check_internet(family: int, sockaddr: Any) -> None:
+    lengths = (2,) if family == socket.AF_INET else (2, 4)
+    if not isinstance(sockaddr, tuple) or len(sockaddr) not in lengths:
+        raise TypeError(f"sockaddr must be (host, port), or longer for IPv6, not {sockaddr!r}")
+    TCPAddress(*sockaddr)  # raises what it must; the address itself has no further use
+    if literal_family(sockaddr[0].partition("%")[0]) != family:
+        raise ValueError(f"sockaddr must hold an address of its family, not {sockaddr!r}")

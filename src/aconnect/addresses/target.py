@@ -1,0 +1,137 @@
+"""What a call is to connect to, as one value that is carried whole.
+
+Rules:
+
+* It is made once, where the call's arguments are looked at, and from nothing but them.
+* Its text is made when the first message needs it, and never again.
+* Nothing is looked up that waits.  The name of an IPv6 zone is looked up in the kernel, anew for
+  each dial: interfaces come and go.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ..sansio.value import Value
+from .literal import endpoints_of_results, zoned_endpoint
+from .text import format_sockaddr, parse_address, printable
+
+if TYPE_CHECKING:
+    from .text import AddressLike
+    from .values import Address, Endpoint, SockAddr, TCPAddress, UDPAddress
+
+__all__ = ["Target", "target_of"]
+
+_REMEMBERED: Final = 256  # a program connects to a few addresses again and again
+
+
+class Target:
+    """What is to be connected to.
+
+    Args:
+        address: the address; or the caller's list of getaddrinfo() results, as a tuple; or what
+            a socket of the caller's is connected to, in the form of the socket module.
+        endpoints: what it stands for, if that needs no resolver and no look at the interfaces.
+        text: as messages show it; None for the address's own.
+
+    Attributes:
+        only: the endpoint, if there is but one.
+    """
+
+    __slots__ = ("_text", "address", "endpoints", "only")
+
+    def __init__(
+        self,
+        address: Address | SockAddr | None,
+        endpoints: tuple[Endpoint, ...] | None,
+        text: str | None = None,
+    ) -> None:
+        self.address: Final = address
+        self.endpoints: Final = endpoints
+        self.only: Final = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
+        self._text = text
+
+    def __repr__(self) -> str:
+        return f"<Target {self.text}>"
+
+    @property
+    def text(self) -> str:
+        """As messages show it."""
+        if self._text is None:
+            self._text = self._describe()
+        return self._text
+
+    def _describe(self) -> str:
+        if not isinstance(self.address, tuple):
+            return printable(str(self.address))
+        assert self.endpoints is not None  # as of every list
+        first, more = self.endpoints[0], len(self.address) - 1
+        return format_sockaddr(first.family, first.sockaddr) + (
+            f" and {more} more" if more else ""
+        )
+
+    @property
+    def name(self) -> TCPAddress | UDPAddress:
+        """The name and the port, for a resolver; of one that has no endpoints."""
+        return cast("TCPAddress | UDPAddress", self.address)
+
+    @property
+    def type(self) -> int:
+        """The type of socket that it takes."""
+        if self.endpoints is not None:
+            return self.endpoints[0].type  # of a list, all are of one type
+        return self.name.type
+
+    @property
+    def host(self) -> str | None:
+        """The host, if it has one."""
+        return getattr(self.address, "host", None)
+
+    def known(self) -> tuple[Endpoint, ...] | None:
+        """The endpoints, if no resolver is needed to know them.
+
+        Raises:
+            OSError: the name of an IPv6 zone is that of no network interface.
+        """
+        if self.endpoints is None and ":" in self.name.host:
+            return (zoned_endpoint(self.name),)
+        return self.endpoints
+
+
+def target_of(address: AddressLike | list[Any]) -> Target:
+    """What the address stands for.
+
+    Args:
+        address: as `parse_address` takes it; or a list of getaddrinfo() results.
+
+    Raises:
+        TypeError, ValueError: it is no address.
+    """
+    if isinstance(address, list):
+        results = tuple(address)
+        return Target(results, endpoints_of_results(results))
+    if isinstance(address, tuple):
+        try:
+            return _of_parts(*address)
+        except TypeError:
+            pass  # a part cannot be hashed: have the parser say what is wrong
+    elif isinstance(address, (str, Value)):
+        return _of_one(address)
+    return _target(parse_address(address))
+
+
+def _target(address: Address) -> Target:
+    endpoint = address.endpoint
+    return Target(address, None if endpoint is None else (endpoint,))
+
+
+# Targets do not change, so equal arguments may share one; `typed` keeps True from being 1.
+@lru_cache(_REMEMBERED, typed=True)
+def _of_parts(*parts: Any) -> Target:
+    return _target(parse_address(parts))
+
+
+@lru_cache(_REMEMBERED, typed=True)
+def _of_one(address: Any) -> Target:
+    return _target(parse_address(address))

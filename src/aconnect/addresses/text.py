@@ -1,0 +1,182 @@
+"""Addresses as text: parse them and format them.
+
+Rules:
+
+* Text is `host:port`, `[v6]:port`, `[v6%zone]:port`, `tcp://host:port`,
+  `udp://host:port`, `unix:PATH`, `unixgram:PATH`, `unixpacket:PATH`, `vsock:cid:port`.
+  A PATH that begins with `@` is a Linux abstract name.
+* Brackets are for IPv6 addresses, and IPv6 addresses are in brackets.
+* Whatever is no address is a ValueError that shows the whole text and says what is wrong.
+
+Sources: RFC 3986 section 3.2.2 and RFC 4007 section 11 (text of IPv6 addresses and zones).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from .values import (
+    MAX_FLOWINFO,
+    MAX_PORT,
+    MAX_U32,
+    UNIX_TYPES,
+    Address,
+    InternetAddress,
+    SockAddr,
+    TCPAddress,
+    UDPAddress,
+    UnixAddress,
+    VsockAddress,
+    literal_family,
+)
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+__all__ = ["AddressLike", "format_sockaddr", "parse_address", "printable"]
+
+AddressLike: TypeAlias = (
+    "str | tuple[str, int] | tuple[str, int, int, int] | os.PathLike[str] | Address"
+)
+"""Anything that `parse_address` makes an `Address` of."""
+
+_FORMS: Final = (
+    'use "host:port", "[v6]:port", "tcp://host:port", "udp://host:port", "unix:/path", '
+    '"unix:@abstract" or "vsock:cid:port"'
+)
+
+
+def parse_address(address: AddressLike) -> Address:
+    """The address that a text, a tuple or a path stands for.
+
+    Args:
+        address: ``"host:port"``, ``"[v6]:port"``, ``"[v6%zone]:port"``,
+            ``"tcp://host:port"``, ``"udp://host:port"``, ``"unix:/path"``,
+            ``"unix:@abstract"`` (also ``unixgram:`` and ``unixpacket:`` for datagrams and
+            seqpacket), ``"vsock:cid:port"``, ``(host, port)``,
+            ``(host, port, flowinfo, scope_id)``, a path object, or an address, which is
+            returned as it is.
+
+    Raises:
+        TypeError: the argument, or a part of the tuple, is of another type.
+        ValueError: the text or a value is not an address.  No text raises anything else.
+
+    Thread-safe; makes no system call.
+    """
+    if isinstance(address, tuple):
+        if len(address) not in (2, 4):
+            raise ValueError(
+                "address must be (host, port) or (host, port, flowinfo, scope_id), "
+                f"not {address!r}"
+            )
+        return TCPAddress(*address)
+    if isinstance(address, str):
+        return _parse_text(address)
+    if isinstance(address, (InternetAddress, UnixAddress, VsockAddress)):
+        return address
+    if isinstance(address, os.PathLike):
+        return UnixAddress(address)
+    raise TypeError(f"address must be a str, a tuple, a path or an address, not {address!r}")
+
+
+def format_sockaddr(family: int, sockaddr: SockAddr | None) -> str:
+    """A resolved address as text for people, in the same forms.
+
+    What is not printable is escaped, so that no path can forge a line of a log.
+    """
+    return printable(_format(family, sockaddr))
+
+
+def printable(text: str) -> str:
+    """The text, with escapes for what is not printable."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def _format(family: int, sockaddr: SockAddr | None) -> str:
+    if sockaddr is None:
+        return "unknown peer"
+    if isinstance(sockaddr, tuple) and len(sockaddr) >= 2:
+        if family == socket.AF_INET6:
+            scope = f"%{sockaddr[3]}" if len(sockaddr) == 4 and sockaddr[3] else ""
+            return f"[{sockaddr[0]}{scope}]:{sockaddr[1]}"
+        if family == getattr(socket, "AF_VSOCK", None):
+            return f"vsock:{sockaddr[0]}:{sockaddr[1]}"
+        return f"{sockaddr[0]}:{sockaddr[1]}"
+    if isinstance(sockaddr, (str, bytes)) and sockaddr:
+        path = os.fsdecode(sockaddr)
+        if path[0] == "\0":
+            return f"unix:@{path[1:]}"
+        return f"unix:./{path}" if path[0] == "@" else f"unix:{path}"
+    return repr(sockaddr)
+
+
+def _parse_text(text: str) -> Address:
+    scheme, colon, rest = text.partition(":")
+    lowered = scheme.lower() if scheme.isascii() else scheme
+    if lowered in UNIX_TYPES and colon:
+        try:
+            return UnixAddress(rest, UNIX_TYPES[lowered])
+        except ValueError as error:
+            return _refuse(text, str(error))
+    if lowered == "vsock" and colon:
+        cid, colon, port = rest.partition(":")
+        if not colon:
+            _refuse(text, "a VSOCK address is vsock:cid:port")
+        return VsockAddress(
+            _parse_number(cid, text, "cid", MAX_U32), _parse_number(port, text, "port", MAX_U32)
+        )
+    if not rest.startswith("//"):
+        return _parse_internet(TCPAddress, text, text)
+    if lowered == "tcp":
+        return _parse_internet(TCPAddress, rest[2:], text)
+    if lowered == "udp":
+        return _parse_internet(UDPAddress, rest[2:], text)
+    return _refuse(text, f"unknown scheme {scheme!r}; {_FORMS}")
+
+
+def _parse_internet(
+    kind: type[TCPAddress | UDPAddress], authority: str, text: str
+) -> TCPAddress | UDPAddress:
+    authority, question, query = authority.partition("?")
+    flowinfo = 0
+    if question:
+        name, _, value = query.partition("=")
+        if name != "flowinfo":
+            _refuse(text, f"nothing but flowinfo can be asked for, not {query!r}")
+        flowinfo = _parse_number(value, text, "flowinfo", MAX_FLOWINFO)
+    host, colon, port = authority.rpartition(":")
+    if not colon:
+        _refuse(text, f"the port is missing; {_FORMS}")
+    if host.startswith("["):
+        if not host.endswith("]") or literal_family(host[1:-1].partition("%")[0]) is None:
+            _refuse(text, "in brackets there must be an IPv6 address, as in [::1]:80")
+        host = host[1:-1]
+        if ":" not in host:
+            _refuse(text, "in brackets there must be an IPv6 address, as in [::1]:80")
+    elif ":" in host:
+        _refuse(text, "an IPv6 address needs brackets, as in [::1]:80")
+    number = _parse_number(port, text, "port", MAX_PORT)
+    try:
+        return kind(host, number, flowinfo)
+    except ValueError as error:
+        return _refuse(text, str(error))
+
+
+def _parse_number(digits: str, text: str, name: str, most: int) -> int:
+    # The length is checked first: int() of a very long text is slow, and limited.
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10):
+        _refuse(text, f"{name} must be a number from 0 to {most}, not {digits!r}")
+    if int(digits) > most:
+        _refuse(text, f"{name} must be a number from 0 to {most}, not {digits!r}")
+    return int(digits)
+
+
+def _refuse(text: str, why: str) -> NoReturn:
+    raise ValueError(f"not an address: {text!r}: {why}") from None

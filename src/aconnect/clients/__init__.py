@@ -1,0 +1,1 @@
+"""Other libraries' clients over connections of a dialer's: nothing but glue."""

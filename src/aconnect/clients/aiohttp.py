@@ -1,0 +1,189 @@
+"""aiohttp over connections of a dialer's, on asyncio and uvloop.
+
+Rules:
+
+* aiohttp does all of HTTP.  What is here finds it connections.
+* TLS is part of the race: an address whose handshake fails loses, and the next may win.
+* Errors are aiohttp's own, with the `ConnectError` as their ``__cause__``.
+
+Source: `aiohttp.BaseConnector`, and what `aiohttp.TCPConnector` makes of ``ssl``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl as ssl_module
+from typing import TYPE_CHECKING, Any, Final
+
+from ..addresses.values import TCPAddress, UnixAddress
+from ..errors.errors import ConnectError, ConnectTimeout, HandshakeError, ResolveError
+from ..explanations.extras import not_installed
+from ..transports.asyncio import create_connection
+from ..transports.calls import dialer_of
+
+try:
+    import aiohttp
+    from aiohttp.client_proto import ResponseHandler
+except ImportError as _error:
+    raise ImportError(not_installed("aiohttp", "aiohttp")) from _error
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Awaitable
+    from typing import TypeAlias
+
+    from ..dial.dialer import Dialer
+
+    SSL: TypeAlias = ssl_module.SSLContext | bool | aiohttp.Fingerprint
+
+__all__ = ["AConnectConnector"]
+
+
+def _context(*, verify: bool) -> ssl_module.SSLContext:
+    if verify:
+        context = ssl_module.create_default_context()
+    else:
+        context = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl_module.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+# Made here: it takes milliseconds to read the certificates of the system, and where a connector
+# is made an event loop is running.
+_VERIFYING: Final = _context(verify=True)
+_UNVERIFYING: Final = _context(verify=False)
+
+
+class AConnectConnector(aiohttp.BaseConnector):
+    """Has a `aiohttp.ClientSession` connect with a `Dialer`: ``ClientSession(connector=...)``.
+
+    Args:
+        dialer: what to dial with; by default a `Dialer` without options.
+        ssl: for requests that do not say it themselves.  A context for TLS; True for one that
+            verifies the certificate and the host name, False for one that does not; a
+            `aiohttp.Fingerprint` for one that wants this very certificate, which is looked at
+            when the race has been won.
+        path: a unix socket to connect to, whatever the host of a URL.
+        options: those of `aiohttp.BaseConnector`, such as ``limit``.
+
+    Raises:
+        TypeError, ValueError: an argument is no good.
+
+    The ``sock_connect`` of a `aiohttp.ClientTimeout` is the seconds for the name, all addresses
+    and TLS.  The ``connect`` is aiohttp's own, and covers the wait for a free place as well; when
+    that one ends the dial, there is a `TimeoutError` of aiohttp's in place of a `ConnectError`.
+
+    What a request raises for want of a connection is aiohttp's:
+
+    * `aiohttp.ConnectionTimeoutError` if there was none in time,
+    * `aiohttp.ClientConnectorDNSError` if the name could not be resolved,
+    * `aiohttp.ClientConnectorCertificateError` if a certificate is not accepted,
+    * `aiohttp.ClientConnectorSSLError` if TLS failed for another reason,
+    * `aiohttp.ClientConnectorError` for any other `ConnectError`,
+    * `aiohttp.ServerFingerprintMismatch` if a certificate is not the very one,
+    * `aiohttp.InvalidUrlClientError` if the host cannot be one;
+
+    where there is a `ConnectError`, it is the ``__cause__``, and ``os_error`` of all these but of
+    a ClientConnectorCertificateError.  A proxy is a ValueError: there is none here.
+
+    Tracing has no events for lookups; a `Report` has.
+
+    When a request is cancelled while it connects, all is closed before the cancellation leaves it.
+    """
+
+    def __init__(
+        self,
+        *,
+        dialer: Dialer | None = None,
+        ssl: SSL = True,
+        path: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(ssl, (ssl_module.SSLContext, bool, aiohttp.Fingerprint)):
+            raise TypeError(f"ssl must be a context, a bool or a Fingerprint, not {ssl!r}")
+        self._dialer = dialer_of(dialer, {})
+        self._tls = ssl
+        self._unix = None if path is None else UnixAddress(path)
+        super().__init__(**options)
+
+    def close(self, *, abort_ssl: bool = True) -> Awaitable[None]:
+        """Close all connections.
+
+        Args:
+            abort_ssl: whether to do without TLS's goodbye, for which a peer that is gone would
+                be waited for.
+        """
+        return super().close(abort_ssl=abort_ssl)
+
+    # Despite its name it is for subclasses: aiohttp documents it as the method to override.
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: object,  # noqa: ARG002  # for lookups
+        timeout: aiohttp.ClientTimeout,
+    ) -> ResponseHandler:
+        if req.proxy is not None:
+            raise ValueError(
+                f"a proxy ({req.proxy.host}) is not for an AConnectConnector, which goes to the "
+                "host itself: use a TCPConnector, or trust_env=False if it is from the environment"
+            )
+        try:
+            address = self._unix or TCPAddress(req.host, req.port or 0)
+        except ValueError as error:  # it may come from a redirect
+            raise aiohttp.InvalidUrlClientError(req.url, str(error)) from error
+        wanted: SSL | None = None
+        if req.is_ssl():
+            wanted = self._tls if req.ssl is True else req.ssl  # a request may know better
+        context = None if wanted is None else _context_for(wanted)
+        # By default it is the host that is connected to.  A unix socket has none.
+        name = req.server_hostname or (req.host if self._unix else None)
+        loop = asyncio.get_running_loop()
+        try:
+            transport, protocol = await create_connection(
+                lambda: ResponseHandler(loop),
+                address,
+                ssl=context,
+                server_hostname=name if context else None,
+                timeout=timeout.sock_connect or None,  # 0 is no limit to aiohttp
+                dialer=self._dialer,
+            )
+        except ConnectTimeout:
+            raise  # the session makes a ConnectionTimeoutError of it
+        except ConnectError as error:
+            raise _as_aiohttp(error, req.connection_key) from error
+        if isinstance(wanted, aiohttp.Fingerprint):
+            certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            found = hashlib.sha256(certificate).digest()
+            if found != wanted.fingerprint:
+                transport.abort()
+                raise aiohttp.ServerFingerprintMismatch(
+                    wanted.fingerprint, found, req.host, req.port or 0
+                )
+        return protocol
+
+
+def _context_for(wanted: SSL) -> ssl_module.SSLContext:
+    if isinstance(wanted, ssl_module.SSLContext):
+        return wanted
+    return _VERIFYING if wanted is True else _UNVERIFYING
+
+
+def _as_aiohttp(error: ConnectError, key: Any) -> aiohttp.ClientConnectorError:
+    """The error of aiohttp's that it is.
+
+    Args:
+        key: what aiohttp calls the connection key of a request.
+    """
+    if isinstance(error, ResolveError):
+        return aiohttp.ClientConnectorDNSError(key, error)
+    if isinstance(error, HandshakeError):
+        cause = error.__cause__
+        each = cause.exceptions if isinstance(cause, ExceptionGroup) else [error]
+        for one in each:
+            if isinstance(one.__cause__, ssl_module.SSLCertVerificationError):
+                return aiohttp.ClientConnectorCertificateError(key, one.__cause__)
+        return aiohttp.ClientConnectorSSLError(key, error)
+    return aiohttp.ClientConnectorError(key, error)

@@ -1,0 +1,129 @@
+"""SSH over connections of a dialer's, by asyncssh, on asyncio and uvloop.
+
+Rules:
+
+* asyncssh does all of SSH.  What is here dials, and hands the socket over.
+* One deadline covers the dial, the key exchange and the login.
+* Whatever is raised or cancelled before the caller has the connection, its socket is closed once:
+  by the transport that has taken it, or here if none has.
+
+Source: `asyncssh.connect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from ..addresses.values import TCPAddress
+from ..deadline import Deadline, earliest
+from ..explanations.extras import not_installed
+from ..sockets.syscalls import close
+from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done
+from ..transports.hand_over import closed
+
+try:
+    import asyncssh
+except ImportError as _error:
+    raise ImportError(not_installed("asyncssh", "asyncssh")) from _error
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from ..dial.dialer import Dialer
+
+__all__ = ["connect"]
+
+_OF_THE_DIAL: Final = frozenset(
+    {"family", "flags", "local_addr", "proxy_command", "sock", "tunnel"}
+)
+
+
+class connect:
+    """Connect to an SSH server with a dialer: await it, or use it in ``async with``.
+
+    For asyncio and uvloop.  As `asyncssh.connect`, with its host keys, its ways to log in and its
+    options.
+
+    Args:
+        host: a name or an IP address.  It is also what known_hosts is searched for.
+        port: its port.
+        timeout: seconds for everything up to the end of the login, from when this is awaited;
+            None for no limit of ours.
+        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        dialer: what to dial with; by default a `Dialer` without options.
+        options: those of `asyncssh.connect`, but for the ones that say how to connect, such as
+            ``tunnel`` and ``local_addr``.  Its own limits, such as ``login_timeout``, hold too.
+
+    What a configuration file says of the way to the host (Hostname, Port, ProxyJump,
+    ProxyCommand and the like) does not count: the dialer connects to the host and port above.
+
+    Returns:
+        A `asyncssh.SSHClientConnection`; ``async with`` closes it at the end.
+
+    Raises:
+        TypeError, ValueError: an argument is no good; nothing was done.
+        RuntimeError: no event loop is running, or trio is.
+        ConnectTimeout: the deadline has passed; its phase is "handshake" if only the login was
+            not done.
+        ConnectError, ResolveError, AddressNotPermitted: as `Dialer.connect`.
+        Exception: what `asyncssh.connect` raises when there is a connection.
+
+        After any of these, no socket is open.
+
+    When cancelled, at any ``await``, all is closed before the cancellation leaves this call.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 22,
+        *,
+        timeout: float | None = None,
+        deadline: Deadline | None = None,
+        dialer: Dialer | None = None,
+        **options: Any,
+    ) -> None:
+        for name in sorted(_OF_THE_DIAL & options.keys()):
+            raise TypeError(f"{name} is not for connect() with a dialer, which goes to the host")
+        earliest(timeout, deadline)  # nonsense is refused at once
+        self._to = TCPAddress(host, port)
+        self._host = host
+        self._limits = (timeout, deadline)
+        self._dialer = dialer_of(dialer, {})
+        self._options = options
+
+    def __await__(self) -> Generator[Any, None, asyncssh.SSHClientConnection]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> asyncssh.SSHClientConnection:
+        self._connection = await self
+        return self._connection
+
+    async def __aexit__(self, *error: object) -> bool | None:
+        return await self._connection.__aexit__(*error)  # type: ignore[arg-type]
+
+    async def _connect(self) -> asyncssh.SSHClientConnection:
+        asyncio_loop("connect")
+        started = time.monotonic()
+        until = Deadline(earliest(*self._limits))
+        sock = await self._dialer.connect(self._to, deadline=until)
+        limit = asyncio.timeout(until.remaining())
+        try:
+            async with limit:
+                # No tunnel: one from a configuration file would be opened, and not be used.
+                connection = await asyncssh.connect(
+                    self._host, self._to.port, sock=sock, tunnel=None, **self._options
+                )
+        except BaseException as error:
+            if isinstance(error, GeneratorExit):  # which cannot wait
+                close(sock)
+            else:
+                await closed(sock)
+            if not limit.expired() or not isinstance(error, TimeoutError):
+                raise
+            raise not_done(self._to, "SSH", started, sock.family) from error
+        if not self._dialer.nodelay:
+            keep_nagle(sock)
+        return connection

@@ -1,0 +1,1 @@
+"""One dial: from an address to a connected socket."""

@@ -1,0 +1,64 @@
+"""aconnect(): the short form of a `Dialer` that has no options set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..addresses.target import target_of
+from .dialer import DEFAULT
+
+if TYPE_CHECKING:
+    import socket
+
+    from ..addresses.text import AddressLike
+    from ..deadline import Deadline
+
+__all__ = ["aconnect"]
+
+
+async def aconnect(
+    address: AddressLike | list[Any],
+    *,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+) -> socket.socket:
+    """Return a socket that is connected to ``address``; every other socket is closed.
+
+    Works alike on asyncio, uvloop and trio; what is running decides.  Several addresses race, as
+    with a `Dialer` that has no options.
+
+    Args:
+        address: ``"host:port"``, ``"[v6%zone]:port"``, ``"udp://host:port"``,
+            ``"unix:/path"``, ``"unix:@abstract"``, ``"vsock:cid:port"``, ``(host, port)``,
+            ``(host, port, flowinfo, scope_id)``, a path, an `Address`, or a list of
+            getaddrinfo() results.  See `parse_address`.
+        timeout: seconds from now for everything, resolving included; None for no limit of
+            ours.  0 fails at once unless nothing has to wait.
+        deadline: the same as a `Deadline`, to be shared with other calls.  Of both, the
+            earlier counts.
+
+    Returns:
+        A socket on which getpeername() works: non-blocking, close-on-exec, with TCP_NODELAY
+        if it is TCP.  The caller closes it.
+
+    Raises:
+        TypeError: an argument is of another type; no system call was made.
+        ValueError: an argument has a value that cannot be; no system call was made.
+        RuntimeError: no event loop is running.
+        ResolveError: the name has no address, or no name server could tell.
+        ConnectTimeout: there was no connection in time.
+        ConnectError: no address could be connected to.  It is also an instance of the
+            OSError subclass of its errno.
+
+        After any of these, nothing is open or registered.
+
+    When cancelled, at any ``await``, the sockets are unregistered and closed before the
+    cancellation leaves this call.  A lookup that is under way ends in its own thread, and its
+    result is dropped.
+
+    Safe to call from any number of tasks, loops and threads.
+
+    Source: connect(2), getaddrinfo(3), the list of cancellation points in pthreads(7).
+    """
+    sock: socket.socket = await DEFAULT.dial(target_of(address), timeout, deadline)
+    return sock

@@ -1,0 +1,251 @@
+"""The Dialer: how connections are made, checked once and used many times.
+
+Rules:
+
+* A dialer is immutable and knows nothing of any one dial, so it serves any number of them, on
+  several loops and threads at once.
+* What is permitted is asked of each resolved address just before its socket is opened, and what
+  is opened is connected to that very address.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from ..addresses.target import target_of
+from ..resolvers.system import SystemResolver
+from ..sansio.rules import Rules
+from ..sansio.value import Value, derived, set_derived
+from ..sockets.settings import LocalAddressLike, SocketSettings
+from ..sockets.syscalls import SYSTEM_CALLS, SystemCalls
+from .plan import Plan
+from .single import connect
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+    from ..addresses.target import Target
+    from ..addresses.text import AddressLike
+    from ..addresses.values import Endpoint
+    from ..deadline import Deadline
+    from ..policy import Policy
+    from ..report.report import Report
+    from ..resolvers.base import Resolver
+    from ..sockets.option import Keepalive, SocketOption
+    from ..trace import Trace
+
+__all__ = ["DEFAULT", "Dialer"]
+
+T = TypeVar("T")
+
+
+class Dialer(Value, kw_only=True):
+    """How connections are made: options that are checked once and used for any number of dials.
+
+    Immutable.  `replace` gives a dialer with some options changed.  One may be used from several
+    event loops and threads at once.
+
+    Args:
+        attempt_delay: seconds from the start of one attempt to the next, moved into the range
+            from 0.01 to 2; below 0.1 is impolite on a network that is not one's own.  None for
+            strictly one at a time, each ending before the next begins.
+        resolution_delay: seconds for which IPv4 addresses that are known first wait for IPv6.
+        first_family_count: how many addresses of the first family are tried before the families
+            take turns.
+        max_in_flight: how many attempts one dial has in flight at a time, at the most.  The
+            socket of one whose time was up stays open for as long as its handshake, or
+            ``on_socket``, cleans up.
+        attempt_timeout: seconds for each attempt to connect, and again for its handshake; None
+            for no limit but the deadline.
+        family: `socket.AF_INET` or `socket.AF_INET6` to keep to addresses of one family,
+            literal ones included; AF_UNSPEC for all.
+        local_address: what to bind to; one address, or one for each family.  See
+            `SocketSettings`, also for the rest of the options of sockets:
+        interface, socket_options, keepalive, user_timeout, nodelay, mptcp, mark, tos: set on
+            each socket before it connects.
+        on_socket: is called with each socket before it connects, and the `Endpoint` that it will
+            be connected to; it may be asynchronous.  It may set options.  What it raises ends
+            that attempt alone.
+        socket_factory: opens the sockets, in place of the system: called with an `Endpoint`, it
+            gives a `socket.socket` that is not connected, to which the options are applied.  What
+            it raises ends that attempt alone.
+        permit: an address policy, asked with each resolved `Endpoint` just before its socket is
+            opened: a callable that answers True or False, such as `policy.public_only()`.
+        resolver: turns names into endpoints; see `Resolver`.
+        trace: is called with an `Event` for everything that happens, such as a `Report`.
+        on_report: is called with a `Report` of each dial when that is over, whatever it came to.
+        system_calls: what makes the system calls; for tests.
+
+    Raises:
+        TypeError: an argument is of another type.
+        ValueError: an argument has a value that cannot be.
+
+    Source: RFC 8305; the rules of the race are in `aconnect.sansio.race`.
+    """
+
+    attempt_delay: float | None = 0.25
+    resolution_delay: float = 0.05
+    first_family_count: int = 1
+    max_in_flight: int = 6
+    attempt_timeout: float | None = None
+    family: int = socket.AF_UNSPEC
+    local_address: LocalAddressLike | Iterable[LocalAddressLike] | None = None
+    interface: str | None = None
+    socket_options: Iterable[SocketOption] = ()
+    keepalive: Keepalive | None = None
+    user_timeout: float | None = None
+    nodelay: bool = True
+    mptcp: bool = False
+    mark: int | None = None
+    tos: int | None = None
+    on_socket: Callable[[socket.socket, Endpoint], object] | None = None
+    socket_factory: Callable[[Endpoint], socket.socket] | None = None
+    permit: Policy | None = None
+    resolver: Resolver = SystemResolver()  # it has no state
+    trace: Trace | None = None
+    on_report: Callable[[Report], object] | None = None
+    system_calls: SystemCalls = SYSTEM_CALLS
+
+    _plan: Plan = derived()
+
+    def __post_init__(self) -> None:
+        settings = SocketSettings(
+            nodelay=self.nodelay,
+            keepalive=self.keepalive,
+            user_timeout=self.user_timeout,
+            mark=self.mark,
+            tos=self.tos,
+            interface=self.interface,
+            local_address=self.local_address,
+            mptcp=self.mptcp,
+            socket_options=self.socket_options,
+            socket_factory=self.socket_factory,
+            system_calls=self.system_calls,
+        )
+        # Several attempts cannot share one local port.
+        one_port = any(map(settings.port_fixed, _FAMILIES))
+        rules = Rules(
+            attempt_delay=None if one_port else self.attempt_delay,
+            resolution_delay=self.resolution_delay,
+            first_family_count=self.first_family_count,
+            max_in_flight=self.max_in_flight,
+            attempt_timeout=self.attempt_timeout,
+        )
+        if isinstance(self.family, bool) or not isinstance(self.family, int):
+            raise TypeError(f"family must be an address family, not {self.family!r}")
+        if self.family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+            raise ValueError(f"family must be AF_UNSPEC, AF_INET or AF_INET6, not {self.family!r}")
+        for name in ("on_socket", "permit", "trace", "on_report"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise TypeError(f"{name} must be callable or None, not {value!r}")
+        if not callable(getattr(self.resolver, "resolve", None)):
+            raise TypeError(f"resolver must have a resolve() method, not {self.resolver!r}")
+        # An iterable may yield but once.
+        set_derived(self, "local_address", settings.local_address)
+        set_derived(self, "socket_options", settings.socket_options)
+        plan = Plan(
+            rules=rules,
+            settings=settings,
+            family=self.family,
+            resolver=self.resolver,
+            permit=None if self.permit is None else _asking(self.permit),
+            on_socket=self.on_socket,
+            trace=self.trace,
+            on_report=self.on_report,
+        )
+        set_derived(self, "_plan", plan)
+
+    @overload
+    async def connect(
+        self,
+        address: AddressLike | list[Any],
+        *,
+        timeout: float | None = None,
+        deadline: Deadline | None = None,
+        handshake: None = None,
+    ) -> socket.socket: ...
+
+    @overload
+    async def connect(
+        self,
+        address: AddressLike | list[Any],
+        *,
+        timeout: float | None = None,
+        deadline: Deadline | None = None,
+        handshake: Callable[[socket.socket], Awaitable[T]],
+    ) -> T: ...
+
+    async def connect(
+        self,
+        address: AddressLike | list[Any],
+        *,
+        timeout: float | None = None,
+        deadline: Deadline | None = None,
+        handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
+    ) -> Any:
+        """Return the first connection that is established; every other socket is closed.
+
+        Args:
+            address: as for `aconnect`.
+            timeout: seconds from now for everything; None for no limit of ours.
+            deadline: the same as a `Deadline`.  Of both, the earlier counts.
+            handshake: is awaited with a connected socket, inside the race: the first to succeed
+                wins.  Handshakes run one at a time.  What one raises moves the race on to the
+                next address.  It owns the socket while it runs; if it raises or is cancelled, the
+                socket is closed, unless it has detached the descriptor.  A `Handshake` can say
+                more of itself.
+
+        Returns:
+            The socket, as from `aconnect`; or what the handshake gave.
+
+        Raises:
+            TypeError, ValueError, RuntimeError: as `aconnect`.
+            ResolveError: the name has no address, or the resolver failed.
+            AddressNotPermitted: the policy permits none of the addresses.
+            HandshakeError: a peer was reached, and the handshake failed.
+            ConnectTimeout: there was no connection in time.
+            ConnectError: no address could be connected to.
+
+            After any of these, nothing is open or registered.  The error has the records of all
+            attempts in ``attempts``, and a `Report` in ``report``.
+
+        When cancelled, at any ``await``, everything is unregistered and closed before the
+        cancellation leaves this call.  Cancellation beats success.
+
+        Safe to call from any number of tasks, loops and threads.
+        """
+        if handshake is not None and not callable(handshake):
+            raise TypeError(f"handshake must be callable or None, not {handshake!r}")
+        return await connect(self._plan, target_of(address), timeout, deadline, handshake)
+
+    def dial(
+        self,
+        target: Target,
+        timeout: float | None,
+        deadline: Deadline | None,
+        handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """`connect`, to what has been looked at; not for users.
+
+        Args:
+            loop: the running loop of asyncio, if the socket is for a transport of its.
+        """
+        return connect(self._plan, target, timeout, deadline, handshake, loop)
+
+
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", -1))
+
+
+def _asking(policy: Policy) -> Callable[[Endpoint], bool]:
+    # Imported with the first dialer that has a policy: its tables take a while, and few need them.
+    from ..policy import permits
+
+    return lambda endpoint: permits(policy, endpoint)
+
+
+DEFAULT: Final = Dialer()
+"""What `aconnect` dials with."""

@@ -1,0 +1,239 @@
+"""The attempts in flight, which own the sockets of a race.
+
+Rules:
+
+* One owner: every socket of the race is in `Flight` until it has won; or, once its attempt is
+  over, in the hands of the task that still works on it, whose last act is to close it.
+* A socket is unregistered, then closed.
+* Hooks and handshakes are the user's.  What they raise is an attempt that has failed; what they
+  give and nobody will get is closed.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import inspect
+import os
+import time
+from collections import deque
+from contextlib import ExitStack
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors.record import AttemptRecord
+from ..sansio.attempt import Action, Attempt, Step
+from ..sockets.syscalls import abort, local_address
+from ..trace import AttemptEnded, AttemptStarted, HandshakeEnded, SocketClosed
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from ..addresses.values import Endpoint, SockAddr
+    from ..drivers.base import Watch
+    from ..errors.record import Outcome
+    from ..sansio.race import Command
+    from ..trace import Event
+    from .plan import Plan
+
+__all__ = ["Commands", "Flight", "Running", "dispose"]
+
+Commands: TypeAlias = "list[Command[Endpoint]]"
+"""What a race asks for."""
+
+
+class Running:
+    """An attempt in flight.
+
+    Attributes:
+        number: its place in the order of the starts.
+        endpoint: what it is to connect to.
+        start: when it began.
+        attempt: its state machine.
+        sock: its socket, as soon as there is one.
+        next: what is to be done at the moment `wake_at`.
+        local: the local end, as far as it is known.
+        connected: whether it is.
+        in_handshake: whether its handshake has begun, and has not succeeded.
+        result: what its handshake has given.
+        cancel: ends the task that works on it.
+        ended: what is to be done now that the task has ended.
+    """
+
+    __slots__ = (
+        *("attempt", "cancel", "connected", "ended", "endpoint", "in_handshake", "local", "next"),
+        *("number", "result", "sock", "start", "wake_at"),
+    )
+
+    def __init__(self, number: int, endpoint: Endpoint, start: float, attempt: Attempt) -> None:
+        self.number = number
+        self.endpoint = endpoint
+        self.start = start
+        self.attempt = attempt
+        self.sock: socket.socket | None = None
+        self.next: Action = Step.CONNECT
+        self.wake_at: float = inf
+        self.local: SockAddr | None = None
+        self.connected: bool = False
+        self.in_handshake: bool = False
+        self.result: Any = None
+        self.cancel: Callable[[], object] | None = None
+        self.ended: Callable[[], list[Command[Endpoint]]] | None = None
+
+
+class Flight:
+    """The attempts of one race, their sockets and the tasks that work on them.
+
+    Args:
+        plan: what the dial is made with.
+        watch: waits for the race.
+        emit: is told of events; it raises nothing.
+        closed_late: is called in a turn after a task of `dropped` has closed its socket.
+
+    Attributes:
+        running: the attempts in flight, by their numbers.
+        dropped: those that are over, but for the tasks that work on them.
+        records: what became of the others.
+        inbox: what the next turn has to deal with.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        watch: Watch,
+        emit: Callable[[Event], None],
+        closed_late: Callable[[], Commands],
+    ) -> None:
+        self.running: dict[int, Running] = {}
+        self.dropped: dict[int, Running] = {}
+        self.records: dict[int, AttemptRecord] = {}
+        self.inbox: deque[Callable[[], Commands]] = deque()
+        self._plan = plan
+        self._watch = watch
+        self._emit = emit
+        self._closed_late = closed_late
+
+    def enter(
+        self, number: int, endpoint: Endpoint, now: float, known: int, told: bool = False
+    ) -> Running:
+        if not told:
+            self._emit(AttemptStarted(now, number, endpoint, number, known))
+        port_fixed = self._plan.settings.port_fixed(endpoint.family)
+        attempt = Attempt(endpoint.family, endpoint.type, owned=True, port_fixed=port_fixed)
+        running = Running(number, endpoint, now, attempt)
+        self.running[number] = running
+        return running
+
+    def end_all(self) -> None:
+        """End whatever is left, whatever a trace may raise."""
+        with ExitStack() as stack:
+            while self.dropped:  # the watch could not wait for their tasks
+                stack.callback(self.close, self.dropped.popitem()[1])
+            for running in reversed(list(self.running.values())):
+                running.cancel = None  # its task has ended with the watch
+                stack.callback(self.end, running, "cancelled", None)
+
+    def end(
+        self,
+        running: Running,
+        outcome: Outcome,
+        errno: int | None,
+        note: str = "",
+        reason: str = "",
+    ) -> None:
+        """The attempt has ended, and has not won; ``reason`` is why its handshake failed."""
+        del self.running[running.number]
+        now = time.monotonic()
+        if running.sock is not None and running.local is None:
+            running.local = local_address(running.sock)
+        local = running.local
+        self.records[running.number] = AttemptRecord(
+            family=running.endpoint.family,
+            type=running.endpoint.type,
+            sockaddr=running.endpoint.sockaddr,
+            local_address=local,
+            start=running.start,
+            end=now,
+            outcome=outcome,
+            errno=errno,
+            note=note,
+            phase="handshake" if running.connected else "connect",
+        )
+        try:
+            if running.in_handshake:
+                ended: Any = outcome  # no handshake is "not permitted"
+                self._emit(HandshakeEnded(now, running.number, ended, reason or note or None))
+            elif not running.connected:
+                self._emit(AttemptEnded(now, running.number, outcome, errno, local, note))
+        finally:
+            if running.cancel is None or running.ended is not None:
+                self.close(running)
+            else:
+                self.dropped[running.number] = running
+                running.cancel()
+
+    def close(self, running: Running) -> None:
+        running.ended = None
+        running.cancel = None  # its task's traceback leads to this attempt
+        try:
+            if running.result is not running.sock:
+                dispose(running.result)
+        finally:
+            if running.sock is not None:
+                self._watch.discard(running.sock)
+                abort(running.sock)
+                self._emit(SocketClosed(time.monotonic(), running.number))
+
+    def spawn(
+        self,
+        running: Running,
+        begin: Callable[[], Awaitable[Any]],
+        then: Callable[[Running, Any, Exception | None], Commands],
+    ) -> None:
+        """Await something on behalf of an attempt; ``then`` is told what came of it.
+
+        Args:
+            begin: makes what is awaited, in the task: nothing is left of one that never runs.
+        """
+        running.cancel = self._watch.spawn(self._await, running, begin, then)
+
+    async def _await(
+        self,
+        running: Running,
+        begin: Callable[[], Awaitable[Any]],
+        then: Callable[[Running, Any, Exception | None], Commands],
+    ) -> None:
+        result = None
+        error: Exception | None = OSError(errnos.ECANCELED, os.strerror(errnos.ECANCELED))
+        try:
+            try:
+                result, error = await begin(), None
+            except Exception as caught:
+                error = caught
+        finally:
+            if running.in_handshake:
+                running.result = result  # to be disposed of, if nobody gets to it
+            if self.dropped.pop(running.number, None) is not None:
+                self.close(running)
+                self.post(self._closed_late)
+            else:
+                running.ended = partial(then, running, result, error)
+                self._watch.notify()
+            del error  # its traceback leads to this frame
+
+    def post(self, event: Callable[[], Commands]) -> None:
+        """Have the next turn deal with it."""
+        self.inbox.append(event)
+        self._watch.notify()
+
+
+def dispose(result: Any) -> None:
+    """Close what a handshake gave and nobody will get."""
+    try:
+        close = getattr(result, "close", None)
+        closing = close() if callable(close) else None
+    except Exception:
+        return  # it is being thrown away
+    if inspect.iscoroutine(closing):
+        closing.close()  # it cannot be awaited here; the socket is closed next

@@ -1,0 +1,81 @@
+"""What every dial of a `Dialer` is made with: its options, checked; nothing of any one dial."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from ..sockets.settings import SocketSettings
+from ..sockets.syscalls import open_bare_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..addresses.values import Endpoint
+    from ..report.report import Report
+    from ..resolvers.base import Resolver
+    from ..sansio.rules import Rules
+    from ..trace import Trace
+
+__all__ = ["Plan"]
+
+
+class Plan:
+    """What a dial is made with, besides its address.
+
+    Attributes:
+        rules: of the race.
+        handshake_rules: the same for a race with a handshake.
+        settings: of the sockets.
+        family: the address family to keep to; AF_UNSPEC for any.
+        resolver: finds the addresses of a name.
+        permit: whether an endpoint may be connected to; None for yes.
+        on_socket: is called with each socket before it connects, and may be asynchronous.
+        trace, on_report: want to be told.
+        open: opens a socket for an endpoint, with all its settings.
+        open_bare: the same for a transport of asyncio's, which sets TCP_NODELAY itself.
+        asks: whether anybody is asked before a socket connects.
+        tells: whether anybody is told of what happens.
+    """
+
+    __slots__ = (
+        *("asks", "family", "handshake_rules", "on_report", "on_socket", "open", "open_bare"),
+        *("permit", "resolver", "rules", "settings", "tells", "trace"),
+    )
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        settings: SocketSettings,
+        family: int,
+        resolver: Resolver,
+        permit: Callable[[Endpoint], bool] | None,
+        on_socket: Callable[[socket.socket, Endpoint], object] | None,
+        trace: Trace | None,
+        on_report: Callable[[Report], object] | None,
+    ) -> None:
+        self.rules = rules
+        self.handshake_rules = rules.replace(handshake=True)
+        self.settings = settings
+        self.family = family
+        self.resolver = resolver
+        self.permit = permit
+        self.on_socket = on_socket
+        self.trace = trace
+        self.on_report = on_report
+        self.asks = permit is not None or on_socket is not None
+        self.tells = trace is not None or on_report is not None
+        self.open = settings.open
+        self.open_bare: Callable[[Endpoint], socket.socket] = settings.open
+        if settings == SocketSettings():
+            self.open_bare = open_bare_socket
+
+    def limit(self, start: float, until: float) -> float:
+        """The moment by which an attempt, or a handshake, that begins at ``start`` must end."""
+        own = self.rules.attempt_timeout
+        return until if own is None else min(until, start + own)
+
+    def takes(self, family: int) -> bool:
+        """Whether it is a family to keep to."""
+        return self.family in (socket.AF_UNSPEC, family)

@@ -1,0 +1,100 @@
+"""What comes before connect(2): the policy is asked, a socket is opened, a hook is called.
+
+Rules:
+
+* The policy is asked first, and what it refuses gets no socket.
+* All of it is the user's: what it raises is an attempt that has failed.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors.foreign import errno_of, words
+from ..sockets.syscalls import close
+from .attempt import failed
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable
+
+    from ..addresses.values import Endpoint
+    from ..errors.record import Outcome
+    from .plan import Plan
+
+__all__ = ["Lost", "Prepared", "opened", "refusal", "unblocked", "unopened", "vetoed"]
+
+
+class Lost(NamedTuple):
+    """The end of an attempt that has not connected."""
+
+    outcome: Outcome
+    errno: int | None
+    note: str = ""
+    error: Exception | None = None
+    """What the user's hook has raised."""
+
+
+class Prepared(NamedTuple):
+    """What came of it."""
+
+    sock: socket.socket | None
+    lost: Lost | None = None
+    answer: Awaitable[Any] | None = None
+    """What the hook wants to have awaited."""
+
+
+def refusal(plan: Plan, endpoint: Endpoint) -> Lost | None:
+    """Ask the policy; None if the endpoint may be connected to."""
+    if plan.permit is None:
+        return None
+    try:
+        permitted = plan.permit(endpoint)
+        note = "the address policy does not permit it"
+    except Exception as error:
+        name = type(error).__name__
+        permitted, note = False, f"the address policy failed: {name}: {words(error)}"
+    return None if permitted else Lost("not permitted", errnos.EPERM, note)
+
+
+def opened(plan: Plan, endpoint: Endpoint) -> Prepared:
+    """Open a socket, and call the hook."""
+    try:
+        sock = plan.open(endpoint)
+    except OSError as error:
+        return unopened(error)
+    if plan.on_socket is None:
+        return Prepared(sock)
+    try:
+        answer = plan.on_socket(sock, endpoint)
+    except Exception as error:
+        return Prepared(sock, vetoed(error))
+    except BaseException:
+        close(sock)
+        raise
+    if inspect.isawaitable(answer):
+        return Prepared(sock, answer=answer)
+    return Prepared(sock, unblocked(sock))
+
+
+def unopened(error: OSError) -> Prepared:
+    """What comes of a socket that is not to be had."""
+    return Prepared(None, Lost("failed", failed(error).errno, words(error)))
+
+
+def vetoed(error: Exception) -> Lost:
+    """The end of an attempt that the hook will not have."""
+    note = f"on_socket refused it: {words(error)}"
+    return Lost("failed", errno_of(error, errnos.EPERM), note, error)
+
+
+def unblocked(sock: socket.socket) -> Lost | None:
+    """See that a hook has not made the socket block, and the loop with it."""
+    if sock.gettimeout() != 0 and sock.fileno() >= 0:
+        try:
+            sock.setblocking(False)
+        except OSError as error:
+            return Lost("failed", failed(error).errno, words(error))
+    return None

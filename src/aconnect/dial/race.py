@@ -1,0 +1,153 @@
+"""The race for an address, from the search for what it stands for to a winner or to an error.
+
+Rules:
+
+* One deadline covers resolving, connecting and the handshake.
+* The error is made when everything has failed, from the records of the race.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors.errors import ConnectError, ConnectTimeout
+from ..errors.foreign import has_errno, words
+from ..errors.making import attempts_error, resolve_error, resolve_timeout
+from ..handshakes.base import Handshake
+from ..sansio.race import Race
+from ..trace import DialCancelled, DialFailed
+from .resolution import Resolution
+from .runner import Runner
+from .telling import Telling
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..addresses.target import Target
+    from ..addresses.values import Endpoint
+    from ..drivers.base import Driver
+    from .begun import Begun
+    from .plan import Plan
+
+__all__ = ["race"]
+
+_A_START: Final = 0.0005
+"""Seconds.  A race may always make its first start: what need not wait needs no time."""
+
+_NOT_OF_THE_FAMILY: Final[int] = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)
+
+
+async def race(
+    plan: Plan,
+    target: Target,
+    driver: Driver,
+    started: float,
+    until: float,
+    handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
+    telling: Telling | None = None,
+    begun: Begun | None = None,
+) -> Any:
+    """Race for a target.
+
+    Args:
+        plan: what the dial is made with.
+        target: what is to be connected to.
+        driver: the running event loop.
+        started: when the call began.
+        until: when it must be over.
+        handshake: as for `Dialer.connect`.
+        telling: who has been told of the start, and of that of the attempt that has begun; None
+            if nobody has.
+        begun: an attempt on the only endpoint.
+
+    Returns:
+        The socket, or what the handshake gave.
+
+    Raises:
+        ConnectError: there is none.
+
+    The socket that has begun is closed, unless this returns it.
+    """
+    told = telling is not None
+    if telling is None:
+        telling = Telling(plan, target, started, until)
+    rules = plan.rules if handshake is None else plan.handshake_rules
+    if handshake is not None and not isinstance(handshake, Handshake):
+        handshake = Handshake(handshake)
+    now = time.monotonic()
+    contest: Race[Endpoint] = Race(rules, until=max(until, now + _A_START))
+    resolution = Resolution(plan, target, contest, telling.emit)
+    runner = Runner(contest, plan, handshake, telling.emit, driver, resolution)
+    try:
+        endpoints = _known(target, plan.family, started)
+        if endpoints is None and time.monotonic() >= until:
+            raise resolve_timeout(target, time.monotonic() - started)
+        result = await runner.run(endpoints, now, begun, told)
+        if runner.winner is None:
+            raise _error_of(runner, resolution, target, time.monotonic() - started)
+    except ConnectError as error:
+        outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
+        telling.emit(DialFailed(time.monotonic(), outcome, error.errno, error.phase))
+        error.report = telling.report
+        raise
+    except BaseException:
+        telling.emit(DialCancelled(time.monotonic()))
+        raise
+    finally:
+        # Their tracebacks lead to the dial.
+        runner.errors.clear()
+        resolution.error = None
+    return result
+
+
+def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] | None:
+    """The endpoints of ``family`` that need no resolver; None if it takes one.
+
+    Raises:
+        ResolveError: there are none, and no resolver can help.
+    """
+    try:
+        endpoints = target.known()
+    except OSError:
+        said = "this machine has no network interface of that name"
+        raise resolve_error(errnos.ENODEV, target, time.monotonic() - started, said) from None
+    if endpoints is None or family == socket.AF_UNSPEC:
+        return endpoints
+    kept = tuple(endpoint for endpoint in endpoints if endpoint.family == family)
+    if not kept:
+        said = f"it is no address of the family {socket.AddressFamily(family).name}"
+        raise resolve_error(errnos.EAFNOSUPPORT, target, time.monotonic() - started, said)
+    return kept
+
+
+def _error_of(
+    runner: Runner, resolution: Resolution, target: Target, elapsed: float
+) -> ConnectError:
+    """The error for a dial that nobody has won."""
+    if runner.records:
+        numbers = sorted(runner.records)
+        return attempts_error(
+            [runner.records[number] for number in numbers],
+            target,
+            elapsed,
+            causes=[runner.errors.get(number) for number in numbers],
+            timed_out=runner.timed_out,
+            untried=runner.untried,
+        )
+    if runner.timed_out:
+        return resolve_timeout(target, elapsed)
+    cause = resolution.error
+    code, said = socket.EAI_NONAME, ""
+    if cause is None and resolution.filtered:
+        code = _NOT_OF_THE_FAMILY
+    elif cause is not None and has_errno(cause):
+        code = cause.errno or socket.EAI_FAIL
+    elif cause is not None:
+        name = type(cause).__name__
+        code, said = socket.EAI_FAIL, f"the resolver failed: {name}: {words(cause)}"
+    error = resolve_error(code, target, elapsed, said)
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,130 @@
+"""The search for the addresses of one dial: tells the race what the resolver gives.
+
+Rules:
+
+* A resolver is anybody's: what it raises, and what is nonsense, ends the search and not the race,
+  which goes on with the addresses there are.
+* The race is told in turns of the dial, never in the middle of one.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import os
+import time
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..errors.foreign import has_errno, words
+from ..resolvers.answers import check_batch, closable, in_order
+from ..trace import ResolutionBatch, ResolutionEnded, ResolutionStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..addresses.target import Target
+    from ..addresses.values import Endpoint
+    from ..resolvers.base import Batch
+    from ..sansio.race import Command, Race
+    from ..trace import Event, ResolutionOutcome
+    from .plan import Plan
+
+__all__ = ["Resolution"]
+
+Commands: TypeAlias = "list[Command[Endpoint]]"
+
+
+class Resolution:
+    """One search.
+
+    Args:
+        plan: has the resolver, and the address family to keep to.
+        target: what has to be resolved.
+        race: is told of the addresses.
+        emit: is told of events; it raises nothing.
+
+    Attributes:
+        error: why there was no answer, or no further one.
+        filtered: whether there were endpoints, but none of the family.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        target: Target,
+        race: Race[Endpoint],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.error: Exception | None = None
+        self._plan = plan
+        self._target = target
+        self._race = race
+        self._emit = emit
+        self._running = False
+        self._found = 0
+        self._given = 0
+
+    @property
+    def filtered(self) -> bool:
+        return self._given > 0 and not self._found
+
+    def start(self) -> None:
+        """It begins; `run` comes next."""
+        self._running = True
+        self._emit(ResolutionStarted(time.monotonic(), self._target.text))
+
+    async def run(self, post: Callable[[Callable[[], Commands]], None]) -> None:
+        """Ask the resolver, until it has no more to say.
+
+        Args:
+            post: has the next turn of the dial call something and carry out its commands.
+        """
+        error: Exception | None = OSError(errnos.ECANCELED, os.strerror(errnos.ECANCELED))
+        try:
+            async with aclosing(
+                closable(self._plan.resolver.resolve(self._target.name))
+            ) as answers:
+                async for batch in answers:
+                    post(partial(self._add, check_batch(batch)))
+            error = None
+        except Exception as caught:
+            error = caught
+        finally:
+            post(partial(self._finish, error))
+            del error  # its traceback leads to this frame
+
+    def _add(self, batch: Batch) -> Commands:
+        if self._race.over:
+            return []
+        now = time.monotonic()
+        endpoints = in_order(batch, self._plan.family)
+        self._given += len(batch.endpoints)
+        self._found += len(endpoints)
+        self._emit(ResolutionBatch(now, tuple(endpoints)))
+        commands: Commands = []
+        if batch.withdrawn:
+            commands += self._race.addresses_withdrawn(now, batch.withdrawn)
+        commands += self._race.addresses_added(now, endpoints)
+        if batch.answered is not None:
+            commands += self._race.family_answered(now, batch.answered)
+        return commands
+
+    def _finish(self, error: Exception | None) -> Commands:
+        if self._race.over:
+            return []
+        self.error = error
+        self._end("done" if error is None else "failed")
+        return self._race.resolution_finished(time.monotonic())
+
+    def abandon(self, timed_out: bool) -> None:
+        """Nobody waits for it any more, because the time is up or for another reason."""
+        self._end("timed out" if timed_out else "cancelled")
+
+    def _end(self, outcome: ResolutionOutcome) -> None:
+        """It is over, unless it was already, or never began."""
+        if self._running:
+            self._running = False
+            errno = self.error.errno if self.error and has_errno(self.error) else None
+            text = "" if self.error is None else words(self.error)
+            self._emit(ResolutionEnded(time.monotonic(), outcome, self._found, errno, text))

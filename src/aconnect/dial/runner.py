@@ -1,0 +1,379 @@
+"""Carries out the commands of a race on a driver.
+
+Rules:
+
+* The race decides; what is here opens, connects, watches and closes, and tells the race.
+* What is watched is unregistered when the watch is left, whatever ends the dial, and closed next.
+* What has begun before the race is taken up from where it has come to.
+* One by one, a socket is opened when the one before it is closed.
+* What a turn of the loop has brought counts before the time: success beats the deadline, the
+  attempt that was started first beats the others, and a cancellation beats everything.
+* Hooks and resolvers of the user's cannot break the dial: what they raise is an attempt, or a
+  resolution, that has failed.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import time
+from collections import deque
+from contextlib import ExitStack
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from ..errors.foreign import errno_of, words
+from ..errors.record import OWN_TIME, AttemptRecord
+from ..sansio.attempt import Action, RetryAt, Step, WaitWritable
+from ..sansio.attempt import Failed as AttemptFailed
+from ..sansio.race import BeginHandshake, Cancel, Command, Failed, Race, Start, Won
+from ..sockets.syscalls import abort, local_address
+from ..trace import (
+    AttemptEnded,
+    DialConnected,
+    HandshakeEnded,
+    HandshakeStarted,
+)
+from .attempt import TO_ITSELF, advance, failed
+from .flight import Flight, Running
+from .preparation import Lost, opened, refusal, unblocked, vetoed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ..addresses.values import Endpoint, SockAddr
+    from ..drivers.base import Driver, Watch
+    from ..handshakes.base import Handshake
+    from ..trace import Event
+    from .begun import Begun
+    from .plan import Plan
+    from .preparation import Prepared
+    from .resolution import Resolution
+
+__all__ = ["Runner"]
+
+
+class Runner:
+    """One race, from its addresses to a winner or to failure.
+
+    Args:
+        race: the race, in which nothing has happened yet.
+        plan: what the dial is made with.
+        handshake: is called with a connected socket, and must succeed before it has won.
+        emit: is told of events; it raises nothing.
+        driver: the running event loop.
+        resolution: what finds the addresses, if they are not known.
+
+    Attributes:
+        errors: what the handshakes raised, by the number of the attempt.
+        winner: the attempt that has won.
+        timed_out: the deadline has passed.
+    """
+
+    def __init__(
+        self,
+        race: Race[Endpoint],
+        plan: Plan,
+        handshake: Handshake[Any] | None,
+        emit: Callable[[Event], None],
+        driver: Driver,
+        resolution: Resolution,
+    ) -> None:
+        self.errors: dict[int, Exception] = {}
+        self.winner: Running | None = None
+        self.timed_out: bool = False
+        self._race = race
+        self._plan = plan
+        self._handshake = handshake
+        self._emit = emit
+        self._driver = driver
+        self._resolution = resolution
+        self._watch: Watch = driver.watch()
+        self._flight = Flight(plan, self._watch, emit, self._closed_late)
+        self._begun: Begun | None = None
+        self._one_by_one = race.rules.one_by_one
+
+    async def run(
+        self,
+        endpoints: Sequence[Endpoint] | None,
+        now: float,
+        begun: Begun | None = None,
+        told: bool = False,
+    ) -> Any:
+        """Run the race.
+
+        Args:
+            endpoints: all there are, or None if they have to be found.
+            now: the moment of the first start, if they are known: it is before the race's end,
+                however long the processor is away.
+            begun: the attempt on the only endpoint, if it has been begun.
+            told: whether its start has been told of.
+
+        Returns:
+            The winner's socket, or what its handshake gave; None if nobody has won.
+
+        When cancelled, nothing is open, registered or running when this is left.
+        """
+        if begun is not None and endpoints is not None:
+            now = begun.start
+            self._begun = begun
+            self._flight.enter(0, endpoints[0], now, 1, told).sock = begun.sock
+        try:
+            try:
+                await self._until_over(endpoints, now)
+            finally:
+                self._begun = None
+                with ExitStack() as stack:  # whatever a trace may raise
+                    stack.callback(self._resolution.abandon, self.timed_out)
+                    stack.callback(self._flight.end_all)
+            if self.winner is None:
+                return None
+            self._emit(DialConnected(time.monotonic(), self.winner.number))
+        except BaseException:
+            if self.winner is not None:
+                self._flight.close(self.winner)
+            raise
+        return self.winner.sock if self._handshake is None else self.winner.result
+
+    @property
+    def records(self) -> dict[int, AttemptRecord]:
+        """What became of each attempt that did not win, by its number."""
+        return self._flight.records
+
+    @property
+    def untried(self) -> int:
+        """How many addresses are known and have not been tried."""
+        return self._race.untried
+
+    async def _until_over(self, endpoints: Sequence[Endpoint] | None, now: float) -> None:
+        error: Exception | None = None
+        async with self._watch:
+            try:
+                if endpoints is not None:
+                    starts = self._race.addresses_added(now, endpoints)
+                    self._do([*starts, *self._race.resolution_finished(now)])
+                else:
+                    self._resolution.start()
+                    self._watch.spawn(self._resolution.run, self._flight.post)
+                while not self._race.over:
+                    await self._turn()
+            except Exception as caught:  # a task group would wrap it
+                error = caught
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback leads to this frame
+
+    async def _turn(self) -> None:
+        moments = [running.wake_at for running in self._flight.running.values()]
+        wake_at = self._race.wake_at
+        if wake_at is not None:
+            moments.append(wake_at)
+        errors = dict(await self._watch.wait(min(moments, default=inf)))
+        now = time.monotonic()
+        # In the order of their start: of several that connect in one turn, the first wins.
+        for running in list(self._flight.running.values()):
+            if running.number not in self._flight.running:
+                continue  # another has won meanwhile
+            if running.sock in errors:
+                action = running.attempt.woken(errors[running.sock], now)
+                self._do(self._advance(running, action))
+            elif running.ended is not None:
+                ended, running.ended, running.cancel = running.ended, None, None
+                self._do(ended())
+            elif running.wake_at <= now:
+                running.wake_at = inf
+                self._do(self._advance(running, running.next))
+        while self._flight.inbox:
+            self._do(self._flight.inbox.popleft()())
+        self._do(self._race.time_passed(time.monotonic()))
+
+    def _do(self, commands: Iterable[Command[Endpoint]]) -> None:
+        """Carry out commands, and those that follow from them."""
+        queue = deque(commands)
+        while queue:
+            if isinstance(queue[-1], Failed):
+                self.timed_out = queue[-1].timed_out  # which is why the others are cancelled
+            command = queue.popleft()
+            if isinstance(command, Start):
+                queue.extend(self._start(command.attempt, command.address))
+            elif isinstance(command, BeginHandshake):
+                queue.extend(self._begin_handshake(command.attempt))
+            elif isinstance(command, Cancel):
+                self._cancel(command.attempt, command.timed_out)
+            elif isinstance(command, Won):
+                self._win(command.attempt)
+
+    # Attempts.
+
+    def _start(self, number: int, endpoint: Endpoint) -> list[Command[Endpoint]]:
+        if self._begun is not None:
+            return self._take_up(self._flight.running[number], self._begun)
+        known = number + 1 + self._race.untried
+        now = time.monotonic()
+        self._race.attempt_started(now)
+        running = self._flight.enter(number, endpoint, now, known)
+        lost = refusal(self._plan, endpoint)
+        if lost is not None:
+            return self._lose(running, lost)
+        if self._flight.dropped and self._one_by_one:
+            return []  # `_closed_late` will open it
+        return self._open(running)
+
+    def _take_up(self, running: Running, begun: Begun) -> list[Command[Endpoint]]:
+        if begun.prepared is not None:
+            return self._prepared(running, begun.prepared)
+        if begun.shaken is not None:
+            connected, local, note, _ = begun.shaken
+            return self._connected(running, connected, local, note)
+        now = time.monotonic()
+        running.attempt.begin()
+        action = running.attempt.called(begun.answer, now)
+        if begun.so_error is not None:
+            action = running.attempt.woken(begun.so_error, now)
+        return self._advance(running, action)
+
+    def _open(self, running: Running) -> list[Command[Endpoint]]:
+        return self._prepared(running, opened(self._plan, running.endpoint))
+
+    def _prepared(self, running: Running, prepared: Prepared) -> list[Command[Endpoint]]:
+        running.sock, lost, answer = prepared
+        if lost is not None:
+            return self._lose(running, lost)
+        if answer is not None:
+            self._flight.spawn(running, lambda: answer, self._hook_ended)
+            return []
+        return self._connect(running)
+
+    def _hook_ended(
+        self, running: Running, _: object, error: Exception | None
+    ) -> list[Command[Endpoint]]:
+        assert running.sock is not None
+        lost = unblocked(running.sock) if error is None else vetoed(error)
+        return self._connect(running) if lost is None else self._lose(running, lost)
+
+    def _connect(self, running: Running) -> list[Command[Endpoint]]:
+        assert running.sock is not None
+        if self._driver.completes and not running.attempt.immediate:
+            running.attempt.begin()
+            sockaddr = running.endpoint.sockaddr
+            connect = partial(self._driver.sock_connect, running.sock, sockaddr, inf)
+            self._flight.spawn(running, connect, self._completed)
+            return []
+        return self._advance(running, running.attempt.begin())
+
+    def _completed(
+        self, running: Running, errno: int | None, error: Exception | None
+    ) -> list[Command[Endpoint]]:
+        if error is not None:
+            return self._lose(running, Lost("failed", errnos.EINVAL, words(error)))
+        now = time.monotonic()
+        # The loop's success is but a wake-up: the probe has the last word.
+        attempt = running.attempt
+        action = attempt.called(errno, now) if errno else attempt.woken(0, now)
+        return self._advance(running, action)
+
+    def _advance(self, running: Running, action: Action) -> list[Command[Endpoint]]:
+        assert running.sock is not None
+        try:
+            if isinstance(action, WaitWritable):  # it was not to be before now
+                self._watch.add(running.sock)
+                return []
+            calls = self._plan.settings.system_calls
+            sockaddr = running.endpoint.sockaddr
+            action = advance(running.attempt, action, running.sock, sockaddr, calls)
+            if isinstance(action, WaitWritable) and action.not_before is None:
+                self._watch.add(running.sock)
+                return []
+        except OSError as error:
+            action = failed(error)
+        if isinstance(action, AttemptFailed):
+            note = TO_ITSELF if action.to_itself else ""
+            return self._lose(running, Lost("failed", action.errno, note))
+        if action is Step.CONNECTED:
+            local, note = local_address(running.sock), self._plan.settings.note(running.sock)
+            return self._connected(running, time.monotonic(), local, note)
+        if action is Step.REOPEN:
+            abort(running.sock)
+            return self._open(running)
+        assert isinstance(action, (RetryAt, WaitWritable))  # `advance` leaves no other
+        if isinstance(action, RetryAt):
+            running.wake_at, running.next = action.when, Step.CONNECT
+        else:
+            running.wake_at, running.next = action.not_before or 0.0, WaitWritable()
+        return []
+
+    def _connected(
+        self, running: Running, now: float, local: SockAddr | None, note: str
+    ) -> list[Command[Endpoint]]:
+        running.connected = True
+        running.local = local
+        self._emit(AttemptEnded(now, running.number, "connected", None, local, note))
+        return self._race.attempts_connected(now, [running.number])
+
+    def _lose(self, running: Running, lost: Lost) -> list[Command[Endpoint]]:
+        """The attempt has failed, before it was connected."""
+        if lost.error is not None:
+            self.errors[running.number] = lost.error
+        self._flight.end(running, lost.outcome, lost.errno, lost.note)
+        return self._race.attempt_failed(time.monotonic(), running.number)
+
+    def _cancel(self, number: int, timed_out: bool) -> None:
+        running = self._flight.running[number]
+        if timed_out or self.timed_out:
+            errno = None if running.connected else running.attempt.errno
+            self._flight.end(running, "timed out", errno, "" if self.timed_out else OWN_TIME)
+        else:
+            self._flight.end(running, "cancelled", None)
+
+    def _closed_late(self) -> list[Command[Endpoint]]:
+        """Open what has waited for a socket to be closed."""
+        if self._one_by_one:
+            for running in self._flight.running.values():
+                if running.sock is None:
+                    return self._open(running)
+        return []
+
+    def _win(self, number: int) -> None:
+        running = self._flight.running.pop(number)
+        assert running.sock is not None
+        self.winner = running
+
+    # Handshakes.
+
+    def _begin_handshake(self, number: int) -> list[Command[Endpoint]]:
+        running = self._flight.running[number]
+        handshake = self._handshake
+        assert handshake is not None
+        assert running.sock is not None
+        running.in_handshake = True
+        shaken = None if self._begun is None else self._begun.shaken
+        now = time.monotonic() if shaken is None else shaken.connected
+        self._emit(HandshakeStarted(now, number, handshake.name))
+        if shaken is None:
+            then = partial(self._handshake_ended, handshake)
+            self._flight.spawn(running, partial(handshake, running.sock), then)
+        elif shaken.error is not None:
+            return self._handshake_ended(handshake, running, None, shaken.error)
+        return []  # if its time was up, that moment is now
+
+    def _handshake_ended(
+        self, handshake: Handshake[Any], running: Running, result: Any, error: Exception | None
+    ) -> list[Command[Endpoint]]:
+        details: Mapping[str, Any] = {}
+        if error is None:
+            try:
+                details = handshake.details(result)
+            except Exception as caught:
+                error = caught
+        if error is None:
+            running.in_handshake = False
+            now = time.monotonic()
+            self._emit(HandshakeEnded(now, running.number, "done", None, details))
+            return self._race.handshake_done(now, running.number)
+        self.errors[running.number] = error
+        reason = handshake.reason(error)
+        note = f"the {handshake.kind} failed: {reason}"
+        self._flight.end(running, "failed", errno_of(error, errnos.EPROTO), note, reason)
+        return self._race.handshake_failed(time.monotonic(), running.number)

@@ -1,0 +1,184 @@
+"""From an address to a connection: the quick way of a single address, and the race for the rest.
+
+Rules:
+
+* There is one quick way, for `aconnect`, a `Dialer`, transports, streams and clients alike.
+* Most connects to a single address are over when connect(2) returns, and most others when the
+  socket is writable.  Those end here.  Whatever comes otherwise, the race takes up from where it
+  has come to: nothing is done, asked or told twice.
+* With one address there is nothing to move on to, so TLS comes after the connection, without a
+  task.
+* Who wants to be told of everything is told here of what is over at once.  What has to wait,
+  and might be cancelled, is the race's to tell of.
+
+Why: a race costs three times the memory, and twice the time.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from ..deadline import earliest
+from ..drivers.select import driver_of, running_driver
+from ..handshakes.base import BoundedHandshake, OutOfTime
+from ..sockets.syscalls import close, connected_after_all, connected_now, local_address
+from ..trace import AttemptEnded, AttemptStarted, DialConnected
+from .begun import Begun, Shaken
+from .preparation import Prepared, opened, refusal, unopened
+from .race import race
+from .telling import Telling
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from ..addresses.target import Target
+    from ..addresses.values import Endpoint
+    from ..deadline import Deadline
+    from .plan import Plan
+
+__all__ = ["connect"]
+
+_HAS_BEGUN: Final = errnos.EINPROGRESS
+
+
+async def connect(
+    plan: Plan,
+    target: Target,
+    timeout: float | None,
+    deadline: Deadline | None,
+    handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> Any:
+    """Connect to the target.
+
+    Args:
+        plan: what the dial is made with.
+        target: what is to be connected to.
+        timeout, deadline, handshake: as for `Dialer.connect`.
+        loop: the running loop of asyncio, if the socket is for a transport of its.
+
+    Returns:
+        The socket, or what the handshake gave.
+
+    Raises:
+        TypeError, ValueError, RuntimeError, ConnectError: as `Dialer.connect`.
+    """
+    driver = running_driver() if loop is None else driver_of(loop)  # it may import something
+    started = time.monotonic()
+    until = earliest(timeout, deadline)
+    if driver.checkpoint is not None:
+        await driver.checkpoint()
+    endpoint = target.only
+    if endpoint is None or driver.completes or not plan.takes(endpoint.family):
+        return await race(plan, target, driver, started, until, handshake)
+    start = time.monotonic()
+    telling = None
+    if plan.tells:
+        telling = Telling(plan, target, started, until)
+        telling.emit(AttemptStarted(start, 0, endpoint, 0, 1))
+    begun: socket.socket | Begun | None = None
+    try:
+        begun = _begin(plan, endpoint, start, loop is not None)
+        if isinstance(begun, Begun) and begun.answer == _HAS_BEGUN and telling is None:
+            assert begun.sock is not None
+            # Awaited here: a coroutine for it would cost every pending connect 200 bytes.
+            try:
+                so_error = await driver.wait_writable(begun.sock, plan.limit(start, until))
+            except OSError:
+                pass  # the race will come across it as well
+            else:
+                connected = connected_after_all(begun.sock, so_error)
+                begun = begun.sock if connected else begun._replace(so_error=so_error)
+        if not isinstance(begun, Begun):
+            if handshake is None:
+                if telling is not None:
+                    _tell(plan, telling, begun)
+                return begun
+            if telling is None and isinstance(handshake, BoundedHandshake):
+                sock, begun = begun, None  # it is the handshake's from here
+                begun, result = await _shake(plan, handshake, start, sock, until)
+                if begun is None:
+                    return result
+            else:
+                begun = Begun(start, begun)
+        return await race(plan, target, driver, started, until, handshake, telling, begun)
+    except BaseException:
+        ours = begun.sock if isinstance(begun, Begun) else begun
+        if ours is not None and ours.fileno() >= 0:
+            close(ours)
+        if telling is not None:
+            telling.cancel(had_socket=ours is not None)
+        raise
+    finally:
+        del begun  # the traceback of an error in it leads to this frame
+
+
+def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.socket | Begun:
+    """Open a socket and begin to connect it.
+
+    Args:
+        start: when the attempt starts.
+        bare: whether a transport of asyncio's will take the socket.
+
+    Returns:
+        A connected socket; or how far the attempt has come.
+
+    Raises:
+        TypeError, ValueError, OverflowError: the socket module cannot make sense of the address;
+            nothing is open.
+    """
+    if plan.asks:
+        lost = refusal(plan, endpoint)
+        prepared = opened(plan, endpoint) if lost is None else Prepared(None, lost)
+        if prepared.lost is not None or prepared.answer is not None:
+            return Begun(start, prepared.sock, prepared=prepared)
+        assert prepared.sock is not None
+        sock = prepared.sock
+    else:
+        try:
+            sock = (plan.open_bare if bare else plan.open)(endpoint)
+        except OSError as error:
+            return Begun(start, None, prepared=unopened(error))
+    try:
+        answer = connected_now(sock, endpoint)
+    except OSError:  # a unix path that is too long
+        return Begun(start, sock, prepared=Prepared(sock))
+    except BaseException:
+        close(sock)
+        raise
+    return sock if answer is None else Begun(start, sock, answer)
+
+
+def _tell(plan: Plan, telling: Telling, sock: socket.socket) -> None:
+    """Tell that the only attempt is connected, and that this was all."""
+    now = time.monotonic()
+    local, note = local_address(sock), plan.settings.note(sock)
+    telling.emit(AttemptEnded(now, 0, "connected", None, local, note))
+    telling.emit(DialConnected(time.monotonic(), 0))
+
+
+async def _shake(
+    plan: Plan, handshake: BoundedHandshake[Any], start: float, sock: socket.socket, until: float
+) -> tuple[Begun | None, Any]:
+    """Carry out a handshake that keeps to a moment by itself.
+
+    Returns:
+        None, and what it gave; or how far the attempt has come.
+    """
+    connected = time.monotonic()
+    local, note = local_address(sock), plan.settings.note(sock)
+    error: Exception | None = None
+    try:
+        return None, await handshake.within(sock, plan.limit(connected, until))
+    except OutOfTime:
+        pass
+    except Exception as caught:
+        error = caught
+    try:
+        return Begun(start, sock, shaken=Shaken(connected, local, note, error)), None
+    finally:
+        del error  # its traceback leads to this frame

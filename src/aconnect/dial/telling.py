@@ -1,0 +1,63 @@
+"""Who is told of one dial: its report, for the error it may come to, and those who asked to be.
+
+Rule: whoever listens cannot harm the dial (`guarded`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..report.report import Report
+from ..trace import AttemptEnded, DialCancelled, DialStarted, SocketClosed, guarded, is_last
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..addresses.target import Target
+    from ..trace import Event
+    from .plan import Plan
+
+__all__ = ["Telling"]
+
+
+class Telling:
+    """The listeners of one dial, which has started.
+
+    Args:
+        plan: who they are.
+        target: what is dialled.
+        started: when the call began.
+        until: when it must be over.
+
+    Attributes:
+        report: the events so far.
+        emit: tells of an event; it raises nothing.
+    """
+
+    __slots__ = ("_on_report", "_trace", "emit", "report")
+
+    def __init__(self, plan: Plan, target: Target, started: float, until: float) -> None:
+        self.report = Report()
+        self.emit: Callable[[Event], None] = self.report
+        if plan.tells:
+            self._trace = guarded(plan.trace)
+            self._on_report = guarded(plan.on_report, "on_report")
+            self.emit = self._tell
+        self.emit(DialStarted(started, target.text, until))
+
+    def cancel(self, had_socket: bool) -> None:
+        """The dial ends by what is no failure of its own, before it has become a race."""
+        if not is_last(self.report.events[-1]):
+            now = time.monotonic()
+            self.emit(AttemptEnded(now, 0, "cancelled"))
+            if had_socket:
+                self.emit(SocketClosed(now, 0))
+            self.emit(DialCancelled(now))
+
+    def _tell(self, event: Event) -> None:
+        if self._trace is not None:
+            self._trace(event)
+        self.report(event)
+        if self._on_report is not None and is_last(event):
+            self._on_report(self.report)

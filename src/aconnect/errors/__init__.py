@@ -1,0 +1,1 @@
+"""What connecting raises, and the records that it carries."""

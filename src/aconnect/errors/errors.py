@@ -1,0 +1,161 @@
+"""What connecting raises.
+
+Rules:
+
+* Every failure to connect is a `ConnectError`, which is an OSError.  For errno E it is an
+  instance of the class that ``OSError(E, "")`` would be as well, so that
+  ``except ConnectionRefusedError`` goes on working.
+* ETIMEDOUT is a `ConnectTimeout`, whether the caller's deadline or the kernel ran out of
+  patience; the attempts' records tell which.
+* Errors are values: they can be pickled and copied, and they hold no socket.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import socket
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..explanations.explain import lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from ..addresses.values import Address, SockAddr
+    from ..report.report import Report
+    from .record import AttemptRecord, Phase
+
+__all__ = [
+    "AddressNotPermitted",
+    "ConnectError",
+    "ConnectTimeout",
+    "HandshakeError",
+    "ResolveError",
+]
+
+
+class ConnectError(OSError):
+    """Connecting failed.
+
+    Also an instance of the OSError subclass that belongs to its errno: an ECONNREFUSED is a
+    ConnectionRefusedError too.  No socket is left open by the call that raised it, but for
+    a socket that the caller had handed in.
+
+    Args:
+        errno: the reason, as in `errno`.
+        message: the sentence for people.
+        address: what was asked for.
+        phase: how far it got: "resolve", "connect" or "handshake".
+        elapsed: seconds since the call.
+        attempts: a record for each address tried, in the order of their start.
+        family: the address family of the attempt that gave the errno, or None.
+
+    Attributes:
+        address: what was asked for: an `Address`, the caller's list of getaddrinfo results
+            (as a tuple), or the sockaddr that a primitive was given.
+        phase, elapsed, attempts, family: as above.
+        report: what happened and when, as a `Report`; None from the primitives.
+    """
+
+    address: Address | tuple[Any, ...] | SockAddr | None
+    phase: Phase
+    elapsed: float
+    attempts: tuple[AttemptRecord, ...]
+    family: int | None
+    report: Report | None
+
+    def __new__(cls, errno: int, message: str, **_: Any) -> Self:
+        """Make an instance of the class that goes with the errno."""
+        kind: Any = cls
+        builtin: Any = type(OSError(errno, ""))
+        if errno == errnos.ETIMEDOUT and cls is ConnectError:
+            kind = ConnectTimeout
+        error: Self = super().__new__(_class_for(kind, builtin), errno, message)
+        return error
+
+    def __init__(
+        self,
+        errno: int,  # noqa: ARG002  # __new__ has taken these two
+        message: str,  # noqa: ARG002
+        *,
+        address: Address | tuple[Any, ...] | SockAddr | None = None,
+        phase: Phase = "connect",
+        elapsed: float = 0.0,
+        attempts: Sequence[AttemptRecord] = (),
+        family: int | None = None,
+    ) -> None:
+        self.address = address
+        self.phase = phase
+        self.elapsed = elapsed
+        self.attempts = tuple(attempts)
+        self.family = family
+        self.report = None
+
+    @property
+    def transient(self) -> bool:
+        """Whether a later try may succeed; what a retry library wants to know."""
+        resolving = isinstance(self, ResolveError)
+        return lookup(self.errno or 0, resolving=resolving).transient
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        plain = next(kind for kind in type(self).__mro__ if kind.__dict__.get("_plain", True))
+        return _rebuild, (plain, self.errno, self.strerror), dict(self.__dict__)
+
+
+class ConnectTimeout(ConnectError, TimeoutError):
+    """No connection in time; errno is ETIMEDOUT.
+
+    Raised when the caller's deadline has passed, when each attempt has run out of its own time,
+    and when the kernel gives up.  In the first two cases there are records in ``attempts`` with
+    the outcome "timed out", or the time went into resolving; in the last all are "failed".
+    """
+
+
+class ResolveError(ConnectError, socket.gaierror):
+    """The name could not be resolved.
+
+    ``errno`` is a code of getaddrinfo(3), such as `socket.EAI_NONAME`; or an errno, if the
+    lookup failed for want of resources.
+    """
+
+
+class HandshakeError(ConnectError):
+    """A peer was reached, and the handshake with it failed.
+
+    What the handshake raised is the ``__cause__``; ``errno`` is its errno if it had one, else
+    EPROTO.
+    """
+
+
+class AddressNotPermitted(ConnectError, PermissionError):
+    """The address policy permits none of the addresses; errno is EPERM.
+
+    None of them was connected to.
+    """
+
+
+# Tracebacks and the documentation name the classes by where users import them from.
+for _public in (
+    AddressNotPermitted,
+    ConnectError,
+    ConnectTimeout,
+    HandshakeError,
+    ResolveError,
+):
+    _public.__module__ = "aconnect"
+
+
+def _rebuild(kind: type[ConnectError], errno: int, message: str) -> ConnectError:
+    # Without __init__: what a subclass asks for there is in the state.
+    return kind.__new__(kind, errno, message)
+
+
+@cache
+def _class_for(kind: Any, builtin: Any) -> Any:
+    """``kind`` that is a ``builtin`` as well, under the name of ``kind``."""
+    if issubclass(kind, builtin):
+        return kind
+    members = {"__module__": kind.__module__, "__doc__": kind.__doc__, "_plain": False}
+    return type(kind.__name__, (kind, builtin), members)

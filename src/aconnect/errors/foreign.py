@@ -1,0 +1,35 @@
+"""What exceptions of others say: of the user's hooks and resolvers, and of event loops."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+__all__ = ["errno_of", "has_errno", "words"]
+
+
+def words(error: BaseException) -> str:
+    """What it says, in one way or another: it may be anybody's."""
+    try:
+        return str(getattr(error, "strerror", None) or error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
+
+
+def has_errno(error: Exception) -> TypeGuard[OSError]:
+    """Whether it has an errno, or a code of getaddrinfo(3); that of an SSLError is OpenSSL's."""
+    ssl = sys.modules.get("ssl")  # not imported, no SSLError
+    ours = isinstance(error, OSError) and isinstance(error.errno, int) and error.errno != 0
+    return ours and not (ssl and isinstance(error, ssl.SSLError))
+
+
+def errno_of(error: Exception, default: int) -> int:
+    """Its errno, if it has one of errno(3)."""
+    # Those of a gaierror are another numbering again.
+    if has_errno(error) and not isinstance(error, socket.gaierror) and error.errno is not None:
+        return error.errno if error.errno > 0 else default
+    return default

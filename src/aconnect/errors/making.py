@@ -1,0 +1,153 @@
+"""The one error that a dial ends with, made from the records of what was tried.
+
+Rules:
+
+* The message says what was attempted, on which address as written and as resolved, how
+  long it took, how far it got, and what happened in plain words.
+* Of several attempts it is the error of the one that got furthest; all are in it.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import socket
+from typing import TYPE_CHECKING
+
+from ..addresses.text import format_sockaddr
+from ..explanations.explain import lookup
+from .errors import (
+    AddressNotPermitted,
+    ConnectError,
+    ConnectTimeout,
+    HandshakeError,
+    ResolveError,
+)
+from .record import AttemptRecord, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..addresses.target import Target
+
+__all__ = ["attempts_error", "resolve_error", "resolve_timeout"]
+
+
+def attempts_error(
+    records: Sequence[AttemptRecord],
+    target: Target,
+    elapsed: float,
+    *,
+    causes: Sequence[BaseException | None] = (),
+    timed_out: bool = False,
+    untried: int = 0,
+) -> ConnectError:
+    """The one error for attempts that all came to nothing.
+
+    It is that of the attempt that got furthest: a handshake is further than a connect, and
+    that further than an address that was not permitted.  Among equals it has the errno on
+    which all agree, else that of the first.  If the deadline put an end to them, it is a
+    ConnectTimeout.
+
+    Its ``__cause__`` is an ExceptionGroup of an error for each, if there are several.
+
+    Args:
+        records: the attempts in the order of their start; at least one.
+        target: what was to be connected to.
+        elapsed: seconds since the caller's call.
+        causes: what a handshake or a hook raised in each attempt, or None.
+        timed_out: the deadline has passed.
+        untried: how many more addresses there were.
+    """
+    causes = causes or [None] * len(records)
+    if len(records) == 1 and not untried:
+        return _attempt_error(records[0], target, elapsed, causes[0])
+    chosen = max(records, key=_how_far)  # the first of those
+    tried = f"{len(records)} of {len(records) + untried} addresses tried"
+    error = _kind_of(chosen, timed_out or chosen.outcome == "timed out")(
+        errnos.ETIMEDOUT if timed_out else _code(chosen),
+        f"could not connect to {target.text} in {duration(elapsed)}: {tried}: "
+        f"{'; '.join(map(str, records))}",
+        address=target.address,
+        phase=chosen.phase,
+        elapsed=elapsed,
+        attempts=records,
+        family=chosen.family,
+    )
+    if len(records) > 1:
+        each = [
+            _attempt_error(record, target, record.end - record.start, cause)
+            for record, cause in zip(records, causes, strict=True)
+        ]
+        error.__cause__ = ExceptionGroup("each attempt", each)
+    else:
+        error.__cause__ = causes[0]
+    return error
+
+
+def _how_far(record: AttemptRecord) -> tuple[bool, bool, bool]:
+    return (
+        record.phase == "handshake",
+        record.outcome != "not permitted",
+        record.outcome == "failed",  # an answer says more than silence
+    )
+
+
+def _kind_of(record: AttemptRecord, timed_out: bool) -> type[ConnectError]:
+    if timed_out:
+        return ConnectTimeout
+    if record.outcome == "not permitted":
+        return AddressNotPermitted
+    return HandshakeError if record.phase == "handshake" else ConnectError
+
+
+def _attempt_error(
+    record: AttemptRecord, target: Target, elapsed: float, cause: BaseException | None = None
+) -> ConnectError:
+    details = [] if record.sockaddr is None or record.peer == target.text else [record.peer]
+    if record.local_address is not None:
+        details.append(f"from {format_sockaddr(record.family, record.local_address)}")
+    where = f" ({' '.join(details)})" if details else ""
+    code = _code(record)
+    timed_out = record.outcome == "timed out"
+    name = record.note or "deadline passed" if timed_out else lookup(code).name
+    what = "could not connect to" if record.sockaddr is not None else "no connection on"
+    error = _kind_of(record, timed_out)(
+        code,
+        f"{what} {target.text}{where} in {duration(elapsed)}: {name}: {record.fate}",
+        address=target.address,
+        phase=record.phase,
+        elapsed=elapsed,
+        attempts=(record,),
+        family=record.family,
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _code(record: AttemptRecord) -> int:
+    return errnos.ETIMEDOUT if record.outcome == "timed out" else record.errno or 0
+
+
+def resolve_error(code: int, target: Target, elapsed: float, words: str = "") -> ResolveError:
+    """The error for a lookup that failed with ``code``, of getaddrinfo(3) or of errno(3)."""
+    row = lookup(code, resolving=True)
+    return ResolveError(
+        code,
+        f"could not resolve {target.text} in {duration(elapsed)}: "
+        f"{row.name}: {words or row.words(socket.AF_INET)}",
+        address=target.address,
+        phase="resolve",
+        elapsed=elapsed,
+    )
+
+
+def resolve_timeout(target: Target, elapsed: float) -> ConnectTimeout:
+    """The error for a deadline that passed while a name was being resolved."""
+    return ConnectTimeout(
+        errnos.ETIMEDOUT,
+        f"could not resolve {target.text} in {duration(elapsed)}: deadline passed: "
+        "no name server has answered yet, so no address was tried",
+        address=target.address,
+        phase="resolve",
+        elapsed=elapsed,
+    )

@@ -1,0 +1,93 @@
+"""What became of one attempt, as errors carry it.
+
+Rules:
+
+* A record is a value: it can be pickled and copied, and it holds no socket.
+* It says of itself in words what happened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from ..addresses.text import format_sockaddr
+from ..explanations.explain import lookup
+from ..sansio.value import Value
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from ..addresses.values import SockAddr
+
+__all__ = ["OWN_TIME", "AttemptRecord", "Outcome", "Phase", "duration"]
+
+OWN_TIME: Final = "its own time was up"
+"""The note of an attempt that ran into a limit that was not the deadline of all."""
+
+Phase: TypeAlias = Literal["resolve", "connect", "handshake"]
+Outcome: TypeAlias = Literal["connected", "failed", "timed out", "cancelled", "not permitted"]
+
+
+class AttemptRecord(Value):
+    """What became of the attempt on one resolved address.
+
+    Attributes:
+        family: the socket's address family.
+        type: the socket's type.
+        sockaddr: the resolved address that connect(2) was given; None if somebody else called
+            it, and it is not known.
+        local_address: the local end, if the socket had been bound to one by then, by its owner
+            or by the kernel; else None.
+        start: when it began, in seconds of `time.monotonic`.
+        end: when it ended, on the same clock.
+        outcome: "connected", "failed", "timed out" if its time was up first (the deadline's, its
+            own share of it, or its ``attempt_timeout``), "cancelled" if others were to be first,
+            or "not permitted" if no socket was opened for it.
+        errno: why it failed; of an attempt that timed out, why the kernel had not begun it
+            (EAGAIN for a full backlog), or None if the peer had not answered.
+        note: what else there is to say, in words; often empty.
+        phase: how far it got: "connect", or "handshake" if it had connected.
+    """
+
+    family: int
+    type: int
+    sockaddr: SockAddr | None
+    local_address: SockAddr | None
+    start: float
+    end: float
+    outcome: Outcome
+    errno: int | None
+    note: str = ""
+    phase: Phase = "connect"
+
+    def __str__(self) -> str:
+        took = duration(self.end - self.start)
+        local = ""
+        if self.local_address is not None:
+            local = f" from {format_sockaddr(self.family, self.local_address)}"
+        return f"{self.peer}{local}: {self.fate} after {took}"
+
+    @property
+    def peer(self) -> str:
+        """The resolved address as text."""
+        return format_sockaddr(self.family, self.sockaddr)
+
+    @property
+    def fate(self) -> str:
+        """The outcome in words, with the reason where there is one."""
+        if self.outcome in ("connected", "cancelled", "not permitted"):
+            return self.note or self.outcome
+        words = lookup(self.errno or 0).words(self.family)
+        if self.outcome == "failed":
+            return self.note or words
+        if self.phase == "handshake":
+            return "connected, and its handshake was not done"
+        return "still no answer" if self.errno is None else f"not started: {words}"
+
+
+AttemptRecord.__module__ = "aconnect"  # where users import it from
+
+
+def duration(seconds: float) -> str:
+    """As messages show it."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

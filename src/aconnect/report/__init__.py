@@ -1,0 +1,1 @@
+"""What happened in a dial, and what took the time."""

@@ -1,0 +1,230 @@
+"""A trace that collects the events of one dial and says what took how long.
+
+Rules:
+
+* A report keeps the events and nothing else; all that it says is worked out from them when
+  it is asked.  So it makes sense at every moment, while the dial is running too.
+* Times are seconds from the first event.  A dial that is running lasts until now.
+* Each moment of the dial counts for one phase: the furthest one that anything was in.  The
+  phases' times add up to no more than the whole, however many attempts ran side by side.
+* A drawing is ASCII, so that it survives any log file; no line is longer than the width, and
+  nothing that an address or a peer brings along can break a line.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..addresses.text import format_sockaddr
+from ..explanations.explain import lookup
+from ..trace import DialStarted, is_last
+from .story import (
+    AttemptSummary,
+    DialOutcome,
+    HandshakeSummary,
+    ResolutionSummary,
+    Story,
+    read,
+    reason,
+)
+from .waterfall import NARROWEST, draw, title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..trace import Event, Phase
+
+__all__ = ["AttemptSummary", "HandshakeSummary", "Report", "ResolutionSummary"]
+
+
+class Report:
+    """A trace that collects one dial: ``Dialer(trace=report)``, then ``print(report)``.
+
+    It holds one dial.  A second one is refused with a RuntimeError, which the second dial
+    issues as a warning; the report stays that of the first.  It may be read from any thread,
+    at any time, and pickled.
+
+    Args:
+        clock: gives the moment, in seconds of `time.monotonic`; asked while the dial runs.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        """Take note of ``event``.
+
+        Raises:
+            RuntimeError: the event belongs to another dial.
+        """
+        if self._events and (isinstance(event, DialStarted) or is_last(self._events[-1])):
+            raise RuntimeError("this report has its dial already; make a Report for each")
+        self._events.append(event)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events so far."""
+        return tuple(self._events)
+
+    @property
+    def address(self) -> str:
+        """What was to be connected to, as text; empty before the dial has started."""
+        return self._story().address
+
+    @property
+    def outcome(self) -> DialOutcome:
+        """What the call came to: "connected", "failed", "timed out" or "cancelled"; "running"
+        or "not started" before that."""
+        return self._story().outcome
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start of the dial to its end, or until now."""
+        return self._story().elapsed
+
+    @property
+    def resolution(self) -> ResolutionSummary | None:
+        """How the name was looked up; None if nothing was."""
+        return self._story().resolution
+
+    @property
+    def resolve_seconds(self) -> float:
+        """Seconds from the start of the lookup to its end, or until now; 0.0 if there was
+        none."""
+        story = self._story()
+        return story.lasting(story.resolution) if story.resolution else 0.0
+
+    @property
+    def attempts(self) -> tuple[AttemptSummary, ...]:
+        """The attempts in the order of their start."""
+        return tuple(self._story().attempts.values())
+
+    @property
+    def winner(self) -> AttemptSummary | None:
+        """The attempt that the call returned, or None."""
+        return next((attempt for attempt in self.attempts if attempt.won), None)
+
+    @property
+    def phase_seconds(self) -> dict[Phase, float]:
+        """How the time divides into phases.
+
+        Each moment counts for the furthest phase that anything was in: "handshake" if any
+        handshake was running, else "connect" if any attempt was, else "resolve" if the
+        lookup was, else none.
+        """
+        return self._story().phase_seconds()
+
+    @property
+    def slowest_phase(self) -> Phase | None:
+        """The phase with the most of `phase_seconds`; None if all have none."""
+        return self._story().slowest_phase()
+
+    def draw(self, width: int = 80) -> str:
+        """Draw the waterfall.
+
+        There is a row for the lookup, for each attempt and for each handshake, with its
+        start, how long it took, what became of it, and a bar to scale; the bar of what is
+        still running ends with ``...``.  All rows are drawn, however many.  Below are
+        the reasons of failures in words.  What is too long is cut with ``...``: an address
+        in its middle, all else at its end.
+
+        Args:
+            width: columns; at least 60.
+
+        Returns:
+            Lines of printable ASCII without trailing space; no newline at the end.
+
+        Raises:
+            TypeError: ``width`` is not an int.
+            ValueError: ``width`` is too small.
+        """
+        if isinstance(width, bool) or not isinstance(width, int):
+            raise TypeError(f"width must be a number of columns, not {width!r}")
+        if width < NARROWEST:
+            raise ValueError(f"width must be {NARROWEST} or more columns, not {width!r}")
+        return draw(self._story(), width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, ready for `json.dumps`.
+
+        Times are seconds from the start of the dial, None for what has not happened.
+        Addresses are text.  An ``errno`` comes with an ``error``, its name or the reason.
+
+        Returns:
+            A dict with the keys:
+
+            * ``address``, ``outcome``, ``elapsed``, ``slowest_phase``: as the properties;
+            * ``phases``: as `phase_seconds`;
+            * ``timeout``: when all had to be done, or None;
+            * ``errno``, ``error``, ``phase``: of a failure, how far it got being the phase;
+            * ``winner``: the number of the attempt that won, or None;
+            * ``untried``: how many of the known addresses were not tried;
+            * ``resolution``: None, or a dict with ``start``, ``end``, ``outcome``, ``errno``,
+              ``error``, and ``batches``: dicts with ``time`` and ``addresses``;
+            * ``attempts``: dicts with ``attempt``, ``place``, ``address``, ``family``,
+              ``start``, ``end``, ``outcome``, ``errno``, ``error``, ``local_address``,
+              ``note``, ``closed``, ``won``, and ``handshake``: None, or a dict with ``name``,
+              ``start``, ``end``, ``outcome``, ``error`` and ``details``.
+        """
+        return _plain(self._story())
+
+    def __str__(self) -> str:
+        return self.draw()
+
+    def __repr__(self) -> str:
+        story = self._story()
+        return f"<{type(self).__name__} {title(story, 200)}>"
+
+    def _story(self) -> Story:
+        events = tuple(self._events)
+        running = events and not is_last(events[-1])
+        return read(events, self._clock() if running else 0.0)
+
+
+def _plain(story: Story) -> dict[str, Any]:
+    """What `Report.to_dict` returns."""
+    resolution = None
+    if story.resolution:
+        resolution = asdict(story.resolution)
+        resolution["batches"] = [
+            {"time": time, "addresses": [format_sockaddr(each[0], each[3]) for each in batch]}
+            for time, batch in story.resolution.batches
+        ]
+        resolution["error"] = reason(story.resolution) or None
+    attempts = []
+    for each in story.attempts.values():
+        family = each.endpoint.family
+        row = asdict(each)
+        del row["endpoint"]
+        row["address"] = each.address
+        row["family"] = _family_name(family)
+        row["error"] = None if each.errno is None else lookup(each.errno).name
+        if each.local_address is not None:
+            row["local_address"] = format_sockaddr(family, each.local_address)
+        attempts.append(row)
+    return {
+        "address": story.address,
+        "outcome": story.outcome,
+        "elapsed": story.elapsed,
+        "timeout": story.timeout,
+        "errno": story.errno,
+        "error": story.error_name(),
+        "phase": story.phase,
+        "phases": story.phase_seconds(),
+        "slowest_phase": story.slowest_phase(),
+        "resolution": resolution,
+        "attempts": attempts,
+        "winner": next((each["attempt"] for each in attempts if each["won"]), None),
+        "untried": story.untried,
+    }
+
+
+def _family_name(family: int) -> str:
+    try:
+        return socket.AddressFamily(family).name
+    except ValueError:
+        return f"family {family}"

@@ -1,0 +1,270 @@
+"""What the events of one dial say: how its lookup, its attempts and its handshakes went.
+
+Rules:
+
+* A story is read from the events alone, and makes sense after each of them.  An event about
+  an attempt, or a lookup, that has not begun is passed over.
+* Times are seconds from the first event.  A dial that is running lasts until now.
+* Each moment of the dial counts for one phase: the furthest one that anything was in.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Final, Literal
+
+from ..addresses.text import format_sockaddr
+from ..explanations.explain import lookup
+from ..sansio.value import Value
+from ..trace import (
+    AttemptEnded,
+    AttemptStarted,
+    DialCancelled,
+    DialConnected,
+    DialFailed,
+    DialStarted,
+    HandshakeEnded,
+    HandshakeStarted,
+    ResolutionBatch,
+    ResolutionEnded,
+    ResolutionStarted,
+    SocketClosed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TypeAlias
+
+    from ..addresses.values import Endpoint, SockAddr
+    from ..trace import AttemptOutcome, Event, HandshakeOutcome, Phase, ResolutionOutcome
+
+__all__ = [
+    "AttemptSummary",
+    "DialOutcome",
+    "HandshakeSummary",
+    "ResolutionSummary",
+    "Story",
+    "read",
+    "reason",
+]
+
+DialOutcome: TypeAlias = Literal[
+    "not started", "running", "connected", "failed", "timed out", "cancelled"
+]
+
+_PHASES: Final[tuple[Phase, ...]] = ("resolve", "connect", "handshake")
+
+
+class ResolutionSummary(Value):
+    """How a name was looked up.  Times are seconds from the start of the dial.
+
+    Attributes:
+        start: when it began.
+        end: when it ended; None as long as it is running.
+        outcome: as in `ResolutionEnded`, or "running".
+        batches: when the resolver gave addresses, and which.
+        errno, error: as in `ResolutionEnded`.
+    """
+
+    start: float
+    end: float | None = None
+    outcome: ResolutionOutcome | Literal["running"] = "running"
+    batches: tuple[tuple[float, tuple[Endpoint, ...]], ...] = ()
+    errno: int | None = None
+    error: str = ""
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses of all batches."""
+        return tuple(endpoint for _, batch in self.batches for endpoint in batch)
+
+
+class HandshakeSummary(Value):
+    """How a handshake went.  Times are seconds from the start of the dial.
+
+    Attributes:
+        name: what kind of handshake it is.
+        start: when it began.
+        end: when it ended; None as long as it is running.
+        outcome: as in `HandshakeEnded`, or "running".
+        error, details: as in `HandshakeEnded`.
+    """
+
+    name: str
+    start: float
+    end: float | None = None
+    outcome: HandshakeOutcome | Literal["running"] = "running"
+    error: str | None = None
+    details: Mapping[str, str] = {}  # nobody changes it
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.start, self.end, self.outcome, self.error))
+
+
+class AttemptSummary(Value):
+    """What became of one attempt.  Times are seconds from the start of the dial.
+
+    Attributes:
+        attempt: its number in the order of start, from 0.
+        endpoint: the resolved address.
+        place: the place of the address in the order of all addresses, from 0.
+        start: when it began.
+        end: when it was connected, or ended otherwise; None as long as it is running.
+        outcome: as in `AttemptEnded`, or "running"; of connect(2) alone, whatever became of
+            the handshake.
+        errno, local_address, note: as in `AttemptEnded`.
+        handshake: what followed; None if nothing has.
+        closed: when its descriptor was closed; None if it was not.
+        won: whether it is the one that the call returned.
+    """
+
+    attempt: int
+    endpoint: Endpoint
+    place: int
+    start: float
+    end: float | None = None
+    outcome: AttemptOutcome | Literal["running"] = "running"
+    errno: int | None = None
+    local_address: SockAddr | None = None
+    note: str = ""
+    handshake: HandshakeSummary | None = None
+    closed: float | None = None
+    won: bool = False
+
+    @property
+    def address(self) -> str:
+        """The resolved address as text."""
+        return format_sockaddr(self.endpoint.family, self.endpoint.sockaddr)
+
+
+class Story:
+    """What the events say."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.timeout: float | None = None
+        self.outcome: DialOutcome = "not started"
+        self.elapsed = 0.0
+        self.errno: int | None = None
+        self.phase: Phase | None = None
+        self.resolution: ResolutionSummary | None = None
+        self.attempts: dict[int, AttemptSummary] = {}
+        self.known = 0
+
+    def end(self, what: ResolutionSummary | AttemptSummary | HandshakeSummary) -> float:
+        """When it ended; what has not lasts until now."""
+        return self.elapsed if what.end is None else what.end
+
+    def lasting(self, what: ResolutionSummary | AttemptSummary | HandshakeSummary) -> float:
+        return max(0.0, self.end(what) - what.start)
+
+    @property
+    def untried(self) -> int:
+        return max(0, self.known - len({each.place for each in self.attempts.values()}))
+
+    def phase_seconds(self) -> dict[Phase, float]:
+        attempts = self.attempts.values()
+        spans = [(each.start, self.end(each)) for each in attempts]
+        shakes = [each.handshake for each in attempts if each.handshake]
+        shaking = [(each.start, self.end(each)) for each in shakes]
+        lookup = self.resolution
+        asking = [(lookup.start, self.end(lookup))] if lookup else []
+        third = _covered(shaking)
+        second = _covered(shaking + spans)
+        first = _covered(shaking + spans + asking)
+        parts = {"resolve": first - second, "connect": second - third, "handshake": third}
+        return {phase: round(parts[phase], 9) for phase in _PHASES}
+
+    def slowest_phase(self) -> Phase | None:
+        seconds = self.phase_seconds()
+        slowest = max(seconds, key=lambda phase: seconds[phase])
+        return slowest if seconds[slowest] > 0 else None
+
+    def error_name(self) -> str | None:
+        if self.errno is None:
+            return None
+        return lookup(self.errno, resolving=self.phase == "resolve").name
+
+
+def read(events: Iterable[Event], now: float) -> Story:
+    """What ``events`` say at the moment ``now``, which counts while the dial is running."""
+    story = Story()
+    attempts = story.attempts
+    origin = None
+
+    for event in events:
+        if origin is None:
+            origin = event.time
+            story.outcome = "running"
+        at = round(event.time - origin, 9)
+        story.elapsed = max(at, story.elapsed)
+        match event:
+            case DialStarted(_, address, deadline):
+                story.address = address
+                story.timeout = round(deadline - origin, 9) if isfinite(deadline) else None
+            case ResolutionStarted():
+                story.resolution = ResolutionSummary(at)
+            case ResolutionBatch(_, endpoints) if story.resolution:
+                batches = (*story.resolution.batches, (at, endpoints))
+                story.resolution = story.resolution.replace(batches=batches)
+                story.known = max(story.known, len(story.resolution.endpoints))
+            case ResolutionEnded() if story.resolution:
+                story.resolution = story.resolution.replace(
+                    end=at,
+                    outcome=event.outcome,
+                    errno=event.errno,
+                    error=event.error,
+                )
+            case AttemptStarted(_, number, endpoint, place, known):
+                attempts[number] = AttemptSummary(number, endpoint, place, at)
+                story.known = max(story.known, known)
+            case AttemptEnded(_, number) if number in attempts:
+                attempts[number] = attempts[number].replace(
+                    end=at,
+                    outcome=event.outcome,
+                    errno=event.errno,
+                    local_address=event.local_address,
+                    note=event.note,
+                )
+            case HandshakeStarted(_, number, name) if number in attempts:
+                handshake = HandshakeSummary(name, at)
+                attempts[number] = attempts[number].replace(handshake=handshake)
+            case HandshakeEnded(_, number) if number in attempts:
+                begun = attempts[number].handshake or HandshakeSummary("handshake", at)
+                handshake = begun.replace(
+                    end=at,
+                    outcome=event.outcome,
+                    error=event.error,
+                    details=event.details,
+                )
+                attempts[number] = attempts[number].replace(handshake=handshake)
+            case SocketClosed(_, number) if number in attempts:
+                attempts[number] = attempts[number].replace(closed=at)
+            case DialConnected(_, number):
+                story.outcome = "connected"
+                if number in attempts:
+                    attempts[number] = attempts[number].replace(won=True)
+            case DialFailed(_, outcome, errno, phase):
+                story.outcome, story.errno, story.phase = outcome, errno, phase
+            case DialCancelled():
+                story.outcome = "cancelled"
+
+    if origin is not None and story.outcome == "running":
+        story.elapsed = max(round(now - origin, 9), story.elapsed)
+    return story
+
+
+def _covered(spans: Iterable[tuple[float, float]]) -> float:
+    """The length of the union of ``spans``."""
+    total, reached = 0.0, 0.0
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def reason(resolution: ResolutionSummary) -> str:
+    """Why the lookup failed, in words; empty if it did not."""
+    if resolution.error or resolution.errno is None:
+        return resolution.error
+    return lookup(resolution.errno, resolving=True).what

@@ -1,0 +1,1 @@
+"""Sockets: the system calls, and what is set on a socket before it connects."""

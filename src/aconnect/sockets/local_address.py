@@ -1,0 +1,158 @@
+"""Local addresses: what a socket is bound to before it connects.
+
+Rules:
+
+* What cannot be a local address is a TypeError or ValueError when it is parsed.  What only
+  the system can know (an interface, an address of this host, a permission) is an OSError
+  when it is bound; it names the address and keeps the errno.
+* Nothing is looked up: a host is an IP address.  The zone of one becomes a number when it is
+  bound, for interfaces come and go.
+* There is at most one address of each family.
+* Port 0 is chosen when the socket connects, if the system can do that: any port that is free
+  for the peer will do, not only one that is free for everybody.
+
+Sources: bind(2), ip(7), ipv6(7), unix(7), capabilities(7).
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import socket
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from ..addresses.text import parse_address
+from ..addresses.values import TCPAddress, UDPAddress, UnixAddress, literal_family
+from .option import explained
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+__all__ = ["LocalAddress", "bind", "check_local_address", "interface_index"]
+
+LocalAddress: TypeAlias = TCPAddress | UnixAddress
+"""A local address as it is kept."""
+
+# The number is that of the system's header, for Pythons whose socket module has no name for it.
+_BIND_ADDRESS_NO_PORT: int | None = 24 if sys.platform == "linux" else None
+_ADDRESSES: Final = (TCPAddress, UDPAddress, UnixAddress)
+
+
+def check_local_address(value: Any) -> dict[int, LocalAddress]:
+    """The addresses of ``value`` by their family; those that `SocketSettings` takes.
+
+    Raises:
+        TypeError: it is of another type.
+        ValueError: it cannot be a local address, or two are of one family.
+    """
+    if value is None:
+        return {}
+    entries = (value,)
+    if isinstance(value, tuple):
+        # (host, port) is one address; (host, host) is two, and so is a pair of pairs.
+        if len(value) != 2 or isinstance(value[1], (str, tuple, *_ADDRESSES)):
+            entries = value
+    elif not isinstance(value, (str, *_ADDRESSES)):
+        if not isinstance(value, Iterable):
+            raise TypeError(f"local_address must be an address or several, not {value!r}")
+        entries = tuple(value)
+    if not entries:
+        raise ValueError("local_address must not be empty: None is no local address")
+    local: dict[int, LocalAddress] = {}
+    for entry in entries:
+        family, address = _check_one_local_address(entry)
+        if family in local:
+            raise ValueError(f"local_address has two of one family, {local[family]} and {address}")
+        local[family] = address
+    return local
+
+
+def _check_one_local_address(value: Any) -> tuple[int, LocalAddress]:
+    host, port, address = value, 0, None
+    if isinstance(value, UnixAddress):
+        return value.endpoint.family, value
+    if isinstance(value, (TCPAddress, UDPAddress)):
+        address = TCPAddress(value.host, value.port, scope_id=value.scope_id)
+    elif isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"local_address must be (host, port), not {value!r}")
+        host, port = value
+    elif not isinstance(value, str):
+        raise TypeError(f"local_address must be a host or (host, port), not {value!r}")
+    elif literal_family(value.partition("%")[0]) is None:
+        host, port = _split_local_text(value)
+    try:
+        address = address or TCPAddress(host, port)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"local_address: {error}") from None
+    family = literal_family(address.host.partition("%")[0])
+    if family is None:
+        raise ValueError(f"local_address must be an IP address, not a name: {value!r}")
+    return family, address
+
+
+def _split_local_text(value: str) -> tuple[str, int]:
+    """The host and port of ``host:port``, ``[v6]:port`` or ``[v6]``."""
+    if value.startswith("[") and value.endswith("]"):
+        value += ":0"
+    elif ":" not in value:
+        return value, 0
+    try:
+        address = parse_address(value)
+    except ValueError as error:
+        raise ValueError(f"local_address: {error}") from None
+    if not isinstance(address, TCPAddress):
+        raise ValueError(f"local_address must be host:port or a UnixAddress, not {value!r}")
+    return (
+        f"{address.host}%{address.scope_id}" if address.scope_id else address.host,
+        address.port,
+    )
+
+
+def bind(sock: socket.socket, local: LocalAddress) -> None:
+    """Bind ``sock``.
+
+    Raises:
+        OSError: it could not be bound; the text names the address.
+    """
+    text = f"bind to local_address {local}"
+    if isinstance(local, UnixAddress):
+        try:
+            sock.bind(local.endpoint.sockaddr)
+        except OSError as error:
+            raise explained(error, text) from None
+        return
+    try:
+        endpoint = _with_scope(local).endpoint
+        assert endpoint is not None  # it was a literal, and its zone has a number now
+        if local.port == 0 and _BIND_ADDRESS_NO_PORT is not None:
+            try:
+                # connect(2) then picks a port that is free for the peer, not for everybody.
+                sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+            except OSError:
+                pass
+        sock.bind(endpoint.sockaddr)
+    except OSError as error:
+        raise explained(error, text, "bind") from None
+
+
+def _with_scope(local: TCPAddress) -> TCPAddress:
+    """The address with the number of its zone instead of the name."""
+    host, _, zone = local.host.partition("%")
+    if not zone:
+        return local
+    return TCPAddress(host, local.port, scope_id=interface_index(zone))
+
+
+def interface_index(name: str) -> int:
+    """The number of a network interface.
+
+    Raises:
+        OSError: none has the name (ENODEV).
+    """
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        # Its own error has no errno on some Pythons.
+        raise OSError(errnos.ENODEV, f"no network interface is called {name!r}") from None

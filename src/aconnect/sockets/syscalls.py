@@ -1,0 +1,334 @@
+"""The system calls of an attempt, and what each of their answers is worth.
+
+Rules:
+
+* Every socket is opened non-blocking and close-on-exec, TCP with its protocol named: with
+  protocol 0 asyncio's transports do not recognise TCP.
+* What makes the calls is a value that is handed in: `SystemCalls`.
+* A failure that says something about the connection comes back as an errno; any other is
+  raised.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import os
+import select
+import socket
+import struct
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..sansio.value import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..addresses.values import Endpoint, SockAddr
+
+__all__ = [
+    "SYSTEM_CALLS",
+    "Polled",
+    "SystemCalls",
+    "abort",
+    "close",
+    "connect_errno",
+    "connected_after_all",
+    "connected_now",
+    "dissolve",
+    "local_address",
+    "open_bare_socket",
+    "open_socket",
+    "poll_now",
+    "probe",
+    "so_error",
+    "source_address",
+]
+
+_NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
+_IPPROTO_TCP: Final[int] = socket.IPPROTO_TCP
+_TCP_NODELAY: Final[int] = socket.TCP_NODELAY
+_SOL_SOCKET: Final[int] = socket.SOL_SOCKET
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+_SO_INCOMING_CPU: Final[int | None] = getattr(socket, "SO_INCOMING_CPU", None)
+_NO_CPU: Final = -1
+_LONGEST_SUN_PATH: Final = 107  # Linux: 108 bytes, of which Python gives the NUL one
+_SIZEOF_SOCKADDR: Final = 16
+
+
+class SystemCalls(Value, kw_only=True):
+    """The system calls of a dial, as what makes them.
+
+    For tests: one of these that is handed in, ``Dialer(system_calls=...)``, can keep a journal of
+    the calls, and have one fail.
+
+    Args:
+        socket: opens a socket, as `socket.socket` does.  The methods of what it gives are all
+            other calls on that socket: bind(2), setsockopt(2), connect(2), getsockopt(2),
+            getpeername(2), getsockname(2), close(2).
+        poll: gives what `select.poll` gives; None where there is no such thing.
+        open, close: of the directory of a unix path that is too long for connect(2).
+    """
+
+    socket: Callable[..., socket.socket] = socket.socket
+    poll: Callable[[], Any] | None = getattr(select, "poll", None)
+    open: Callable[..., int] = os.open
+    close: Callable[[int], None] = os.close
+
+
+SYSTEM_CALLS: Final = SystemCalls()
+"""The system's own."""
+
+
+def open_socket(
+    endpoint: Endpoint, make: Callable[..., socket.socket] = socket.socket
+) -> socket.socket:
+    """A socket for ``endpoint``: non-blocking, close-on-exec, TCP_NODELAY on TCP.
+
+    Args:
+        make: as the ``socket`` of `SystemCalls`.
+
+    Raises:
+        OSError: there is none to be had; nothing stays open.
+    """
+    family, type, proto, _ = endpoint
+    sock = make(family, type | _NONBLOCK, proto)
+    try:
+        if not _NONBLOCK:
+            sock.setblocking(False)
+        if proto == _IPPROTO_TCP:
+            sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+    except BaseException:
+        close(sock)
+        raise
+    return sock
+
+
+def open_bare_socket(
+    endpoint: Endpoint, make: Callable[..., socket.socket] = socket.socket
+) -> socket.socket:
+    """`open_socket` for a transport of asyncio's, which sets TCP_NODELAY itself.
+
+    Raises:
+        OSError: there is none to be had; nothing stays open.
+    """
+    if not _NONBLOCK:
+        return open_socket(endpoint, make)
+    family, type, proto, _ = endpoint
+    return make(family, type | _NONBLOCK, proto)
+
+
+def connected_now(sock: socket.socket, endpoint: Endpoint) -> int | None:
+    """Call connect(2); None if it is connected, or else what the call answered.
+
+    On loopback that is mostly all there is to do, so the most frequent answers are judged here, as
+    an attempt's state machine would, without the cost of making one.
+
+    Raises:
+        OSError: a unix path is too long for the call, which was not made.
+        TypeError, ValueError, OverflowError: the socket module cannot make sense of the address.
+    """
+    answer = sock.connect_ex(endpoint.sockaddr)
+    maybe = answer == 0
+    try:
+        if answer == errnos.EINPROGRESS:
+            maybe = endpoint.sockaddr[0] in _LOOPBACK or _has_heard(sock)
+        if maybe and sock.getpeername() != sock.getsockname():
+            return None
+    except OSError:
+        pass  # the state machine will come across it as well
+    return answer
+
+
+def connected_after_all(sock: socket.socket, so_error: int | None) -> bool:
+    """Whether a socket that has been waited for is connected, by the judgement above.
+
+    Args:
+        so_error: what the driver's `wait_writable` has returned.
+    """
+    try:
+        return so_error == 0 and sock.getpeername() != sock.getsockname()
+    except OSError:
+        return False  # the state machine will come across it as well
+
+
+def _has_heard(sock: socket.socket) -> bool:
+    """Whether anything may have come from the peer, without which there is no connection yet.
+
+    getpeername(2) would say so as well, but with an exception, which takes five times as long.  On
+    loopback something has come, mostly.
+
+    Source: SO_INCOMING_CPU in socket(7); in Linux (net/core/sock.c) it is -1 until a packet comes.
+    """
+    return _SO_INCOMING_CPU is None or sock.getsockopt(_SOL_SOCKET, _SO_INCOMING_CPU) != _NO_CPU
+
+
+def close(sock: socket.socket) -> None:
+    """See that a socket is closed.  Whatever the system says of it, the descriptor is gone."""
+    try:
+        sock.close()
+    except OSError:
+        pass  # of data that nobody would have got anyway
+
+
+def abort(sock: socket.socket) -> None:
+    """Close a socket, and leave nothing of a connection behind.
+
+    One that was connected to itself would go on in TIME_WAIT, and keep its port from the
+    server that was looked for there.  One that is closed or detached is left alone.
+    """
+    if sock.fileno() < 0:
+        return
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    except (OSError, TypeError):  # VSOCK's options are of other types
+        pass  # a family without it; and nothing to leave behind
+    close(sock)
+
+
+def connect_errno(
+    sock: socket.socket, sockaddr: SockAddr, calls: SystemCalls = SYSTEM_CALLS
+) -> int:
+    """Call connect(2) and return its errno, 0 for success.
+
+    Raises:
+        OSError: a unix path that is too long for a socket address leads nowhere.
+        TypeError, ValueError, OverflowError: the socket module cannot make sense of
+            ``sockaddr``.
+    """
+    try:
+        return sock.connect_ex(sockaddr)
+    except OSError as error:
+        # The socket module's own "path too long" is the one without errno.
+        if error.errno is not None or not isinstance(sockaddr, (str, bytes)):
+            raise
+    with _shortened(sockaddr, calls) as path:
+        return sock.connect_ex(path)
+
+
+def probe(sock: socket.socket, compare: bool) -> tuple[int, bool]:
+    """Whether getpeername(2) knows a peer, and whether that is the socket itself.
+
+    Args:
+        compare: whether to ask getsockname(2) too; if not, the second answer is False.
+
+    Returns:
+        0 or an errno, and whether both ends have the same address.
+    """
+    try:
+        peer = sock.getpeername()
+        return 0, compare and sock.getsockname() == peer
+    except OSError as error:
+        return error.errno or errnos.ENOTCONN, False
+
+
+def so_error(sock: socket.socket) -> int:
+    """SO_ERROR, which reading clears; or the errno of reading it."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    except OSError as error:
+        return error.errno or errnos.EBADF
+
+
+def local_address(sock: socket.socket) -> SockAddr | None:
+    """The address a socket is bound to; None if it is bound to none, or not open."""
+    try:
+        name: SockAddr = sock.getsockname()
+    except OSError:
+        return None
+    if isinstance(name, tuple):
+        return name if name[1] else None  # no port means not bound
+    return name or None
+
+
+def source_address(endpoint: Endpoint) -> str | None:
+    """The local address from which the kernel would send to ``endpoint``; None without a route.
+
+    Asks by connecting a datagram socket, which sends nothing.
+    """
+    try:
+        with socket.socket(endpoint.family, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            if sock.connect_ex(endpoint.sockaddr):
+                return None
+            return str(sock.getsockname()[0])
+    except OSError:
+        return None
+
+
+class Polled(NamedTuple):
+    """What poll(2) says without waiting."""
+
+    writable: bool
+    """Writable, failed or hung up: SO_ERROR is worth reading."""
+    hung_up: bool
+    """No connection and no attempt; always False where the platform cannot tell."""
+
+
+def poll_now(sock: socket.socket, calls: SystemCalls = SYSTEM_CALLS) -> Polled:
+    """Ask poll(2) about the socket, without waiting; where it fails, nothing is known yet."""
+    if calls.poll is None:
+        _, ready, failed = select.select([], [sock], [sock], 0)
+        return Polled(bool(ready or failed), False)
+    if sock.fileno() < 0:
+        return Polled(True, False)
+    poller = calls.poll()
+    poller.register(sock, select.POLLOUT)
+    try:
+        events = sum(event for _, event in poller.poll(0))
+    except OSError:  # ENOMEM
+        return Polled(False, False)
+    return Polled(bool(events), bool(events & select.POLLHUP))
+
+
+def dissolve(sock: socket.socket) -> int:
+    """Connect a datagram socket to AF_UNSPEC, which leaves it without a peer.
+
+    Returns:
+        0 or an errno; EOPNOTSUPP where the platform has no such call.
+    """
+    if sys.platform == "win32":
+        return errnos.EOPNOTSUPP
+    import ctypes  # only here, and slow to import
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    # A struct sockaddr of zeros: AF_UNSPEC is 0, and so it is wherever the family stands.
+    if libc.connect(sock.fileno(), bytes(_SIZEOF_SOCKADDR), _SIZEOF_SOCKADDR) == 0:
+        return 0
+    errno = ctypes.get_errno()
+    # macOS and the BSDs dissolve the association and complain of the address.
+    if errno == errnos.EAFNOSUPPORT and probe(sock, False)[0]:
+        return 0
+    return errno
+
+
+@contextmanager
+def _shortened(path: str | bytes, calls: SystemCalls) -> Iterator[str]:
+    """While this is open, a path that is short enough and leads to the same file (Linux).
+
+    It goes by way of a descriptor of the directory; or, if the name alone is too long even
+    so, of the file.
+
+    Raises:
+        OSError: the path leads nowhere; ENAMETOOLONG where there is no such way.
+    """
+    if sys.platform != "linux":
+        raise OSError(errnos.ENAMETOOLONG, os.strerror(errnos.ENAMETOOLONG))
+    directory, name = os.path.split(os.fsdecode(path))
+    with ExitStack() as stack:
+        fd = calls.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(_close_path, calls, fd)
+        short = f"/proc/self/fd/{fd}/{name}"
+        if len(os.fsencode(short)) > _LONGEST_SUN_PATH:
+            fd = calls.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=fd)
+            stack.callback(_close_path, calls, fd)
+            short = f"/proc/self/fd/{fd}"
+        yield short
+
+
+def _close_path(calls: SystemCalls, fd: int) -> None:
+    try:
+        calls.close(fd)
+    except OSError:
+        pass  # it is gone

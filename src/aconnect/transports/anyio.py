@@ -1,0 +1,335 @@
+"""From an address to a stream of anyio's, on asyncio, uvloop and trio.
+
+Rules:
+
+* TLS is part of the race: an address whose handshake fails loses, and the next may win.
+* Whatever is raised or cancelled before the caller has the stream, nothing is left of it.
+* anyio is needed when something is called, not before.
+
+Source: `anyio.connect_tcp`, `anyio.connect_unix`, `anyio.as_connectable`.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from ..drivers.running import in_trio
+from ..errors.errors import ConnectError
+from ..explanations.extras import not_installed
+from ..handshakes.base import OutOfTime
+from ..handshakes.tls import TLSHandshake, settings
+from ..sockets.syscalls import close
+from .calls import dialer_of, keep_nagle, stream_target
+from .hand_over import closed, plain, take_over
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+    from typing import Literal, Unpack
+
+    from anyio.abc import ByteStreamConnectable as Connectable
+    from anyio.abc import SocketStream
+    from anyio.streams.tls import TLSStream
+
+    from ..addresses.text import AddressLike
+    from ..deadline import Deadline
+    from ..dial.dialer import Dialer
+    from ..handshakes.tls import TLS
+    from .calls import DialerOptions
+else:
+    try:
+        from anyio.abc import ByteStreamConnectable as Connectable
+    except ImportError:
+        Connectable = object  # an AConnectable can be made, and says what is missing
+
+__all__ = ["AConnectable", "open_stream"]
+
+_AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
+
+
+@overload
+async def open_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: Literal[False] | None = None,
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    tls_standard_compatible: bool = True,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> SocketStream: ...
+
+
+@overload
+async def open_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: ssl_module.SSLContext | Literal[True],
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    tls_standard_compatible: bool = True,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> TLSStream: ...
+
+
+@overload
+async def open_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: ssl_module.SSLContext | bool | None,
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    tls_standard_compatible: bool = True,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> SocketStream | TLSStream: ...
+
+
+async def open_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: ssl_module.SSLContext | bool | None = None,
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    tls_standard_compatible: bool = True,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> SocketStream | TLSStream:
+    """Return a stream that is connected to ``address``; with TLS, when its handshake is done.
+
+    For asyncio, uvloop and trio, by way of anyio, which the extra ``anyio`` brings.
+
+    Args:
+        address: as for `aconnect`; of a stream socket.
+        port: if this is given, ``address`` is a host.
+        ssl: a context for TLS; True for the default one, which verifies the certificate and the
+            host name.  A context is not changed.
+        server_hostname: the name in the certificate, which the server is also told (SNI); by
+            default the host of the address.
+        ssl_session: a session of an earlier connection with the same context, to be resumed.
+        tls_standard_compatible: whether the end of the stream must be TLS's goodbye, as in
+            `anyio.connect_tcp`.
+        timeout: seconds from now for everything; None for no limit of ours.
+        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        dialer: what to dial with; by default a `Dialer` without options.
+        options: options of a `Dialer`, for this call.
+
+    Returns:
+        A `anyio.abc.SocketStream`, or a `anyio.abc.UNIXSocketStream`, which is one; with TLS a
+        `anyio.streams.tls.TLSStream` around it.
+
+    Raises:
+        TypeError, ValueError: an argument is no good; nothing was done.
+        ImportError: anyio is not installed.
+        RuntimeError: no event loop is running.
+        HandshakeError: a peer was reached, and TLS failed.
+        ConnectError, ConnectTimeout, ResolveError, AddressNotPermitted: as `Dialer.connect`.
+
+        After any of these, no socket is open.
+
+    When cancelled, all is closed before the cancellation leaves this call.
+    """
+    _need_anyio()
+    target = stream_target(address, port, "open_stream")
+    tls = settings(ssl, server_hostname, ssl_session, target.host)
+    dialer = dialer_of(dialer, options)
+    if tls is None:
+        sock = await dialer.dial(target, timeout, deadline)
+        return await _stream(sock, dialer)
+    handshake = _AnyioTLS(tls, dialer, tls_standard_compatible)
+    wrapped: TLSStream
+    try:
+        wrapped = await dialer.dial(target, timeout, deadline, handshake)
+        await handshake.abandon(wrapped)
+    except BaseException as error:
+        await handshake.abandon(None, error)
+        raise
+    return wrapped
+
+
+@dataclass(frozen=True, slots=True)
+class AConnectable(Connectable):
+    """An address and how to connect to it, for what takes `anyio.abc.ByteStreamConnectable`.
+
+    Immutable, and may be used any number of times.
+
+    Args:
+        address, port, ssl, server_hostname, timeout, dialer: as for `open_stream`; the timeout is
+            for each connection.
+        tls_standard_compatible: as for `open_stream`.
+    """
+
+    address: AddressLike | list[Any]
+    port: int | None = None
+    ssl: ssl_module.SSLContext | bool | None = None
+    server_hostname: str | None = None
+    tls_standard_compatible: bool = True
+    timeout: float | None = None
+    dialer: Dialer | None = None
+
+    async def connect(self) -> SocketStream | TLSStream:
+        """Connect.
+
+        Returns:
+            As `open_stream`.
+
+        Raises:
+            anyio.ConnectionFailed: there is no connection; the `ConnectError` is its
+                ``__cause__``.
+            TypeError, ValueError, ImportError, RuntimeError: as `open_stream`.
+        """
+        _need_anyio()
+        from anyio import ConnectionFailed
+
+        try:
+            return await open_stream(
+                self.address,
+                self.port,
+                ssl=self.ssl,
+                server_hostname=self.server_hostname,
+                tls_standard_compatible=self.tls_standard_compatible,
+                timeout=self.timeout,
+                dialer=self.dialer,
+            )
+        except ConnectError as error:
+            raise ConnectionFailed(error.errno, error.strerror) from error
+
+
+class _AnyioTLS(TLSHandshake["TLSStream"]):
+    """TLS by anyio.
+
+    One that is done in the moment when its time is up, or the call is cancelled, gives a stream
+    that nobody gets.
+
+    Attributes:
+        made: what came of it at each address, with the socket.
+    """
+
+    def __init__(self, tls: TLS, dialer: Dialer, standard_compatible: bool) -> None:
+        super().__init__(tls)
+        self.made: list[tuple[TLSStream, socket.socket]] = []
+        self._dialer = dialer
+        self._standard_compatible = standard_compatible
+
+    async def shake(self, sock: socket.socket) -> TLSStream:
+        from anyio.streams.tls import TLSStream
+
+        own = take_over(sock)
+        stream = await _stream(own, self._dialer)
+        try:
+            wrapped = await TLSStream.wrap(
+                stream,
+                server_side=False,
+                hostname=self.tls.server_hostname,
+                ssl_context=self.tls.wrapper,
+                standard_compatible=self._standard_compatible,
+            )
+        except BaseException as error:
+            await _abandon(stream, own, error)
+            raise
+        self.made.append((wrapped, own))
+        return wrapped
+
+    async def within(self, sock: socket.socket, until: float) -> TLSStream:
+        from anyio import move_on_after
+
+        with move_on_after(max(0, until - time.monotonic())):
+            return await self(sock)
+        raise OutOfTime
+
+    async def abandon(self, kept: TLSStream | None, error: BaseException | None = None) -> None:
+        """Close what was made, because of ``error``, but for the one that is ``kept``."""
+        lost = [each for each in self.made if each[0] is not kept]
+        for stream, sock in lost:
+            _close_now(stream, sock)
+        for _, sock in lost:
+            if not isinstance(error, GeneratorExit):  # nothing can be waited for
+                await _gone(sock)
+
+    def ssl_object(self, result: TLSStream) -> Any:
+        from anyio.streams.tls import TLSAttribute
+
+        return result.extra(TLSAttribute.ssl_object)
+
+
+async def _stream(sock: socket.socket, dialer: Dialer) -> SocketStream:
+    """A stream of anyio's that owns the socket, which is closed if there is none."""
+    from anyio.abc import SocketStream, UNIXSocketStream
+
+    kind = UNIXSocketStream if sock.family == _AF_UNIX else SocketStream
+    if in_trio():
+        sock = plain(sock)
+    try:
+        stream = await kind.from_socket(sock)
+    except GeneratorExit:  # nothing can be waited for
+        close(sock)
+        raise
+    except BaseException:
+        await _gone(sock)
+        raise
+    try:
+        if not dialer.nodelay:
+            keep_nagle(sock)
+    except BaseException as error:
+        await _abandon(stream, sock, error)
+        raise
+    return stream
+
+
+async def _abandon(stream: SocketStream, sock: socket.socket, error: BaseException) -> None:
+    """Close a stream and its socket, because of ``error``."""
+    _close_now(stream, sock)
+    if not isinstance(error, GeneratorExit):  # nothing can be waited for
+        await _gone(sock)
+
+
+def _close_now(stream: SocketStream | TLSStream, sock: socket.socket) -> None:
+    """Close a stream without waiting for anything.
+
+    Its `aclose` has done all there is to do when it waits for the first time, or it could not be
+    cancelled there.  What the loop has to do after that it will do.
+    """
+    closing = getattr(stream, "transport_stream", stream).aclose()
+    try:
+        closing.send(None)
+    except StopIteration:
+        pass  # it has not had to wait
+    except RuntimeError:  # the loop is closed
+        close(sock)
+    finally:
+        closing.close()
+
+
+async def _gone(sock: socket.socket) -> None:
+    """Wait until a socket is closed; by its transport if it has one, else here."""
+    if in_trio():
+        close(sock)
+    else:
+        await closed(sock)
+
+
+def _need_anyio() -> None:
+    """See that anyio is there.
+
+    Raises:
+        ImportError: it is not.
+    """
+    try:
+        import anyio  # noqa: F401
+    except ImportError as error:
+        raise ImportError(not_installed("anyio", "anyio")) from error

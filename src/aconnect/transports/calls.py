@@ -1,0 +1,204 @@
+"""What the calls of all adapters have in common: their arguments.
+
+Rules:
+
+* An argument that is no good is refused before any system call.
+* A call dials with the `Dialer` it is given.  Options of its own apply on top of that one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno as errnos
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from ..addresses.target import target_of
+from ..addresses.values import UDPAddress
+from ..dial.dialer import DEFAULT, Dialer
+from ..drivers.running import in_trio
+from ..errors.errors import ConnectTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..addresses.target import Target
+    from ..addresses.text import AddressLike
+    from ..addresses.values import Address, Endpoint
+    from ..policy import Policy
+    from ..report.report import Report
+    from ..resolvers.base import Resolver
+    from ..sockets.option import Keepalive, SocketOption
+    from ..sockets.settings import LocalAddressLike
+    from ..sockets.syscalls import SystemCalls
+    from ..trace import Trace
+
+__all__ = [
+    "DialerOptions",
+    "asyncio_loop",
+    "check_trio",
+    "datagram_target",
+    "dialer_of",
+    "keep_nagle",
+    "not_done",
+    "stream_target",
+]
+
+
+class DialerOptions(TypedDict, total=False):
+    """The options of a `Dialer`, as keyword arguments of a call."""
+
+    attempt_delay: float | None
+    resolution_delay: float
+    first_family_count: int
+    max_in_flight: int
+    attempt_timeout: float | None
+    family: int
+    local_address: LocalAddressLike | Iterable[LocalAddressLike] | None
+    interface: str | None
+    socket_options: Iterable[SocketOption]
+    keepalive: Keepalive | None
+    user_timeout: float | None
+    nodelay: bool
+    mptcp: bool
+    mark: int | None
+    tos: int | None
+    on_socket: Callable[[socket.socket, Endpoint], object] | None
+    socket_factory: Callable[[Endpoint], socket.socket] | None
+    permit: Policy | None
+    resolver: Resolver
+    trace: Trace | None
+    on_report: Callable[[Report], object] | None
+    system_calls: SystemCalls
+
+
+def dialer_of(dialer: Dialer | None, options: Any, local_addr: object = None) -> Dialer:
+    """What a call dials with.
+
+    Args:
+        dialer: None for one without options.
+        options: `DialerOptions`.
+        local_addr: what asyncio calls ``local_address``.
+
+    Raises:
+        TypeError, ValueError: as on construction of a `Dialer`; or one is given twice.
+    """
+    if dialer is None:
+        if not options and local_addr is None:
+            return DEFAULT
+        dialer = DEFAULT
+    elif not isinstance(dialer, Dialer):
+        raise TypeError(f"dialer must be a Dialer or None, not {dialer!r}")
+    if local_addr is not None:
+        if "local_address" in options:
+            raise TypeError("local_addr and local_address are the same: give one of them")
+        options["local_address"] = local_addr
+    return dialer.replace(**options) if options else dialer
+
+
+def asyncio_loop(call: str) -> asyncio.AbstractEventLoop:
+    """The running loop of asyncio, or uvloop.
+
+    Raises:
+        RuntimeError: none is running here.
+    """
+    if in_trio():
+        raise RuntimeError(
+            f"{call}() is for asyncio and uvloop, and trio is running: "
+            "use open_stream() or open_trio_stream()"
+        )
+    return asyncio.get_running_loop()
+
+
+def check_trio(call: str) -> None:
+    """See that trio is running.
+
+    Raises:
+        RuntimeError: it is not.
+    """
+    if not in_trio():
+        raise RuntimeError(
+            f"{call}() is for trio, which is not running here: "
+            "use open_stream(), or open_connection() on asyncio"
+        )
+
+
+def keep_nagle(sock: socket.socket) -> None:
+    """Undo what transports and streams do to a TCP socket, for a dialer without ``nodelay``.
+
+    They set TCP_NODELAY without being asked.
+    """
+    if sock.fileno() < 0:
+        return
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        except OSError:
+            pass  # the peer has hung up, which some systems tell in this way
+
+
+def not_done(address: Address, what: str, started: float, family: int) -> ConnectTimeout:
+    """The error for a deadline that has passed in somebody else's handshake.
+
+    Args:
+        address: what was connected to.
+        what: the kind of handshake.
+        started: when the call began.
+        family: of the socket.
+    """
+    elapsed = time.monotonic() - started
+    return ConnectTimeout(
+        errnos.ETIMEDOUT,
+        f"could not connect to {address} in {elapsed:.3f} s: deadline passed: "
+        f"connected, and the {what} handshake was not done",
+        address=address,
+        phase="handshake",
+        elapsed=elapsed,
+        family=family,
+    )
+
+
+def stream_target(address: AddressLike | list[Any], port: int | None, call: str) -> Target:
+    """What a stream is to be connected to.
+
+    Args:
+        address: an address, or a host if there is a ``port``.
+        port: the port of the host.
+        call: who asks.
+
+    Raises:
+        TypeError, ValueError: it is no address, or one for a socket of another type.
+    """
+    return _checked(target_of(_with_port(address, port)), socket.SOCK_STREAM, call)
+
+
+def datagram_target(address: AddressLike | list[Any], port: int | None, call: str) -> Target:
+    """The same for datagrams, for which a host and a port are a UDP address."""
+    address = _with_port(address, port)
+    if isinstance(address, tuple):
+        address = UDPAddress(*address)
+    return _checked(target_of(address), socket.SOCK_DGRAM, call)
+
+
+def _with_port(address: AddressLike | list[Any], port: int | None) -> AddressLike | list[Any]:
+    if port is None:
+        return address
+    if not isinstance(address, str):
+        raise TypeError(f"address must be a host, as a string, beside a port: {address!r}")
+    return address, port
+
+
+def _checked(target: Target, type: int, call: str) -> Target:
+    if target.type != type:
+        raise ValueError(
+            f"{call}() needs the address of a {socket.SocketKind(type).name} socket, "
+            f"not {target.text}: use {_CALLS.get(target.type, 'aconnect')}() for that"
+        )
+    return target
+
+
+_CALLS: Final[dict[int, str]] = {
+    socket.SOCK_DGRAM: "create_datagram_endpoint",
+    socket.SOCK_STREAM: "create_connection",
+}

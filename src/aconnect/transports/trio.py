@@ -1,0 +1,213 @@
+"""From an address to a stream of trio's own.
+
+Rules:
+
+* TLS is part of the race: an address whose handshake fails loses, and the next may win.
+* Whatever is raised or cancelled before the caller has the stream, nothing is left of it.
+
+Source: the functions of the same kind in trio, `open_tcp_stream` and `open_ssl_over_tcp_stream`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+from ..handshakes.base import OutOfTime
+from ..handshakes.tls import TLSHandshake, settings
+from ..sockets.syscalls import abort, close
+from .calls import check_trio, dialer_of, keep_nagle, stream_target
+from .hand_over import plain
+
+if TYPE_CHECKING:
+    import socket
+    import ssl as ssl_module
+    from typing import Literal, Unpack
+
+    import trio
+
+    from ..addresses.text import AddressLike
+    from ..deadline import Deadline
+    from ..dial.dialer import Dialer
+    from ..handshakes.tls import TLS
+    from .calls import DialerOptions
+
+    TLSStream: TypeAlias = trio.SSLStream[trio.SocketStream]
+
+__all__ = ["open_trio_stream"]
+
+
+@overload
+async def open_trio_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: Literal[False] | None = None,
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    https_compatible: bool = False,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> trio.SocketStream: ...
+
+
+@overload
+async def open_trio_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: ssl_module.SSLContext | Literal[True],
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    https_compatible: bool = False,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> TLSStream: ...
+
+
+@overload
+async def open_trio_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: ssl_module.SSLContext | bool | None,
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    https_compatible: bool = False,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> trio.SocketStream | TLSStream: ...
+
+
+async def open_trio_stream(
+    address: AddressLike | list[Any],
+    port: int | None = None,
+    *,
+    ssl: ssl_module.SSLContext | bool | None = None,
+    server_hostname: str | None = None,
+    ssl_session: ssl_module.SSLSession | None = None,
+    https_compatible: bool = False,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    dialer: Dialer | None = None,
+    **options: Unpack[DialerOptions],
+) -> trio.SocketStream | TLSStream:
+    """Return a stream that is connected to ``address``; with TLS, when its handshake is done.
+
+    For trio.
+
+    Args:
+        address: as for `aconnect`; of a stream socket.
+        port: if this is given, ``address`` is a host.
+        ssl: a context for TLS; True for the default one, which verifies the certificate and the
+            host name.  A context is not changed.
+        server_hostname: the name in the certificate, which the server is also told (SNI); by
+            default the host of the address.
+        ssl_session: a session of an earlier connection with the same context, to be resumed.
+        https_compatible: whether an end without TLS's goodbye will do, as in `trio.SSLStream`.
+        timeout: seconds from now for everything; None for no limit of ours.
+        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        dialer: what to dial with; by default a `Dialer` without options.
+        options: options of a `Dialer`, for this call.
+
+    Returns:
+        A `trio.SocketStream`; with TLS a `trio.SSLStream` around one.
+
+    Raises:
+        TypeError, ValueError: an argument is no good; nothing was done.
+        RuntimeError: trio is not running.
+        HandshakeError: a peer was reached, and TLS failed.
+        ConnectError, ConnectTimeout, ResolveError, AddressNotPermitted: as `Dialer.connect`.
+
+        After any of these, no socket is open.
+
+    When cancelled, all is closed before the cancellation leaves this call.
+    """
+    check_trio("open_trio_stream")
+    target = stream_target(address, port, "open_trio_stream")
+    tls = settings(ssl, server_hostname, ssl_session, target.host)
+    dialer = dialer_of(dialer, options)
+    if tls is None:
+        sock = plain(await dialer.dial(target, timeout, deadline))
+        try:
+            return _stream(sock, dialer)
+        except BaseException:
+            close(sock)
+            raise
+    handshake = _TrioTLS(tls, dialer, https_compatible)
+    stream: TLSStream | None = None
+    try:
+        stream = await dialer.dial(target, timeout, deadline, handshake)
+        return stream
+    finally:
+        handshake.abandon(stream)
+
+
+def _stream(sock: socket.socket, dialer: Dialer) -> trio.SocketStream:
+    """A stream of trio's that owns the socket."""
+    import trio
+
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+    if not dialer.nodelay:
+        keep_nagle(sock)
+    return stream
+
+
+class _TrioTLS(TLSHandshake["TLSStream"]):
+    """TLS by trio.
+
+    Attributes:
+        made: the sockets that are not the dial's, of what came of it at each address.
+    """
+
+    def __init__(self, tls: TLS, dialer: Dialer, https_compatible: bool) -> None:
+        super().__init__(tls)
+        self.made: list[tuple[TLSStream, socket.socket]] = []
+        self._dialer = dialer
+        self._https_compatible = https_compatible
+
+    async def shake(self, sock: socket.socket) -> TLSStream:
+        import trio
+
+        own = plain(sock)
+        try:
+            stream = trio.SSLStream(
+                _stream(own, self._dialer),
+                self.tls.wrapper,
+                server_hostname=self.tls.server_hostname,
+                https_compatible=self._https_compatible,
+            )
+            await stream.do_handshake()
+        except BaseException:
+            if own is not sock:  # else the dial closes it
+                abort(own)
+            raise
+        if own is not sock:
+            self.made.append((stream, own))
+        return stream
+
+    async def within(self, sock: socket.socket, until: float) -> TLSStream:
+        import trio
+
+        try:
+            with trio.move_on_after(max(0, until - time.monotonic())):
+                return await self(sock)
+            raise OutOfTime
+        except BaseException:
+            abort(sock)
+            raise
+
+    def abandon(self, kept: TLSStream | None) -> None:
+        """Close what was made, but for the one that is ``kept``."""
+        for stream, sock in self.made:
+            if stream is not kept:
+                abort(sock)
+
+    def ssl_object(self, result: TLSStream) -> Any:
+        return result

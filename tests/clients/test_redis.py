@@ -1,0 +1,360 @@
+"""redis-py's asyncio client over our connections, against redis-server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import redis
+import trustme
+from conftest import ASYNCIO_LOOPS
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from support.canaries import Canaries
+from support.clients import REFUSED, SILENT, dead_addresses_first, for_transports
+from support.listeners import listening, refusing, silent, unix_full
+from support.programs import free_port, program, running
+from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
+from support.scenarios import Scenario, cancel_at_every_step
+
+from aconnect import (
+    AddressNotPermitted,
+    ConnectError,
+    ConnectTimeout,
+    Dialer,
+    HandshakeError,
+    Keepalive,
+    Report,
+    StaticResolver,
+)
+from aconnect.clients.redis import AConnectConnection
+from aconnect.policy import public_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+on_each_loop = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True),
+]
+
+NAME = "redis.test"
+HERE = Dialer(resolver=StaticResolver({NAME: ["127.0.0.1"]}))
+
+
+class Server(NamedTuple):
+    port: int
+    path: str
+    tls_port: int
+    trusting: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    command = [program("redis-server", "redis-server")]
+    here = tmp_path_factory.mktemp("redis")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(here / "ca.pem")
+    certificate = authority.issue_cert(NAME)
+    certificate.private_key_and_cert_chain_pem.write_to_path(here / "certificate.pem")
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    found = Server(free_port(), str(here / "socket"), free_port(), trusting)
+    options = {
+        "bind": "127.0.0.1",
+        "port": found.port,
+        "unixsocket": found.path,
+        "tls-port": found.tls_port,
+        "tls-cert-file": here / "certificate.pem",
+        "tls-key-file": here / "certificate.pem",
+        "tls-ca-cert-file": here / "ca.pem",
+        "tls-auth-clients": "no",
+        "save": "",
+        "dir": here,
+    }
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    addresses = [("127.0.0.1", found.port), found.path, ("127.0.0.1", found.tls_port)]
+    with running(command, here / "log", *addresses):
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def redis_knows_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-py reads it from files for each connection, also in the event loop."""
+    version = redis.utils.get_lib_version()
+    monkeypatch.setattr("redis.utils.get_lib_version", lambda: version)
+
+
+@contextlib.asynccontextmanager
+async def client(**options: Any) -> Any:
+    async with Redis.from_pool(pool(**options)) as found:
+        yield found
+
+
+def pool(**options: Any) -> ConnectionPool:
+    return ConnectionPool(connection_class=AConnectConnection, **options)
+
+
+def ours_in(error: BaseException) -> Any:
+    """Our error, from which redis-py has made its own."""
+    assert isinstance(error.__context__, ConnectError)
+    return error.__context__
+
+
+@pytest.mark.server
+class TestAnExchange:
+    pytestmark = on_each_loop
+
+    @pytest.mark.parametrize("kind", ["tcp", "a name", "unix", "tls", "RESP3"])
+    async def test_over(self, kind: str, server: Server) -> None:
+        options: dict[str, Any] = {
+            "tcp": {"host": "127.0.0.1", "port": server.port, "protocol": 2},
+            "RESP3": {"host": "127.0.0.1", "port": str(server.port), "protocol": 3},
+            "a name": {"host": NAME, "port": server.port, "dialer": HERE},
+            "unix": {"path": server.path},
+            "tls": {
+                "host": NAME,
+                "port": server.tls_port,
+                "dialer": HERE,
+                "ssl": server.trusting,
+            },
+        }[kind]
+        async with client(**options, client_name="we", decode_responses=True) as found:
+            assert await found.set(kind, "hello")
+            assert await found.get(kind) == "hello"
+            assert await found.client_getname() == "we"
+            text = repr(found.connection_pool.make_connection())
+        where = f"path={server.path}" if kind == "unix" else f"port={options.get('port')}"
+        assert where in text
+        assert "client_name=we" in text
+
+    async def test_on_localhost_by_default(self, server: Server) -> None:
+        async with client(port=server.port) as found:
+            assert await found.ping()
+
+    async def test_a_url(self, server: Server) -> None:
+        url = f"redis://127.0.0.1:{server.port}/3?decode_responses=True"
+        found = ConnectionPool.from_url(url, connection_class=AConnectConnection, dialer=HERE)
+        async with Redis.from_pool(found) as redis_client:
+            assert await redis_client.set("hello", "yourself")
+            assert await redis_client.get("hello") == "yourself"
+            connection = found.make_connection()
+        assert isinstance(connection, AConnectConnection)
+        assert "db=3" in repr(connection)
+        assert "client_name" not in repr(connection)
+
+    async def test_publishing_and_subscribing(self, server: Server) -> None:
+        here: Any = {"host": "127.0.0.1", "port": server.port}
+        async with client(**here) as found, found.pubsub() as listening_to:
+            await listening_to.subscribe("news")
+            assert (await listening_to.get_message(timeout=30))["type"] == "subscribe"
+            await found.publish("news", "hello")
+            message = await listening_to.get_message(timeout=30)
+        assert message["data"] == b"hello"
+
+    async def test_it_connects_again(self, server: Server) -> None:
+        reports: list[Report] = []
+        dialer = Dialer(on_report=reports.append)
+        options = {"host": "127.0.0.1", "port": server.port, "dialer": dialer}
+        async with client(**options, retry=Retry(NoBackoff(), 1)) as found:
+            assert await found.ping()
+            await found.connection_pool.disconnect()
+            assert await found.ping()
+        assert len(reports) == 2
+
+    async def test_the_options_of_sockets_are_the_dialers(self, server: Server) -> None:
+        keepalive = []
+        for dialer in (None, Dialer(keepalive=Keepalive(77, 5, 3))):
+            connection = AConnectConnection(host="127.0.0.1", port=server.port, dialer=dialer)
+            await connection.connect()
+            sock = connection._writer.get_extra_info("socket")
+            on = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            idle = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            keepalive.append(on and idle)
+            await connection.disconnect()
+        assert keepalive == [0, 77]
+
+
+class TestTheDeadline:
+    pytestmark = on_each_loop
+
+    async def test_a_listener_that_never_answers(self) -> None:
+        with silent() as (host, port), pytest.raises(redis.TimeoutError) as caught:
+            async with client(host=host, port=port, socket_connect_timeout=0.05) as found:
+                await found.ping()
+        ours = ours_in(caught.value)
+        assert isinstance(ours, ConnectTimeout)
+        assert ours.phase == "connect"
+
+    async def test_a_unix_listener_with_a_full_backlog(self, tmp_path: Any) -> None:
+        path = tmp_path / "s"
+        with unix_full(path), pytest.raises(redis.TimeoutError) as caught:
+            async with client(path=path, socket_connect_timeout=0.05) as found:
+                await found.ping()
+        assert isinstance(ours_in(caught.value), ConnectTimeout)
+
+    async def test_one_that_accepts_and_does_no_tls(self) -> None:
+        with listening() as listener, Canaries() as canaries:
+            host, port = listener.getsockname()
+            options = {"host": host, "port": port, "ssl": True, "socket_connect_timeout": 0.05}
+            with pytest.raises(redis.TimeoutError) as caught:
+                async with client(**options) as found:
+                    await found.ping()
+            await canaries.settle()
+        assert ours_in(caught.value).phase == "handshake"
+
+    async def test_one_that_accepts_and_does_not_speak_redis(self) -> None:
+        """The login is redis-py's, and so is its time limit."""
+        with listening() as listener, Canaries() as canaries:
+            host, port = listener.getsockname()
+            options: dict[str, Any] = {"host": host, "port": port, "socket_timeout": 0.05}
+            with pytest.raises(redis.TimeoutError, match="reading"):
+                async with client(**options, socket_connect_timeout=30) as found:
+                    await found.ping()
+            await canaries.settle()
+
+    async def test_socket_timeout_is_the_default(self) -> None:
+        with silent() as (host, port), pytest.raises(redis.TimeoutError) as caught:
+            options: Any = {"socket_timeout": 0.05, "socket_connect_timeout": None}
+            async with client(host=host, port=port, **options) as found:
+                await found.ping()
+        assert isinstance(ours_in(caught.value), ConnectTimeout)
+
+
+class TestTheDial:
+    pytestmark = on_each_loop
+
+    @pytest.mark.server
+    async def test_dead_addresses_cost_little(self, server: Server) -> None:
+        reports: list[Report] = []
+        with dead_addresses_first(NAME, server.port) as resolver:
+            dialer = Dialer(resolver=resolver, attempt_delay=0.01, on_report=reports.append)
+            async with client(host=NAME, port=server.port, dialer=dialer) as found:
+                assert await found.ping()
+        [report] = reports
+        text = str(report)
+        assert all(host in text for host in (REFUSED, SILENT, f"127.0.0.1:{server.port}"))
+        assert "won" in text
+
+    async def test_there_is_a_report_of_a_failure(self) -> None:
+        reports: list[Report] = []
+        dialer = Dialer(on_report=reports.append)
+        with refusing() as (host, port), pytest.raises(redis.ConnectionError) as caught:
+            async with client(host=host, port=port, dialer=dialer) as found:
+                await found.ping()
+        assert f"{host}:{port}" in str(caught.value)
+        ours = ours_in(caught.value)
+        assert isinstance(ours, ConnectionRefusedError)
+        assert reports == [ours.report]
+
+    async def test_no_unix_server(self, tmp_path: Any) -> None:
+        path = tmp_path / "s"
+        with pytest.raises(redis.ConnectionError, match=f"unix:{path}") as caught:
+            async with client(path=path) as found:
+                await found.ping()
+        assert isinstance(ours_in(caught.value), FileNotFoundError)
+
+    async def test_the_policy(self) -> None:
+        dialer = Dialer(permit=public_only(), resolver=HERE.resolver)
+        with pytest.raises(redis.ConnectionError) as caught:
+            async with client(host=NAME, port=1, dialer=dialer) as found:
+                await found.ping()
+        assert isinstance(ours_in(caught.value), AddressNotPermitted)
+
+    @pytest.mark.server
+    async def test_a_certificate_that_is_not_trusted(self, server: Server) -> None:
+        with Canaries() as canaries:
+            with pytest.raises(redis.ConnectionError) as caught:
+                options: Any = {"host": NAME, "port": server.tls_port, "dialer": HERE}
+                async with client(**options, ssl=True) as found:
+                    await found.ping()
+            await canaries.settle()
+        ours = ours_in(caught.value)
+        assert isinstance(ours, HandshakeError)
+        assert isinstance(ours.__cause__, ssl.SSLCertVerificationError)
+
+    @pytest.mark.server
+    async def test_the_name_of_the_certificate(self, server: Server) -> None:
+        options: Any = {"host": "127.0.0.1", "port": server.tls_port, "ssl": server.trusting}
+        with pytest.raises(redis.ConnectionError) as caught:
+            async with client(**options) as found:
+                await found.ping()
+        assert isinstance(ours_in(caught.value), HandshakeError)
+        async with client(**options, server_hostname=NAME) as found:
+            assert await found.ping()
+
+
+class TestNonsense:
+    @pytest.mark.parametrize(
+        ("options", "error", "words"),
+        [
+            ({"host": "localhost", "path": "/s"}, ValueError, "not both"),
+            ({"port": "six"}, ValueError, "six"),
+            ({"path": 5}, TypeError, "5"),
+            ({"dialer": "mine"}, TypeError, "Dialer"),
+            ({"socket_keepalive": True}, TypeError, "socket_keepalive"),
+            ({"ssl_ca_certs": "/etc"}, TypeError, "ssl_ca_certs"),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_is_refused_before_anything_is_done(
+        self, options: Any, error: Any, words: str
+    ) -> None:
+        with pytest.raises(error, match=words):
+            AConnectConnection(**options)
+
+    def test_redis_is_missing(self, monkeypatch: Any) -> None:
+        monkeypatch.setitem(sys.modules, "redis.asyncio.connection", None)
+        monkeypatch.delitem(sys.modules, "aconnect.clients.redis")
+        with pytest.raises(
+            ImportError, match=r"is not installed: install it, or the extra 'redis' of aconnect-io"
+        ):
+            import aconnect.clients.redis  # noqa: F401
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("new_loop", NEW_LOOPS[:3])
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tls", "silent"])
+def test_cancelled_at_every_step(
+    new_loop: Any, kind: str, server: Server, monkeypatch: Any, tmp_path: Any
+) -> None:
+    with contextlib.ExitStack() as stack:
+        scene = Scenario(stack, monkeypatch, tmp_path)
+        options: dict[str, Any] = {
+            "tcp": {"host": "127.0.0.1", "port": server.port},
+            "unix": {"path": server.path},
+            "tls": {
+                "host": NAME,
+                "port": server.tls_port,
+                "dialer": HERE,
+                "ssl": server.trusting,
+            },
+        }.get(kind, {})
+        if kind == "silent":
+            host, port = stack.enter_context(silent())
+            options = {"host": host, "port": port, "socket_connect_timeout": 0.01}
+
+        async def start() -> Any:
+            # With a socket_timeout, redis-py uses wait_for(): before Python 3.12 that may swallow
+            # a cancellation.
+            connection = AConnectConnection(**options, socket_timeout=None)
+            # If TLS is done, redis-py ends a login with a goodbye, and does not wait for another.
+            connecting = connection._connect if kind == "tls" else connection.connect
+            try:
+                await connecting()
+            except redis.TimeoutError:
+                assert kind == "silent"
+                return None
+            return asyncio.get_running_loop(), connection
+
+        scene.start = start
+        scene.close = lambda won: won[0].run_until_complete(won[1].disconnect())
+        with Canaries():
+            cancel_at_every_step(for_transports(new_loop), scene)

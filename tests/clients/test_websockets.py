@@ -1,0 +1,419 @@
+"""Websockets by the websockets package, over our connections, against a server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import socket
+import ssl
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import trio
+import trustme
+import uvloop
+from conftest import ASYNCIO_LOOPS
+from support import websocket_server
+from support.canaries import Canaries
+from support.clients import REFUSED, SILENT, TURNS, dead_addresses_first, for_transports
+from support.listeners import listening, refusing, silent
+from support.programs import free_port, running
+from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
+from support.scenarios import Scenario, cancel_at_every_step, new_runnable
+from support.stepping import one_turn
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+
+from aconnect import (
+    AddressNotPermitted,
+    ConnectError,
+    ConnectTimeout,
+    Deadline,
+    Dialer,
+    HandshakeError,
+    Report,
+    StaticResolver,
+)
+from aconnect.clients.websockets import connect
+from aconnect.policy import public_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.server  # of the websockets package, in a process of its own
+
+on_each_loop = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True),
+]
+
+NAME = "echo.test"
+HERE = Dialer(resolver=StaticResolver({NAME: ["127.0.0.1"]}))
+
+
+class Server(NamedTuple):
+    port: int
+    path: str
+    tls_port: int
+    certificate: Path
+    trusting: ssl.SSLContext
+
+    @property
+    def uri(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    here = tmp_path_factory.mktemp("websockets")
+    authority = trustme.CA()
+    certificate = here / "certificate.pem"
+    authority.issue_cert(NAME).private_key_and_cert_chain_pem.write_to_path(certificate)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    found = Server(free_port(), str(here / "socket"), free_port(), certificate, trusting)
+    command = [sys.executable, Path(websocket_server.__file__), *found[:4]]
+    addresses = [("127.0.0.1", found.port), found.path, ("127.0.0.1", found.tls_port)]
+    with running(list(map(str, command)), here / "log", *addresses):
+        yield found
+
+
+async def opened(opening: connect) -> Any:
+    return await opening
+
+
+async def echoed(opening: connect) -> Any:
+    async with opening as websocket:
+        await websocket.send("hello")
+        return await websocket.recv()
+
+
+class TestAnExchange:
+    pytestmark = on_each_loop
+
+    async def test_over_tcp(self, server: Server) -> None:
+        assert await echoed(connect(server.uri)) == "hello"
+
+    async def test_over_unix(self, server: Server) -> None:
+        opening = connect("ws://localhost/", address=f"unix:{server.path}", timeout=30)
+        assert await echoed(opening) == "hello"
+
+    async def test_over_tls(self, server: Server) -> None:
+        uri = f"wss://{NAME}:{server.tls_port}/"
+        opening = connect(uri, dialer=HERE, ssl=server.trusting, timeout=30)
+        assert await echoed(opening) == "hello"
+
+    async def test_awaited(self, server: Server) -> None:
+        websocket = await connect(server.uri, deadline=Deadline.after(30))
+        await websocket.send(b"hello")
+        assert await websocket.recv() == b"hello"
+        await websocket.close()
+
+    async def test_what_the_block_raises_is_told_to_the_server(self, server: Server) -> None:
+        with pytest.raises(LookupError):
+            async with connect(server.uri) as websocket:
+                raise LookupError
+        assert websocket.protocol.close_code == 1011
+
+    async def test_one_object_connects_any_number_of_times(self, server: Server) -> None:
+        opening = connect(server.uri, timeout=30)
+        assert [await echoed(opening) for _ in range(2)] == ["hello", "hello"]
+
+    async def test_the_default_ports_are_those_of_the_scheme(self) -> None:
+        asked = []
+
+        def refuse(endpoint: Any) -> bool:
+            asked.append(endpoint.sockaddr)
+            return False
+
+        for scheme in ("ws", "wss"):
+            with pytest.raises(AddressNotPermitted):
+                await connect(f"{scheme}://127.0.0.1/", dialer=Dialer(permit=refuse))
+        assert asked == [("127.0.0.1", 80), ("127.0.0.1", 443)]
+
+    async def test_nodelay_is_the_dialers(self, server: Server) -> None:
+        nagle: list[Any] = []
+        for nodelay in (True, False):
+            async with connect(server.uri, dialer=Dialer(nodelay=nodelay)) as websocket:
+                sock = websocket.transport.get_extra_info("socket")
+                nagle.append(not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        assert nagle == [False, True]
+
+
+class TestTheDeadline:
+    pytestmark = on_each_loop
+
+    async def test_a_listener_that_never_answers(self) -> None:
+        with silent() as (host, port), pytest.raises(ConnectTimeout) as caught:
+            await connect(f"ws://{host}:{port}/", timeout=0.05)
+        assert caught.value.phase == "connect"
+        assert caught.value.report is not None
+
+    @pytest.mark.parametrize("scheme", ["ws", "wss"])
+    @pytest.mark.parametrize("kind", ["timeout", "deadline"])
+    async def test_one_that_accepts_and_says_nothing(self, scheme: str, kind: str) -> None:
+        with listening() as listener, Canaries() as canaries:
+            host, port = listener.getsockname()
+            limit: Any = {"timeout": 0.05} if kind == "timeout" else {}
+            limit = limit or {"deadline": Deadline.after(0.05)}
+            with pytest.raises(ConnectTimeout, match="websocket handshake was not") as caught:
+                await connect(f"{scheme}://{host}:{port}/", **limit)
+            accepted, _ = listener.accept()
+            with accepted:
+                while accepted.recv(4096):
+                    pass  # what it had sent, and then the end
+            await canaries.settle()
+        assert caught.value.phase == "handshake"
+        assert str(caught.value.address) == f"{host}:{port}"
+        assert f"{host}:{port}" in str(caught.value)
+        assert caught.value.elapsed > 0
+
+    async def test_websockets_has_a_limit_of_its_own(self) -> None:
+        with listening() as listener:
+            host, port = listener.getsockname()
+            with pytest.raises(TimeoutError, match="timed out during") as caught:
+                await connect(f"ws://{host}:{port}/", timeout=30, open_timeout=0.05)
+        assert not isinstance(caught.value, ConnectError)
+
+    @pytest.mark.parametrize("limits", [{}, {"timeout": 30}, {"deadline": Deadline.after(900)}])
+    async def test_which_is_left_alone_if_we_have_none(
+        self, limits: Any, server: Server, monkeypatch: Any
+    ) -> None:
+        given = []
+        real = connect._connect
+
+        async def note(self: Any) -> Any:
+            given.append(self._options.get("open_timeout", "its own"))
+            return await real(self)
+
+        monkeypatch.setattr(connect, "_connect", note)
+        assert await echoed(connect(server.uri, **limits)) == "hello"
+        assert given == [None if limits else "its own"]
+
+
+class TestTheDial:
+    pytestmark = on_each_loop
+
+    async def test_dead_addresses_cost_little(self, server: Server) -> None:
+        reports: list[Report] = []
+        with dead_addresses_first(NAME, server.port) as resolver:
+            dialer = Dialer(resolver=resolver, attempt_delay=0.01, on_report=reports.append)
+            opening = connect(f"ws://{NAME}:{server.port}/", dialer=dialer, timeout=30)
+            assert await echoed(opening) == "hello"
+        [report] = reports
+        text = str(report)
+        assert all(host in text for host in (REFUSED, SILENT, f"127.0.0.1:{server.port}"))
+        assert "won" in text
+
+    async def test_there_is_a_report_of_a_failure(self) -> None:
+        reports: list[Report] = []
+        with refusing() as (host, port), pytest.raises(ConnectionRefusedError) as caught:
+            await connect(f"ws://{host}:{port}/", dialer=Dialer(on_report=reports.append))
+        assert isinstance(caught.value, ConnectError)
+        assert reports == [caught.value.report]
+
+    async def test_the_policy(self, server: Server) -> None:
+        dialer = Dialer(permit=public_only(), resolver=HERE.resolver)
+        with pytest.raises(AddressNotPermitted):
+            await connect(f"ws://{NAME}:{server.port}/", dialer=dialer)
+
+
+class TestWhatFails:
+    pytestmark = on_each_loop
+
+    async def test_the_server_refuses(self, server: Server) -> None:
+        with Canaries() as canaries:
+            with pytest.raises(InvalidStatus) as caught:
+                await connect(f"{server.uri}refused", timeout=30)
+            await canaries.settle()
+        assert caught.value.response.status_code == 403
+
+    async def test_a_redirect_is_not_followed(self, server: Server) -> None:
+        with pytest.raises(ValueError, match="redirect"):
+            await connect(f"{server.uri}moved", timeout=30)
+
+    async def test_a_certificate_that_is_not_trusted(self, server: Server) -> None:
+        uri = f"wss://{NAME}:{server.tls_port}/"
+        with Canaries() as canaries:
+            with pytest.raises(ssl.SSLCertVerificationError) as caught:
+                await connect(uri, dialer=HERE, timeout=30)
+            await canaries.settle()
+        assert not isinstance(caught.value, HandshakeError)
+
+    async def test_a_certificate_for_another_name(self, server: Server) -> None:
+        uri = f"wss://127.0.0.1:{server.tls_port}/"
+        with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+            await connect(uri, ssl=server.trusting, timeout=30)
+
+    async def test_it_hangs_up(self) -> None:
+        with listening() as listener, Canaries() as canaries:
+            host, port = listener.getsockname()
+            task = asyncio.ensure_future(opened(connect(f"ws://{host}:{port}/", timeout=30)))
+            loop = asyncio.get_running_loop()
+            listener.setblocking(False)
+            accepted, _ = await loop.sock_accept(listener)
+            accepted.close()
+            with pytest.raises((WebSocketException, ConnectionResetError, EOFError)):
+                await task
+            await canaries.settle()
+
+    async def test_before_the_loop_has_taken_the_socket(self, server: Server) -> None:
+        """An option that websockets refuses when it has the socket already."""
+        with Canaries() as canaries:
+            with pytest.raises(TypeError, match="colour"):
+                await connect(server.uri, colour="red")
+            with pytest.raises(ValueError, match="ssl"):
+                await connect(server.uri, ssl=server.trusting)
+            await canaries.settle()
+
+
+class TestNonsense:
+    @pytest.mark.parametrize(
+        ("arguments", "error", "words"),
+        [
+            ({"uri": "http://127.0.0.1/"}, InvalidURI, "scheme"),
+            ({"address": "nonsense"}, ValueError, "nonsense"),
+            ({"address": "udp://127.0.0.1:1"}, ValueError, "SOCK_STREAM"),
+            ({"timeout": -1}, ValueError, "timeout"),
+            ({"deadline": 5}, TypeError, "Deadline"),
+            ({"dialer": "mine"}, TypeError, "Dialer"),
+            ({"sock": None}, TypeError, "sock"),
+            ({"host": "127.0.0.1"}, TypeError, "host.*address="),
+            ({"proxy": None}, TypeError, "proxy"),
+            ({"process_exception": repr}, TypeError, "process_exception.*once"),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_is_refused_before_anything_is_done(
+        self, arguments: Any, error: Any, words: str
+    ) -> None:
+        with pytest.raises(error, match=words):
+            connect(**{"uri": "ws://127.0.0.1:1/", **arguments})
+
+    def test_trio(self) -> None:
+        async def main() -> None:
+            await connect("ws://127.0.0.1:1/")
+
+        with pytest.raises(RuntimeError, match="trio"):
+            trio.run(main)
+
+    def test_websockets_is_missing(self, monkeypatch: Any) -> None:
+        monkeypatch.setitem(sys.modules, "websockets.asyncio", None)
+        monkeypatch.delitem(sys.modules, "aconnect.clients.websockets")
+        with pytest.raises(
+            ImportError,
+            match=r"is not installed: install it, or the extra 'websockets' of aconnect-io",
+        ):
+            import aconnect.clients.websockets  # noqa: F401
+
+
+class Hasty(ClientConnection):
+    """Cancels the task that makes it as soon as TLS is done."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.task: Any = asyncio.current_task()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.sock = transport.get_extra_info("socket")
+        self.task.cancel()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True)
+async def test_cancelled_when_tls_has_just_been_done(server: Server) -> None:
+    """The server never says goodbye: it must not be waited for."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(server.certificate)
+    made: list[Hasty] = []
+
+    def make(*args: Any, **options: Any) -> Hasty:
+        made.append(Hasty(*args, **options))
+        return made[0]
+
+    with listening() as listener:
+        accepted = asyncio.ensure_future(asyncio.to_thread(accept_tls, listener, context))
+        uri = f"wss://{NAME}:{listener.getsockname()[1]}/"
+        opening = connect(uri, dialer=HERE, ssl=server.trusting, create_connection=make)
+        task = asyncio.ensure_future(opened(opening))
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert made[0].sock.fileno() < 0
+        if not isinstance(asyncio.get_running_loop(), uvloop.Loop):  # which does not always tell
+            async with asyncio.timeout(10):
+                await made[0].connection_lost_waiter
+        (await accepted).close()
+
+
+def accept_tls(listener: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    accepted, _ = listener.accept()
+    accepted.settimeout(10)
+    try:
+        return context.wrap_socket(accepted, server_side=True)
+    except OSError:  # the client has gone by then
+        return accepted
+
+
+@pytest.mark.parametrize("new_loop", NEW_LOOPS[:3])
+class TestCancellation:
+    @pytest.mark.parametrize("kind", ["tcp", "unix", "tls", "silent", "waiting", "refused"])
+    def test_at_every_step(
+        self, new_loop: Any, kind: str, server: Server, monkeypatch: Any, tmp_path: Any
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            scene = Scenario(stack, monkeypatch, tmp_path)
+            arguments: dict[str, Any] = {
+                "tcp": {"uri": server.uri},
+                "unix": {"uri": "ws://localhost/", "address": f"unix:{server.path}"},
+                "tls": {
+                    "uri": f"wss://{NAME}:{server.tls_port}/",
+                    "dialer": HERE,
+                    "ssl": server.trusting,
+                },
+                "refused": {"uri": f"{server.uri}refused"},
+            }.get(kind, {})
+            if kind == "silent":
+                host, port = stack.enter_context(silent())
+                arguments = {"uri": f"ws://{host}:{port}/", "timeout": 0.01}
+            if kind == "waiting":
+                host, port = stack.enter_context(listening(backlog=2000)).getsockname()
+                arguments = {"uri": f"ws://{host}:{port}/", "timeout": 0.01}
+
+            async def start() -> Any:
+                try:
+                    return await connect(**arguments)
+                except InvalidStatus:
+                    assert kind == "refused"
+
+            scene.start = start
+            scene.close = lambda won: won.loop.run_until_complete(won.close())
+            with Canaries():
+                cancel_at_every_step(for_transports(new_loop), scene)
+
+    @pytest.mark.parametrize("turns", range(TURNS))
+    def test_the_coroutine_is_closed(self, new_loop: Any, turns: int) -> None:
+        """It cannot wait for anything then; the socket is closed all the same."""
+        loop, _ = new_runnable(new_loop)
+        with listening() as listener, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the loop's transport says of being left behind
+            host, port = listener.getsockname()
+            coroutine = opened(connect(f"ws://{host}:{port}/"))
+            task = loop.create_task(coroutine)
+            for _ in range(turns):
+                one_turn(loop)
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            with contextlib.suppress(RuntimeError):
+                coroutine.close()
+            del task, coroutine
+            loop.close()
+            gc.collect()
+            if turns:
+                accepted, _ = listener.accept()
+                with accepted:
+                    while accepted.recv(4096):
+                        pass
