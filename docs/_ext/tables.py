@@ -18,7 +18,7 @@ from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aconnect.explanations.explain import ERRNOS, RESOLVE_CODES
+from aconnect.explanations.explain import BY_CODE, BY_ERRNO
 from aconnect.policy import SPECIAL_NETWORKS
 from aconnect.sansio.attempt import (
     CONNECT_TABLE,
@@ -66,14 +66,14 @@ def errno_table() -> str:
     """The explanation of each errno."""
     rows = (
         (*_explanation(row), f"`{type(OSError(number, '')).__name__}`")
-        for number, row in ERRNOS.items()
+        for number, row in BY_ERRNO.items()
     )
     return _table(("errno", "what happened", "what to check", "transient", "also a"), rows)
 
 
 def lookup_table() -> str:
     """The explanation of each code of getaddrinfo(3)."""
-    rows = map(_explanation, RESOLVE_CODES.values())
+    rows = map(_explanation, BY_CODE.values())
     return _table(("code", "what happened", "what to check", "transient"), rows)
 
 
