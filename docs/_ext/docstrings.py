@@ -3,15 +3,19 @@
 * In "Raises:", a paragraph of its own that names no exception is said of all of them.
 * A colon in what is returned, or in what an attribute is, is a colon.
 * The signature of an exception is that of its ``__init__``, and an enumeration has none.
+* A default is shown as the class has it, where its repr would say nothing.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+import textwrap
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from sphinx.util.inspect import signature, stringify_signature
+from sphinx.util.inspect import object_description, signature, stringify_signature
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -45,15 +49,34 @@ def prepare(
 
 
 def signature_of_class(
-    _app: Sphinx, what: str, _name: str, obj: Any, *_: Any
+    _app: Sphinx, what: str, _name: str, obj: Any, _options: Any, arguments: str | None, _: Any
 ) -> tuple[str, str] | None:
     """The arguments that an object of the class is made with; None for autodoc's own opinion."""
     if what == "class" and issubclass(obj, Enum):
         return "", ""
+    if what == "class" and arguments and "<" in arguments:
+        for name, written in defaults(obj).items():
+            shown = object_description(signature(obj).parameters[name].default)
+            if "<" in shown:
+                arguments = arguments.replace(f" = {shown}", f" = {written}")
+        return arguments, ""
     if what != "exception":
         return None
     made_with = signature(obj.__init__, bound_method=True)
     return stringify_signature(made_with.replace(return_annotation=made_with.empty)), ""
+
+
+def defaults(kind: type) -> dict[str, str]:
+    """The defaults of a class's arguments that are annotated in it, as they are written there."""
+    [tree] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(tree, ast.ClassDef)
+    arguments = signature(kind).parameters
+    return {
+        each.target.id: ast.unparse(each.value)
+        for each in tree.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.value
+        if each.target.id in arguments
+    }
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
