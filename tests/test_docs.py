@@ -106,8 +106,35 @@ def test_every_example_is_shown() -> None:
 
 @pytest.mark.parametrize("text", sorted(PROJECT.glob("*.md")), ids=lambda text: text.name)
 def test_links_to_files_lead_somewhere(text: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text.read_text()):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text.read_text())
+    if text.name == "README.md":  # which is shown where the other files are not
+        assert not targets
+        targets = of_the_project(text)
+        assert targets
+    for target in targets:
         assert (PROJECT / target).exists(), target
+
+
+def of_the_project(text: Path) -> list[str]:
+    """The files that a text has absolute links to."""
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        source = re.escape(tomllib.load(file)["project"]["urls"]["Source"])
+    files = re.findall(rf"{source}/blob/main/(\S+)", text.read_text())
+    folders = re.findall(rf"{source}/tree/main/(\S+)", text.read_text())
+    assert all((PROJECT / target).is_dir() for target in folders)
+    return files + folders
+
+
+def test_every_link_of_the_readme_is_used_and_defined() -> None:
+    text = (PROJECT / "README.md").read_text()
+    defined = re.findall(r"^\[([^]]+)\]: https://", text, re.MULTILINE)
+    assert set(re.findall(r"\]\[([^]]+)\]", text)) == set(defined)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: str(text.relative_to(PROJECT)))
+def test_nobody_is_told_to_install_what_is_somebody_elses(text: Path) -> None:
+    """On PyPI, aconnect is another project."""
+    assert not re.search(r"pip install[^\n`&]*\baconnect\b", text.read_text())
 
 
 @pytest.mark.parametrize("command", ["aconnect demo", "nox"])
