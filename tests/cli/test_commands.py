@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aconnect import explain
+from aconnect import __version__, explain
 from aconnect.cli import commands
 
 
@@ -42,7 +42,7 @@ def test_the_versions(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "missing", lambda loop: loop.name == "uvloop")
     result = invoke("--version")
     assert result.exit_code == 0
-    assert result.output.startswith("aconnect 1.2, CPython 3.")
+    assert result.output.startswith(f"aconnect {__version__}, CPython 3.")
     assert result.output.endswith(", Linux, trio of unknown version, anyio 1.2\n")
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from ..sockets.settings import SocketSettings
-from ..sockets.syscalls import open_bare_socket
+from ..sockets.syscalls import SYSTEM_CALLS, open_bare_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from ..report.report import Report
     from ..resolvers.base import Resolver
     from ..sansio.rules import Rules
+    from ..sockets.settings import SocketSettings
     from ..trace import Trace
 
 __all__ = ["Plan"]
@@ -25,7 +25,6 @@ class Plan:
 
     Attributes:
         rules: of the race.
-        handshake_rules: the same for a race with a handshake.
         settings: of the sockets.
         family: the address family to keep to; AF_UNSPEC for any.
         resolver: finds the addresses of a name.
@@ -39,7 +38,7 @@ class Plan:
     """
 
     __slots__ = (
-        *("asks", "family", "handshake_rules", "on_report", "on_socket", "open", "open_bare"),
+        *("asks", "family", "on_report", "on_socket", "open", "open_bare"),
         *("permit", "resolver", "rules", "settings", "tells", "trace"),
     )
 
@@ -56,7 +55,6 @@ class Plan:
         on_report: Callable[[Report], object] | None,
     ) -> None:
         self.rules = rules
-        self.handshake_rules = rules.replace(handshake=True)
         self.settings = settings
         self.family = family
         self.resolver = resolver
@@ -68,7 +66,7 @@ class Plan:
         self.tells = trace is not None or on_report is not None
         self.open = settings.open
         self.open_bare: Callable[[Endpoint], socket.socket] = settings.open
-        if settings == SocketSettings():
+        if settings.plain and settings.system_calls is SYSTEM_CALLS:
             self.open_bare = open_bare_socket
 
     def limit(self, start: float, until: float) -> float:

@@ -74,7 +74,7 @@ async def race(
     told = telling is not None
     if telling is None:
         telling = Telling(plan, target, started, until)
-    rules = plan.rules if handshake is None else plan.handshake_rules
+    rules = plan.rules if handshake is None else plan.rules.replace(handshake=True)
     if handshake is not None and not isinstance(handshake, Handshake):
         handshake = Handshake(handshake)
     now = time.monotonic()

@@ -319,19 +319,19 @@ class Race(Generic[A]):
             while self._running and next(iter(self._running.values())) <= now:
                 attempt, _ = self._running.popitem(last=False)
                 self._fail(attempt, _State.CANCELLED)
-                commands.append(Cancel(attempt, timed_out=True))
+                commands.append(Cancel(attempt, True))
             if self._handshake_end <= now:
                 attempt = self._end_handshake()
                 self._fail(attempt, _State.CANCELLED)
-                commands.append(Cancel(attempt, timed_out=True))
+                commands.append(Cancel(attempt, True))
             if self._connected and not self._in_handshake:
                 commands.append(self._begin_handshake(now))
             if self._next_start() <= now:
                 commands.append(self._start(now))
         if self._has_lost():
-            return self._finish(commands, Failed(timed_out=False))
+            return self._finish(commands, Failed(False))
         if now >= self._until:
-            return self._finish(commands, Failed(timed_out=True))
+            return self._finish(commands, Failed(True))
         return commands
 
     def _start(self, now: float) -> Start[A]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, dataclass
 __all__ = ["Value", "derived", "set_derived"]
 
 _set: Final = object.__setattr__
+_NO_DEFAULT: Final = object()
 
 
 def derived(*, init: Literal[False] = False) -> Any:  # for type checkers
@@ -57,16 +58,23 @@ class _ValueType(type):
             slots[attribute] = kind
             if attribute[0] != "_":
                 types[attribute] = kind
-            if attribute in members:
-                defaults[attribute] = members.pop(attribute)
+            default = members.pop(attribute, _NO_DEFAULT)
+            if attribute in types and default is not _NO_DEFAULT:
+                defaults[attribute] = default
         members |= {
             "__slots__": tuple(slots),
             "__match_args__": tuple(types),
             "_types": types,
             "_defaults": defaults,
             "_kw_only": kw_only,
+            "_last": tuple(defaults.values()),  # those with defaults come last
         }
-        return super().__new__(cls, name, bases, members)
+        made: Any = super().__new__(cls, name, bases, members)
+        # What follows is for speed: values are made in the middle of a dial.
+        made._setters = tuple([getattr(made, field).__set__ for field in types])
+        made._positional = -1 if kw_only else len(types)
+        made._checked = hasattr(made, "__post_init__")
+        return made
 
 
 @cache
@@ -104,23 +112,28 @@ class Value(metaclass=_ValueType):
     __match_args__: ClassVar[tuple[str, ...]]
     _types: ClassVar[dict[str, Any]]
     _defaults: ClassVar[dict[str, Any]]
+    _last: ClassVar[tuple[Any, ...]]
+    _setters: ClassVar[tuple[Any, ...]]
+    _positional: ClassVar[int]
+    _checked: ClassVar[bool]
     _kw_only: ClassVar[bool]
 
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+        def __post_init__(self) -> None: ...  # for subclasses: look at the fields, `set_derived`
+
     else:
         __dataclass_fields__ = _Fields()
         __signature__ = _Signature()
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        if named or len(values) != len(self.__match_args__) or self._kw_only:
+        if named or len(values) != self._positional:
             values = self._bind(values, named)
-        for name, value in zip(self.__match_args__, values, strict=True):
-            _set(self, name, value)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
-        """Look at the fields; for subclasses, which may still `set_derived`."""
+        for set_field, value in zip(self._setters, values, strict=False):  # there are as many
+            set_field(self, value)
+        if self._checked:
+            self.__post_init__()
 
     @classmethod
     def _bind(cls, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
@@ -129,6 +142,9 @@ class Value(metaclass=_ValueType):
         Raises:
             TypeError: there is one too many, or too few.
         """
+        missing = cls._positional - len(values)
+        if 0 < missing <= len(cls._last) and not named:
+            return values + cls._last[-missing:]
         names = () if cls._kw_only else cls.__match_args__
         if len(values) > len(names):
             raise TypeError(
@@ -139,9 +155,9 @@ class Value(metaclass=_ValueType):
             if name not in cls._types or name in given:
                 raise TypeError(f"{cls.__name__}() got an unexpected argument {name!r}")
         given = {**cls._defaults, **given, **named}
-        missing = [name for name in cls.__match_args__ if name not in given]
-        if missing:
-            raise TypeError(f"{cls.__name__}() is missing {', '.join(map(repr, missing))}")
+        absent = [name for name in cls.__match_args__ if name not in given]
+        if absent:
+            raise TypeError(f"{cls.__name__}() is missing {', '.join(map(repr, absent))}")
         return tuple([given[name] for name in cls.__match_args__])
 
     def replace(self, **changes: Any) -> Self:
@@ -185,5 +201,6 @@ def _rebuild(kind: type[Value], fields: tuple[Any, ...]) -> Value:
     value = kind.__new__(kind)
     for name, field in zip(kind.__match_args__, fields, strict=True):
         _set(value, name, field)
-    value.__post_init__()
+    if kind._checked:
+        value.__post_init__()
     return value
