@@ -137,6 +137,26 @@ def test_nobody_is_told_to_install_what_is_somebody_elses(text: Path) -> None:
     assert not re.search(r"pip install[^\n`&]*\baconnect\b", text.read_text())
 
 
+def test_the_map_of_the_house_is_right() -> None:
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    package = Path(aconnect.__file__).parent
+    block = text.partition("    src/aconnect/\n")[2].partition("    tests/")[0]
+    rooms = dict(re.findall(r"^ {6}(\S+) +(.*(?:\n {7,}.*)*)", block, re.MULTILINE))
+    there = {each.name for each in package.iterdir() if each.suffix == ".py"}
+    there |= {f"{each.parent.name}/" for each in package.glob("*/__init__.py")}
+    assert there - {"__main__.py"} == set(rooms)
+    for room, described in rooms.items():
+        for name in re.findall(r"\b\w+\.py", described):
+            assert (package / room / name).exists() or name in there, (room, name)
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    floors = re.findall(r"^\d+\. (`.*)$", text, re.MULTILINE)
+    [layers] = [each["layers"] for each in contracts if each["type"] == "layers"]
+    assert [set(re.findall(r"\w+", floor)) for floor in floors] == [
+        set(re.findall(r"\w+", layer)) for layer in reversed(layers)
+    ]
+
+
 @pytest.mark.parametrize("command", ["aconnect demo", "nox"])
 def test_the_readme_has_each_line_once_and_alone(command: str) -> None:
     readme = PROJECT / "README.md"
