@@ -54,17 +54,17 @@ class Plan:
         trace: Trace | None,
         on_report: Callable[[Report], object] | None,
     ) -> None:
-        self.rules = rules
-        self.settings = settings
-        self.family = family
-        self.resolver = resolver
-        self.permit = permit
-        self.on_socket = on_socket
-        self.trace = trace
-        self.on_report = on_report
-        self.asks = permit is not None or on_socket is not None
-        self.tells = trace is not None or on_report is not None
-        self.open = settings.open
+        self.rules: Rules = rules
+        self.settings: SocketSettings = settings
+        self.family: int = family
+        self.resolver: Resolver = resolver
+        self.permit: Callable[[Endpoint], bool] | None = permit
+        self.on_socket: Callable[[socket.socket, Endpoint], object] | None = on_socket
+        self.trace: Trace | None = trace
+        self.on_report: Callable[[Report], object] | None = on_report
+        self.asks: bool = permit is not None or on_socket is not None
+        self.tells: bool = trace is not None or on_report is not None
+        self.open: Callable[[Endpoint], socket.socket] = settings.open
         self.open_bare: Callable[[Endpoint], socket.socket] = settings.open
         if settings.plain and settings.system_calls is SYSTEM_CALLS:
             self.open_bare = open_bare_socket

@@ -38,7 +38,7 @@ class Telling:
     __slots__ = ("_on_report", "_trace", "emit", "report")
 
     def __init__(self, plan: Plan, target: Target, started: float, until: float) -> None:
-        self.report = Report()
+        self.report: Report = Report()
         self.emit: Callable[[Event], None] = self.report
         if plan.tells:
             self._trace = guarded(plan.trace)

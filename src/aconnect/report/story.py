@@ -141,15 +141,15 @@ class Story:
     """What the events say."""
 
     def __init__(self) -> None:
-        self.address = ""
+        self.address: str = ""
         self.timeout: float | None = None
         self.outcome: DialOutcome = "not started"
-        self.elapsed = 0.0
+        self.elapsed: float = 0.0
         self.errno: int | None = None
         self.phase: Phase | None = None
         self.resolution: ResolutionSummary | None = None
         self.attempts: dict[int, AttemptSummary] = {}
-        self.known = 0
+        self.known: int = 0
 
     def end(self, what: ResolutionSummary | AttemptSummary | HandshakeSummary) -> float:
         """When it ended; what has not lasts until now."""

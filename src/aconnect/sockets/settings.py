@@ -324,7 +324,9 @@ def _bind_to_interface(sock: socket.socket, family: int, interface: str) -> None
 
 
 def _linux_release() -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", os.uname().release if sys.platform != "win32" else "")
+    if sys.platform == "win32":
+        return (0, 0)
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 

@@ -67,12 +67,12 @@ class SystemCalls(Value, kw_only=True):
         socket: opens a socket, as `socket.socket` does.  The methods of what it gives are all
             other calls on that socket: bind(2), setsockopt(2), connect(2), getsockopt(2),
             getpeername(2), getsockname(2), close(2).
-        poll: gives what `select.poll` gives; None where there is no such thing.
+        poll: gives what `select.poll` gives.
         open, close: of the directory of a unix path that is too long for connect(2).
     """
 
     socket: Callable[..., socket.socket] = socket.socket
-    poll: Callable[[], Any] | None = getattr(select, "poll", None)
+    poll: Any = getattr(select, "poll", None)
     open: Callable[..., int] = os.open
     close: Callable[[int], None] = os.close
 
@@ -268,7 +268,7 @@ class Polled(NamedTuple):
 
 def poll_now(sock: socket.socket, calls: SystemCalls = SYSTEM_CALLS) -> Polled:
     """Ask poll(2) about the socket, without waiting; where it fails, nothing is known yet."""
-    if calls.poll is None:
+    if sys.platform == "win32":
         _, ready, failed = select.select([], [sock], [sock], 0)
         return Polled(bool(ready or failed), False)
     if sock.fileno() < 0:
