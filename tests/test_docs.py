@@ -78,6 +78,9 @@ def test_python_compiles_and_imports_what_there_is(code: str) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "aconnect":
             assert {alias.name for alias in node.names} <= public_names()
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("aconnect."):
+            module = importlib.import_module(str(node.module))
+            assert all(hasattr(module, alias.name) for alias in node.names)
 
 
 @pytest.mark.parametrize("session", blocks_everywhere("pycon"))
