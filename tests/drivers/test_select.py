@@ -80,6 +80,7 @@ def test_nothing_is_running() -> None:
 def test_trio_without_anyio(monkeypatch: Any) -> None:
     monkeypatch.delitem(sys.modules, "aconnect.drivers.anyio_generic")
     monkeypatch.setitem(sys.modules, "anyio", None)
+    select._trio_driver.cache_clear()
     with pytest.raises(
         ImportError, match=r"anyio is not installed.*the extra 'trio' of aconnect-io"
     ):

@@ -4,8 +4,7 @@ Rules:
 
 * A loop is imported when it is asked for, and not before.
 * Each is given by its own means: asyncio.Runner for asyncio and uvloop, trio.run for trio.
-* What aconnect itself imports at its first call on a loop is imported before anything is
-  timed.
+* What aconnect imports at its first call on trio is imported before anything is timed.
 * What is raised inside comes out as itself.  A group of exceptions, which is how trio and
   `asyncio.TaskGroup` report even a single one, is reduced to its first.
 """

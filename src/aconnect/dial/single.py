@@ -7,7 +7,7 @@ Rules:
   socket is writable.  Those end here.  Whatever comes otherwise, the race takes up from where it
   has come to: nothing is done, asked or told twice.
 * With one address there is nothing to move on to, so TLS comes after the connection, without a
-  task.
+  task; unless somebody is told of the dial, for then the race has it.
 * Who wants to be told of everything is told here of what is over at once.  What has to wait,
   and might be cancelled, is the race's to tell of.
 

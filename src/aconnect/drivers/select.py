@@ -5,12 +5,14 @@ Rules:
 * What runs decides, never a setting.
 * The drivers of asyncio are imported with this module, so that no dial has to wait for that.  Of
   no other event loop anything is imported before it is known to be running.
+* Trio's driver has no state, and there is one.
 * An asyncio loop keeps its driver for as long as it lives: the driver knows who waits for
   which socket there.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
@@ -60,9 +62,13 @@ def _asyncio_driver(loop: Any) -> Driver:
     return AsyncioSelectorDriver()
 
 
+@cache
 def _trio_driver() -> Driver:
     try:
-        from .anyio_generic import AnyioDriver  # which imports anyio
+        import anyio
+
+        from .anyio_generic import AnyioDriver
     except ImportError as error:
         raise ImportError(not_installed("anyio", "trio")) from error
+    anyio.get_cancelled_exc_class()  # it imports what it needs under trio
     return AnyioDriver()

@@ -80,7 +80,7 @@ _NO_SUCH_OPTION: Final = (errnos.ENOPROTOOPT, errnos.EOPNOTSUPP)
 class SocketSettings(Value, kw_only=True):
     """How the sockets of a connection are opened: what is set and bound before connect(2).
 
-    Frozen and hashable; `dataclasses.replace` makes a changed copy.
+    Immutable and hashable; `replace` gives one with some settings changed.
 
     Args:
         nodelay: whether TCP sends small pieces at once (TCP_NODELAY).

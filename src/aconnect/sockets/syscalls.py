@@ -60,6 +60,9 @@ _SIZEOF_SOCKADDR: Final = 16
 class SystemCalls(Value, kw_only=True):
     """The system calls of a dial, as what makes them.
 
+    Not among them are lookups, the waits of the event loop, and the datagram socket by which a
+    route is asked for.  With a ``socket_factory``, ``socket`` is not called.
+
     For tests: one of these that is handed in, ``Dialer(system_calls=...)``, can keep a journal of
     the calls, and have one fail.
 

@@ -1,4 +1,4 @@
-"""What the calls of all adapters have in common: their arguments.
+"""What the calls of all transports and clients have in common: their arguments.
 
 Rules:
 
