@@ -181,7 +181,7 @@ class TestASession:
         assert tls is not None
         wrap = tls.wrapper.wrap_bio
         assert wrap(ssl.MemoryBIO(), ssl.MemoryBIO(), False, NAME).session == first
-        assert wrap(ssl.MemoryBIO(), ssl.MemoryBIO(), session=other).session == other
+        assert wrap(ssl.MemoryBIO(), ssl.MemoryBIO(), False, NAME, other).session == other
         resumed = agreed(server, wrap)
         assert resumed.session_reused
         assert resumed.version() == version.name.replace("_", ".")
