@@ -5,7 +5,9 @@ Rules:
 * Nothing is needed but Python, pip and venv: a session installs what it uses.
 * What is tested, measured and documented is the built wheel, never the checkout.
 * The quick sessions come first and the tests last, so the tests' summary ends the output.
-* A Python that is missing is skipped, and an error where CI is set.
+* A Python that is missing is skipped, and an error where CI is set.  The newest ones come from
+  Debian testing where the machine has none (``.ci/debian``); where that cannot be had, they are
+  skipped, and said to be at the end.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import nox
 
@@ -24,10 +27,18 @@ if TYPE_CHECKING:
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
+MAIN = "3.13"
+"""The one on which is done what is done once: coverage, real networks, figures."""
+BETWEEN = ("3.12", "3.14")
+"""They have the quick part only: what fails there alone and not in their neighbours is rare."""
+IN_DEBIAN = ("3.14", "3.15")
+"""``.ci/debian`` has them."""
 EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
 PLATFORMS = ("linux", "darwin", "win32")
 DIST = Path("dist")
+DEBIAN = Path(".ci/debian")
 ELSEWHERE = "not lab and not faults and not soak"
+QUICK = f"not root and not slow and not server and {ELSEWHERE}"
 IN_THE_LAB = "lab and not slow or faults or soak"
 
 nox.needs_version = ">=2025.2.9"
@@ -89,7 +100,7 @@ def smoke(session: nox.Session, extra: str) -> None:
         session.run("python", "-I", "tests/packaging/smoke.py", "trio-alone")
 
 
-@nox.session(python=PYTHONS[-1], requires=["build"])
+@nox.session(python=MAIN, requires=["build"])
 def lab(session: nox.Session) -> None:
     """Real networks, injected faults, a short soak; ``-- -m lab`` for the long forms too."""
     install_groups(session, "test")
@@ -97,23 +108,33 @@ def lab(session: nox.Session) -> None:
     session.run("pytest", "-n6", *(session.posargs or ("-m", IN_THE_LAB)))
 
 
-@nox.session(python=PYTHONS, requires=["build"])
+@nox.session(python=False, requires=["build"])
 def tests(session: nox.Session) -> None:
-    """Run the tests; on the newest Python all of them must cover all of it."""
-    install_groups(session, "test")
-    install_wheel(session)
-    if session.posargs:
-        session.run("pytest", *session.posargs)
-        return
-    # More at a time than there are processors: most of them wait most of the time.
-    options = ["-n6", "-m", ELSEWHERE]
-    if session.python == PYTHONS[-1]:
-        options.append("--cov")  # elsewhere it would take half as long again, and tell no more
-    data = Path(session.virtualenv.location, "coverage")
-    session.run("pytest", *options, env={"COVERAGE_FILE": str(data)})
+    """Run the tests on each Python, in a session for each: tests-3.11 and so on."""
+    for version in PYTHONS:
+        session.notify(f"tests-{version}")
 
 
-@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+def tests_here(session: nox.Session) -> None:
+    """Run the tests; on one Python all of them must cover all of it."""
+    run_tests(session, session, COVERAGE_FILE=str(Path(session.virtualenv.location, "coverage")))
+
+
+def tests_in_debian(session: nox.Session) -> None:
+    """Run the tests on a Python that this machine has not got."""
+    reason = why_no_debian()
+    if reason is not None:
+        skip(session, f"no Python {session.python} here, and {reason}")
+    run_tests(session, InDebian(session))
+
+
+def run_tests(session: nox.Session, where: nox.Session | InDebian, **env: str) -> None:
+    install_groups(where, "test")
+    install_wheel(where)
+    where.run("pytest", *(session.posargs or tests_of(str(session.python))), env=env)
+
+
+@nox.session(python=MAIN, default=False, requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure a connect against its peers'; ``-- --check`` fails if a target is missed."""
     install_wheel(session)
@@ -123,7 +144,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/race.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+@nox.session(python=MAIN, default=False, requires=["build"])
 def load(session: nox.Session) -> None:
     """Ten thousand connects at once, against the peers' and a C program's; needs root and cc."""
     install_wheel(session)
@@ -131,14 +152,14 @@ def load(session: nox.Session) -> None:
     session.run("python", "benchmarks/load.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+@nox.session(python=MAIN, default=False, requires=["build"])
 def soak(session: nox.Session) -> None:
     """A million connects with random cancellations, after which nothing may be left."""
     install_wheel(session)
     session.run("python", "benchmarks/soak.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+@nox.session(python=MAIN, default=False, requires=["build"])
 def fuzz(session: nox.Session) -> None:
     """Fuzz the address parser and the race; ``-- address --seconds 600`` for one of them."""
     install_wheel(session)
@@ -146,7 +167,7 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tests/fuzz/run.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[-1], default=False, requires=["build"])
+@nox.session(python=MAIN, default=False, requires=["build"])
 def conformance(session: nox.Session) -> None:
     """Run aconnect and its peers through the corners of connect(2), and print who passes."""
     install_wheel(session)
@@ -154,14 +175,61 @@ def conformance(session: nox.Session) -> None:
     session.run("python", "benchmarks/conformance.py", *session.posargs)
 
 
-def install_groups(session: nox.Session, *groups: str) -> None:
-    session.install(*nox.project.dependency_groups(PROJECT, *groups))
+def tests_of(version: str) -> list[str]:
+    """Which of the tests a Python has, as arguments of pytest."""
+    # More at a time than there are processors: most of them wait most of the time.
+    options = ["-n6", "-m", QUICK if version in BETWEEN else ELSEWHERE]
+    if version == MAIN:
+        options.append("--cov")  # elsewhere it would take half as long again, and tell no more
+    return options
 
 
-def install_wheel(session: nox.Session) -> None:
+class InDebian:
+    """What the tests need of a session, in the root that ``.ci/debian`` makes."""
+
+    def __init__(self, session: nox.Session) -> None:
+        self._session = session
+        self._venv = f"/venvs/{session.python}"
+        self._run(120, f"python{session.python}", "-m", "venv", self._venv)
+
+    def install(self, *arguments: str) -> None:
+        self._run(600, f"{self._venv}/bin/pip", "install", *arguments, silent=True)
+
+    def run(self, program: str, *arguments: str, env: dict[str, str]) -> None:
+        self._run(1200, f"{self._venv}/bin/{program}", *arguments, env=env)
+
+    def _run(self, seconds: int, *command: str, **options: Any) -> None:
+        """Run it there; at that time at the latest it has failed."""
+        self._session.run(str(DEBIAN), "run", str(seconds), *command, external=True, **options)
+
+
+@cache
+def why_no_debian() -> str | None:
+    """Make the root of Debian testing, unless it is there; the reason if there is none."""
+    made = subprocess.run([DEBIAN, "make"], stderr=subprocess.PIPE, text=True, check=False)
+    if made.returncode == 0:
+        return None
+    print(made.stderr, end="", flush=True)
+    return made.stderr.strip().rpartition("\n")[2] or f"{DEBIAN} make failed"
+
+
+def skip(session: nox.Session, reason: str) -> NoReturn:
+    """Skip the session; ``.ci/run`` says why once more at its end."""
+    file = os.environ.get("SKIPPED_SESSIONS")
+    if file:
+        with open(file, "a") as skipped:
+            print(f"{session.name}: {reason}", file=skipped)
+    session.skip(reason)
+
+
+def install_groups(where: nox.Session | InDebian, *groups: str) -> None:
+    where.install(*nox.project.dependency_groups(PROJECT, *groups))
+
+
+def install_wheel(where: nox.Session | InDebian) -> None:
     """Install the wheel with all extras, in place of one that is there already."""
-    session.install(f"{built_wheel()}[all]")
-    session.install("--force-reinstall", "--no-deps", built_wheel())
+    where.install(f"{built_wheel()}[all]")
+    where.install("--force-reinstall", "--no-deps", built_wheel())
 
 
 def built_wheel() -> str:
@@ -218,4 +286,19 @@ def pyenv_roots() -> list[Path]:
     return [*([Path(named)] if named else []), Path.home() / ".pyenv"]
 
 
+def is_borrowed(version: str, path: str) -> bool:
+    """Whether this Python must come from Debian, as none on ``path`` is one."""
+    return version in IN_DEBIAN and not runs(shutil.which(f"python{version}", path=path), version)
+
+
 os.environ["PATH"] = with_interpreters(os.environ.get("PATH", ""), PYTHONS, pyenv_roots())
+
+for _version in PYTHONS:
+    _borrowed = is_borrowed(_version, os.environ["PATH"])
+    nox.session(
+        tests_in_debian if _borrowed else tests_here,
+        name=f"tests-{_version}",
+        python=_version,
+        venv_backend="none" if _borrowed else None,
+        requires=["build"],
+    )
