@@ -21,30 +21,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import nox
+from packaging.requirements import Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
+OLDEST = PYTHONS[0]
 MAIN = "3.13"
 """The one on which is done what is done once: coverage, real networks, figures."""
 BETWEEN = ("3.12", "3.14")
 """They have the quick part only: what fails there alone and not in their neighbours is rare."""
 IN_DEBIAN = ("3.14", "3.15")
 """``.ci/debian`` has them."""
-EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
+EXTRAS_NEED: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+EXTRAS = sorted(EXTRAS_NEED)
 PLATFORMS = ("linux", "darwin", "win32")
 DIST = Path("dist")
 DEBIAN = Path(".ci/debian")
 ELSEWHERE = "not lab and not faults and not soak"
 QUICK = f"not root and not slow and not server and {ELSEWHERE}"
 IN_THE_LAB = "lab and not slow or faults or soak"
+TESTS_OF = {
+    "aiohttp": ["tests/interop/test_aiohttp.py"],
+    "anyio": ["tests/adapters", "tests/drivers"],
+    "asyncssh": ["tests/interop/test_asyncssh.py"],
+    "cli": ["tests/cli"],
+    "httpx": ["tests/interop/test_httpcore.py", "tests/interop/test_httpx.py"],
+    "redis": ["tests/interop/test_redis.py"],
+    "trio": ["tests/adapters", "tests/drivers"],
+    "uvloop": ["tests/adapters", "tests/drivers"],
+    "websockets": ["tests/interop/test_websockets.py"],
+}
+"""The tests of what an extra is for."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "build", "types", "docs", "smoke", "lab", "tests"]
+nox.options.sessions = ["lint", "build", "types", "docs", "smoke", "lowest", "lab", "tests"]
 
 
 @nox.session
@@ -98,6 +113,21 @@ def smoke(session: nox.Session, extra: str) -> None:
     if extra == "none":
         session.install("trio")
         session.run("python", "-I", "tests/packaging/smoke.py", "trio-alone")
+
+
+@nox.session(python=OLDEST, requires=["build"], reuse_venv=False)
+@nox.parametrize("extra", list(TESTS_OF), ids=list(TESTS_OF))
+def lowest(session: nox.Session, extra: str) -> None:
+    """Use and test each extra at the lowest versions that it allows."""
+    constraints = Path(session.virtualenv.location, "lowest.txt")
+    constraints.write_text("\n".join(lowest_versions(EXTRAS_NEED[extra])))
+    lowest = ("--constraint", str(constraints))
+    session.install(f"{built_wheel()}[{extra}]", *lowest)
+    session.run("python", "-I", "tests/packaging/smoke.py", extra)
+    # The tests want every event loop; what is not of this extra may be new.
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install(f"{built_wheel()}[{extra},trio,uvloop]", *groups, *lowest)
+    session.run("pytest", "-n6", "-m", ELSEWHERE, *TESTS_OF[extra])
 
 
 @nox.session(python=MAIN, requires=["build"])
@@ -220,6 +250,15 @@ def skip(session: nox.Session, reason: str) -> NoReturn:
         with open(file, "a") as skipped:
             print(f"{session.name}: {reason}", file=skipped)
     session.skip(reason)
+
+
+def lowest_versions(requirements: Iterable[str]) -> list[str]:
+    """Constraints for pip: of each requirement the version that it has after ``>=``."""
+    constraints = []
+    for requirement in map(Requirement, requirements):
+        [lowest] = [each.version for each in requirement.specifier if each.operator == ">="]
+        constraints.append(f"{requirement.name}=={lowest}")
+    return constraints
 
 
 def install_groups(where: nox.Session | InDebian, *groups: str) -> None:

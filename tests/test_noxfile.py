@@ -1,4 +1,4 @@
-"""How noxfile.py finds the Pythons that the tests run on."""
+"""How noxfile.py finds the Pythons that the tests run on, and the lowest versions of extras."""
 
 from __future__ import annotations
 
@@ -147,6 +147,7 @@ def test_each_python_has_a_session_and_all_have_one(noxfile: Any) -> None:
 
 def test_the_pythons_are_those_of_the_project(noxfile: Any) -> None:
     assert {noxfile.MAIN, *noxfile.BETWEEN, *noxfile.IN_DEBIAN} <= set(noxfile.PYTHONS)
+    assert f">={noxfile.OLDEST}" == noxfile.PROJECT["project"]["requires-python"]
     for version in noxfile.IN_DEBIAN:
         assert version in (PROJECT / ".ci" / "debian").read_text()
 
@@ -283,3 +284,28 @@ def test_a_debian_that_is_not_whole_is_none(command: Any, tmp_path: Path, script
     assert reason.startswith("no root of Debian forky: ")
     assert ("debootstrap failed: E: no such mirror" in reason) == ("mirror" in script)
     assert not (tmp_path / "checkout" / ".nox" / "debian-forky" / "whole").exists()
+
+
+@pytest.mark.parametrize(
+    ("requirements", "constraints"),
+    [
+        pytest.param(["httpx>=0.28", "anyio>=4"], ["httpx==0.28", "anyio==4"], id="several"),
+        pytest.param(["anyio[trio]>=4.16"], ["anyio==4.16"], id="extra"),
+        pytest.param(["redis!=6.0,<9,>=5.2"], ["redis==5.2"], id="other bounds"),
+        pytest.param(["uvloop>=0.23; os_name != 'nt'"], ["uvloop==0.23"], id="marker"),
+    ],
+)
+def test_lowest_versions(noxfile: Any, requirements: list[str], constraints: list[str]) -> None:
+    assert noxfile.lowest_versions(requirements) == constraints
+
+
+def test_what_has_no_lowest_version_is_an_error(noxfile: Any) -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        noxfile.lowest_versions(["rich"])
+
+
+def test_each_extra_has_tests_at_its_lowest_versions(noxfile: Any) -> None:
+    assert set(noxfile.TESTS_OF) == set(noxfile.EXTRAS) - {"all"}
+    for extra, paths in noxfile.TESTS_OF.items():
+        assert noxfile.lowest_versions(noxfile.EXTRAS_NEED[extra])
+        assert all((PROJECT / path).exists() for path in paths)
