@@ -22,6 +22,7 @@ import pytest
 import trio
 import uvloop
 from blockbuster import blockbuster_ctx
+from hypothesis import given, strategies
 
 from aconnect.drivers.anyio_generic import AnyioDriver
 from aconnect.drivers.select import _DRIVERS
@@ -67,11 +68,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+@given(strategies.none())
+def _run_by_hypothesis(_nothing: None) -> None:
+    pass
+
+
 @pytest.fixture(autouse=True, scope="session")
 def loops_have_run() -> Iterator[None]:
     """libuv makes a pipe for the whole process when it first runs; nobody leaked that."""
     uvloop.run(asyncio.sleep(0))
     trio.run(trio.lowlevel.checkpoint)  # and what trio does once is done as well
+    _run_by_hypothesis()  # it looks once for who has its random numbers: before they are frozen
     gc.collect()
     gc.freeze()  # what is there now need not be looked through after every test
     yield
