@@ -271,7 +271,7 @@ def make_debian(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
 def test_debian_is_for_root(tmp_path: Path) -> None:
     made = make_debian(tmp_path)
     assert made.returncode == 1
-    assert made.stderr.endswith("can be made by root only\n")
+    assert made.stderr.endswith("can be made and used by root only\n")
 
 
 @pytest.mark.root
