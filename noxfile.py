@@ -44,15 +44,15 @@ ELSEWHERE = "not lab and not faults and not soak"
 QUICK = f"not root and not slow and not server and {ELSEWHERE}"
 IN_THE_LAB = "lab and not slow or faults or soak"
 TESTS_OF = {
-    "aiohttp": ["tests/interop/test_aiohttp.py"],
-    "anyio": ["tests/adapters", "tests/drivers"],
-    "asyncssh": ["tests/interop/test_asyncssh.py"],
+    "aiohttp": ["tests/clients/test_aiohttp.py"],
+    "anyio": ["tests/transports", "tests/drivers"],
+    "asyncssh": ["tests/clients/test_asyncssh.py"],
     "cli": ["tests/cli"],
-    "httpx": ["tests/interop/test_httpcore.py", "tests/interop/test_httpx.py"],
-    "redis": ["tests/interop/test_redis.py"],
-    "trio": ["tests/adapters", "tests/drivers"],
-    "uvloop": ["tests/adapters", "tests/drivers"],
-    "websockets": ["tests/interop/test_websockets.py"],
+    "httpx": ["tests/clients/test_httpcore.py", "tests/clients/test_httpx.py"],
+    "redis": ["tests/clients/test_redis.py"],
+    "trio": ["tests/transports", "tests/drivers"],
+    "uvloop": ["tests/transports", "tests/drivers"],
+    "websockets": ["tests/clients/test_websockets.py"],
 }
 """The tests of what an extra is for."""
 
