@@ -57,7 +57,7 @@ returns is ignored.
 Phase: TypeAlias = Literal["resolve", "connect", "handshake"]
 ResolutionOutcome: TypeAlias = Literal["done", "failed", "timed out", "cancelled"]
 AttemptOutcome: TypeAlias = Literal[
-    "connected", "failed", "timed out", "cancelled", "not permitted"
+    "connected", "failed", "timed out", "made room", "cancelled", "not permitted"
 ]
 HandshakeOutcome: TypeAlias = Literal["done", "failed", "timed out", "cancelled"]
 
@@ -99,10 +99,12 @@ class ResolutionBatch(Event):
     """The resolver gave addresses; there may be more to come.
 
     Attributes:
-        endpoints: the new ones, in the resolver's order.
+        endpoints: the new ones, best first.
+        address: what they are of, as `ResolutionStarted` has it.
     """
 
     endpoints: tuple[Endpoint, ...]
+    address: str = ""
 
 
 class ResolutionEnded(Event):
@@ -114,12 +116,14 @@ class ResolutionEnded(Event):
         found: how many addresses there were in all.
         errno: why it failed, a code of getaddrinfo(3) or of errno(3); else None.
         error: the reason in words, if the resolver has words of its own.
+        address: what was looked up, as `ResolutionStarted` has it.
     """
 
     outcome: ResolutionOutcome
     found: int
     errno: int | None = None
     error: str = ""
+    address: str = ""
 
 
 class AttemptStarted(Event):
@@ -130,12 +134,15 @@ class AttemptStarted(Event):
         endpoint: the resolved address.
         place: the place of the address in the order of all addresses, from 0.
         known: how many addresses were known at that moment.
+        host: of a dial to several addresses, the one that this is an endpoint of, as text; else
+            empty.
     """
 
     attempt: int
     endpoint: Endpoint
     place: int = 0
     known: int = 1
+    host: str = ""
 
 
 class AttemptEnded(Event):
@@ -145,9 +152,10 @@ class AttemptEnded(Event):
 
     Attributes:
         attempt: the number of the attempt.
-        outcome: "connected"; "failed"; "timed out" if its time was over; "cancelled" if
-            another attempt had won, or the whole call was cancelled; "not permitted" if the
-            policy forbids the address, and nothing was sent.
+        outcome: "connected"; "failed"; "timed out" if its time was over; "made room" if it had
+            not been answered when another address was due and no more could be in flight;
+            "cancelled" if another attempt had won, or the whole call was cancelled; "not
+            permitted" if the policy forbids the address, and nothing was sent.
         errno: why it failed; of an attempt that timed out, why the kernel had not begun it;
             else None.
         local_address: the local end, if the socket was bound to one; else None.

@@ -191,7 +191,9 @@ class TestNonsense:
             (80, TypeError, "80"),
             (None, TypeError, "None"),
             ([], ValueError, "empty"),
-            ([(LOOPBACK, 80)], TypeError, LOOPBACK),
+            ([[(LOOPBACK, 80)]], TypeError, LOOPBACK),
+            ([(LOOPBACK, 80), None], TypeError, "None"),
+            ([(LOOPBACK, 80), "udp://localhost:1"], ValueError, "udp://localhost:1"),
         ],
     )
     async def test_addresses(

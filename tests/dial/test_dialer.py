@@ -13,6 +13,7 @@ import warnings
 import weakref
 from contextlib import ExitStack
 from dataclasses import FrozenInstanceError
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -48,6 +49,7 @@ from aconnect.trace import (
     DialFailed,
     Event,
     HandshakeEnded,
+    HandshakeStarted,
     ResolutionEnded,
     SocketClosed,
 )
@@ -1311,53 +1313,67 @@ class TestHandshake:
         with pytest.raises(HandshakeError, match="await"):
             await Dialer().connect(address, timeout=LONG, handshake=lambda _: 5)  # type: ignore[arg-type,return-value]
 
-    async def test_one_at_a_time(self, stack: ExitStack) -> None:
+    async def test_they_overlap_a_delay_apart(self, stack: ExitStack) -> None:
+        """Two that are silent cost a delay each, and no more; the first to finish wins."""
         addresses = [
             stack.enter_context(listening(host)).getsockname()
             for host in ("127.0.0.1", "127.0.0.2", "127.0.0.3")
         ]
-        running: list[Any] = []
-        most = 0
 
         async def shake(sock: socket.socket) -> socket.socket:
-            nonlocal most
-            running.append(sock)
-            most = max(most, len(running))
-            await anyio.sleep(0.05)
-            running.remove(sock)
             if sock.getpeername() != addresses[2]:
-                raise ValueError("not this one")
+                await anyio.sleep_forever()
             return sock
 
         trace = Names()
-        dialer = Dialer(attempt_delay=0.01, trace=trace)
+        dialer = Dialer(attempt_delay=0.02, trace=trace)
         with await dialer.connect(results(*addresses), timeout=LONG, handshake=shake) as sock:
             assert sock.getpeername() == addresses[2]
-        assert most == 1
+        started = [each.time for each in trace.of(HandshakeStarted)]
+        assert [each.attempt for each in trace.of(HandshakeStarted)] == [0, 1, 2]
+        assert all(after - before >= 0.02 for before, after in pairwise(started))
         ended = trace.of(HandshakeEnded)
-        assert [each.attempt for each in ended] == [0, 1, 2]
-        assert [each.outcome for each in ended] == ["failed", "failed", "done"]
+        assert [each.attempt for each in ended] == [2, 0, 1]
+        assert [each.outcome for each in ended] == ["done", "cancelled", "cancelled"]
 
-    async def test_cancelled_by_the_deadline(self, stack: ExitStack, counter: Counter) -> None:
-        """It owns its socket until it has ended."""
-        address = stack.enter_context(listening()).getsockname()
-        seen: list[int] = []
+    async def test_one_that_fails_lets_the_next_begin(self, stack: ExitStack) -> None:
+        one = stack.enter_context(listening()).getsockname()
+        two = stack.enter_context(listening("127.0.0.2")).getsockname()
+        both = anyio.Event()
 
-        async def shake(sock: socket.socket) -> None:
-            try:
-                await anyio.sleep_forever()
-            finally:
-                seen.append(sock.fileno())
+        async def hold(_: Any, where: Endpoint) -> None:
+            if where.sockaddr == two:
+                both.set()
 
-        trace = Names()
-        with pytest.raises(ConnectTimeout) as caught:
-            await Dialer(trace=trace).connect(address, timeout=0.03, handshake=shake)
-        assert seen[0] >= 0
-        assert counter.open == 0
-        assert caught.value.phase == "handshake"
-        assert str(trace).endswith(
-            "HandshakeStarted 0; HandshakeEnded 0 timed out; SocketClosed 0; DialFailed timed out"
-        )
+        async def shake(sock: socket.socket) -> socket.socket:
+            if sock.getpeername() == one:
+                await both.wait()
+                raise ValueError("not this one")
+            return sock
+
+        dialer = Dialer(attempt_delay=0.02, on_socket=hold)
+        with await dialer.connect(results(one, two), timeout=LONG, handshake=shake) as sock:
+            assert sock.getpeername() == two
+
+    async def test_one_by_one_they_are_serial(self, stack: ExitStack) -> None:
+        addresses = [
+            stack.enter_context(listening(host)).getsockname()
+            for host in ("127.0.0.1", "127.0.0.2")
+        ]
+        running: list[Any] = []
+
+        async def shake(sock: socket.socket) -> socket.socket:
+            running.append(sock)
+            assert len(running) == 1
+            await anyio.sleep(0.02)
+            running.remove(sock)
+            if sock.getpeername() != addresses[1]:
+                raise ValueError("not this one")
+            return sock
+
+        dialer = Dialer(attempt_delay=None)
+        with await dialer.connect(results(*addresses), timeout=LONG, handshake=shake) as sock:
+            assert sock.getpeername() == addresses[1]
 
     async def test_its_own_time(self, stack: ExitStack, counter: Counter) -> None:
         one = stack.enter_context(listening()).getsockname()
@@ -1376,16 +1392,20 @@ class TestHandshake:
     async def test_a_connected_one_that_waits_is_closed(
         self, stack: ExitStack, counter: Counter
     ) -> None:
+        """Both have connected in one turn; the first is done before it is the second one's."""
         one = stack.enter_context(listening()).getsockname()
         two = stack.enter_context(listening("127.0.0.2")).getsockname()
+        both = anyio.Event()
+
+        async def hold(_: Any, where: Endpoint) -> None:
+            if where.sockaddr == two:
+                both.set()
+            await both.wait()
 
         async def shake(sock: socket.socket) -> socket.socket:
-            while len(counter.opened) < 2:
-                await anyio.sleep(0.001)
-            await anyio.sleep(0.02)
             return sock
 
-        dialer = Dialer(attempt_delay=0.01)
+        dialer = Dialer(attempt_delay=0.01, on_socket=hold)
         with await dialer.connect(results(one, two), timeout=LONG, handshake=shake) as sock:
             assert sock.getpeername() == one
             assert counter.open == 1

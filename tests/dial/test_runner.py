@@ -756,15 +756,20 @@ class TestOwnTime:
     async def test_one_that_waits_for_its_handshake(self, stack: ExitStack) -> None:
         """The deadline passes before it is its turn."""
         one, two = listeners(stack, 2)
-        ended = anyio.Event()
+        both = anyio.Event()
+
+        async def hold(_: Any, where: Endpoint) -> None:
+            if where.sockaddr == two:
+                both.set()
+            await both.wait()
 
         async def shake(_: Any) -> None:
-            await ended.wait()
+            await anyio.sleep_forever()
 
         log = Log()
         with pytest.raises(ConnectTimeout) as caught:
-            dialer = Dialer(attempt_delay=0.01, trace=log)
-            await dialer.connect(results(one, two), timeout=OWN, handshake=shake)
+            dialer = Dialer(attempt_delay=0.3, trace=log, on_socket=hold)
+            await dialer.connect(results(one, two), timeout=0.45, handshake=shake)
         assert [each.phase for each in caught.value.attempts] == ["handshake"] * 2
         assert len(log.of(HandshakeStarted)) == 1
         assert len(log.of(SocketClosed)) == 2

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fuzz.reader import Reader
 
 from aconnect.sansio.race import (
+    MAKES_ROOM_AFTER,
     SHORTEST_DELAY,
     BeginHandshake,
     Cancel,
@@ -48,6 +49,8 @@ _COUNTS = [1, 2, 3, 6, 100]
 _TIMEOUTS = [None, 0.001, 0.25, 1.0, 30.0]
 _UNTIL = [inf, inf, 0.0, 0.01, 0.3, 5.0, 30.0]
 _GAPS = [0.0, 0.001, 0.009, 0.01, 0.05, 0.25, 2.0, 1e6]
+_PREFERRED = [None, None, AF_INET, AF_INET6]
+_RANKS = [1, 1, 2, 3]
 _MOST_EVENTS = 300
 _ROUNDING = 1e-6
 
@@ -67,19 +70,23 @@ class _Model:
             max_in_flight=choices.choice(_COUNTS),
             attempt_timeout=choices.choice(_TIMEOUTS),
             handshake=choices.choice([False, True]),
+            prefer=choices.choice(_PREFERRED),
         )
         self.until = choices.choice(_UNTIL)
-        self.race: Race[_Address] = Race(self.rules, until=self.until)
+        ranks = choices.choice(_RANKS)
+        self.pending = set(range(ranks))
+        self.race: Race[_Address] = Race(self.rules, until=self.until, ranks=ranks)
         self.now = 0.0
         self.end: Won | Failed | None = None
-        self.resolved = False
-        self.waiting: dict[_Address, None] = {}
+        self.waiting: dict[_Address, int] = {}  # and its rank
         self.known: set[_Address] = set()
         self.states: list[str] = []
         self.starts: list[float] = []
         self.limits: list[float] = []
         self.failed_since_start = False
         self.handshakes_since_start = 0
+        self.handshake_at = -inf
+        self.failed_since_handshake = False
         self.log: list[object] = []
 
     def run(self) -> list[object]:
@@ -87,6 +94,10 @@ class _Model:
             self.event()
         self.come_to_an_end()
         return self.log
+
+    @property
+    def resolved(self) -> bool:
+        return not self.pending
 
     # ------------------------------------------------------------------ what is told
 
@@ -99,8 +110,7 @@ class _Model:
         elif kind == 4:
             self.tell("family_answered", self.choices.choice(_FAMILIES))
         elif kind == 5:
-            self.resolved = True
-            self.tell("resolution_finished")
+            self.finish()
         elif kind < 8:
             self.connect()
         elif kind < 10:
@@ -110,26 +120,48 @@ class _Model:
         elif kind < 14:
             self.now += self.choices.choice(_GAPS)
             self.tell("time_passed")
+        elif kind == 14:
+            self.order()
         else:
             self.wake(self.choices.byte())
 
-    def add(self) -> None:
+    def finish(self) -> None:
+        which = self.choices.byte() % 4
+        if which:
+            self.pending.discard(which - 1)
+            self.tell("rank_finished", which - 1)
+        else:
+            self.pending.clear()
+            self.tell("resolution_finished")
+
+    def order(self) -> None:
         some = [self.address() for _ in range(self.choices.byte() % 5)]
         if self.resolved and self.end is None:
-            self.refused(RuntimeError, "addresses_added", self.now, some)
+            return
+        for each in some:
+            if each in self.waiting:
+                self.waiting[each] = self.waiting.pop(each)
+        self.tell("addresses_added", [], order=some)
+
+    def add(self) -> None:
+        rank = self.choices.byte() % 3
+        some = [self.address() for _ in range(self.choices.byte() % 5)]
+        if self.resolved and self.end is None:
+            self.refused(RuntimeError, "addresses_added", self.now, some, rank)
             return
         if self.end is None:
             for each in some:
-                if each not in self.known:
+                if each not in self.known or self.waiting.get(each, rank) != rank:
                     self.known.add(each)
-                    self.waiting[each] = None
-        self.tell("addresses_added", some)
+                    self.waiting.pop(each, None)
+                    self.waiting[each] = rank
+        self.tell("addresses_added", some, rank)
 
     def withdraw(self) -> None:
         some = [self.address() for _ in range(self.choices.byte() % 5)]
         if self.end is None:
             for each in some:
-                if self.waiting.pop(each, self) is None:
+                if self.waiting.pop(each, None) is not None:
                     self.known.remove(each)
         self.tell("addresses_withdrawn", some)
 
@@ -159,6 +191,7 @@ class _Model:
         for attempt in self.of("handshake"):
             self.happened([attempt], "done" if well else "failed")
             self.failed_since_start |= not well
+            self.failed_since_handshake |= not well
             self.tell("handshake_done" if well else "handshake_failed", attempt)
             assert not well or self.end == Won(attempt)
 
@@ -178,9 +211,9 @@ class _Model:
         self.now = moment
         self.tell("time_passed")
 
-    def tell(self, name: str, *arguments: Any) -> None:
+    def tell(self, name: str, *arguments: Any, **more: Any) -> None:
         was_over = self.race.over
-        commands = getattr(self.race, name)(self.now, *arguments)
+        commands = getattr(self.race, name)(self.now, *arguments, **more)
         assert not (was_over and commands), "nothing is asked for after the end"
         self.log.append((self.now, name, tuple(commands)))
         for command in commands:
@@ -198,14 +231,25 @@ class _Model:
         elif isinstance(command, Cancel):
             state = self.states[command.attempt]
             assert state in IN_FLIGHT
-            if command.timed_out:
+            if command.why == "timed out":
                 assert state != "connected", "its time does not run while it waits"
                 assert self.now >= self.limits[command.attempt] - _ROUNDING
                 self.failed_since_start = True
+                self.failed_since_handshake |= state == "handshake"
+            elif command.why == "made room":
+                assert command.attempt == self.of("running")[0], "the longest"
+                assert self.now >= self.starts[command.attempt] + MAKES_ROOM_AFTER - _ROUNDING
+                assert len(self.of(*IN_FLIGHT)) == self.rules.max_in_flight
+                assert self.waiting
+                assert not self.rules.one_by_one
             self.states[command.attempt] = "cancelled"
         elif isinstance(command, BeginHandshake):
             assert self.rules.handshake
-            assert not self.of("handshake"), "one at a time"
+            if self.of("handshake") and not self.failed_since_handshake:
+                assert self.rules.attempt_delay is not None, "one at a time"
+                since = self.now - self.handshake_at
+                assert since >= self.rules.attempt_delay - _ROUNDING
+            self.handshake_at, self.failed_since_handshake = self.now, False
             assert command.attempt == min(self.of("connected"))
             self.states[command.attempt] = "handshake"
             self.limits[command.attempt] = self.limit()
@@ -225,12 +269,16 @@ class _Model:
         assert self.now < self.until
         room = 1 if self.rules.one_by_one else self.rules.max_in_flight
         assert len(self.of(*IN_FLIGHT)) < room
-        same_family = [each for each in self.waiting if each.family == command.address.family]
-        assert command.address == same_family[0], "the order inside a family is kept"
+        rank, family = self.waiting[command.address], command.address.family
+        assert rank == min(self.waiting.values()), "all of a rank come before the next"
+        alike = [
+            each for each, its in self.waiting.items() if (its, each.family) == (rank, family)
+        ]
+        assert command.address == alike[0], "the order inside a family is kept"
         if self.starts:
             since = self.now - self.starts[-1]
-            assert since >= SHORTEST_DELAY - _ROUNDING
             if not self.failed_since_start:
+                assert since >= SHORTEST_DELAY - _ROUNDING
                 assert self.rules.attempt_delay is not None, (
                     "one by one, a failure starts the next"
                 )
@@ -271,8 +319,8 @@ class _Model:
         assert in_flight or self.waiting or not self.resolved, "it has lost"
         if self.waiting and not in_flight:
             assert wake_at is not None, "nothing would start the next"
-            longest = max(SHORTEST_DELAY, self.rules.resolution_delay)
-            assert wake_at <= self.now + longest + _ROUNDING
+            assert not self.starts, "any but the first starts at once"
+            assert wake_at <= self.now + self.rules.resolution_delay + _ROUNDING
 
     def of(self, *states: str) -> list[int]:
         return [attempt for attempt, state in enumerate(self.states) if state in states]
@@ -316,7 +364,7 @@ class _Model:
 
     def come_to_an_end(self) -> None:
         """No more addresses, and everything fails."""
-        self.resolved = True
+        self.pending.clear()
         self.tell("resolution_finished")
         for _ in range(4 * (len(self.known) + len(self.states) + 1)):
             if self.end is not None:

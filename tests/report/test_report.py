@@ -519,7 +519,7 @@ class TestProperties:
         assert report.elapsed == 0.3
         assert report.resolve_seconds == 0.02
         assert report.resolution == ResolutionSummary(
-            0.0, 0.02, "done", ((0.02, (inet6(), inet())),)
+            0.0, 0.02, "done", ((0.02, (inet6(), inet())),), address=NAME
         )
         assert report.resolution.endpoints == (inet6(), inet())
         loser = AttemptSummary(0, inet6(), 0, 0.02, 0.3, "cancelled", closed=0.3)
@@ -614,6 +614,7 @@ class TestProperties:
 class TestADict:
     def test_has_plain_values_only(self) -> None:
         plain = report_of(*TIME_RUNS_OUT).to_dict()
+        assert plain.pop("resolutions") == [plain["resolution"]]
         assert plain == {
             "address": NAME,
             "outcome": "timed out",
@@ -625,6 +626,7 @@ class TestADict:
             "phases": {"resolve": 2.0, "connect": 7.0, "handshake": 1.0},
             "slowest_phase": "connect",
             "resolution": {
+                "address": NAME,
                 "start": 0.0,
                 "end": 2.0,
                 "outcome": "done",
@@ -647,6 +649,7 @@ class TestADict:
                     "note": "",
                     "closed": 10.0,
                     "won": False,
+                    "host": "",
                     "handshake": None,
                 },
                 {
@@ -663,6 +666,7 @@ class TestADict:
                     "note": "",
                     "closed": 10.0,
                     "won": False,
+                    "host": "",
                     "handshake": {
                         "name": "TLS",
                         "start": 9.0,

@@ -20,7 +20,7 @@ import pytest
 
 from aconnect import Batch, Endpoint
 from aconnect.resolvers import answers
-from aconnect.resolvers.answers import check_batch, closable, in_order
+from aconnect.resolvers.answers import check_batch, closable, in_order, of_family
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -134,23 +134,23 @@ class TestInOrder:
 
     def test_what_is_not_sorted_is_sorted(self) -> None:
         there, other, away = v4(), v6(), v6("2001:db8::1")
-        assert in_order(Batch([away, there, other]), AF_UNSPEC) == [other, there, away]
-        assert in_order(Batch([there, other, away]), AF_UNSPEC) == [other, there, away]
+        assert in_order(of_family(Batch([away, there, other]), AF_UNSPEC)) == [other, there, away]
+        assert in_order(of_family(Batch([there, other, away]), AF_UNSPEC)) == [other, there, away]
 
     def test_what_is_sorted_stays(self, sources: list[Endpoint]) -> None:
         """And nobody is asked."""
         given = [v6("2001:db8::1"), v4(), v6()]
-        assert in_order(Batch(given, sorted=True), AF_UNSPEC) == given
+        assert of_family(Batch(given), AF_UNSPEC) == given
         assert sources == []
 
     @pytest.mark.parametrize("sorted", [False, True])
     def test_only_one_family(self, sorted: bool) -> None:
         batch = Batch([v4(), v6(), v4("127.0.0.2"), UNIX], sorted=sorted)
-        assert in_order(batch, AF_INET) == [v4(), v4("127.0.0.2")]
-        assert in_order(batch, AF_INET6) == [v6()]
+        assert in_order(of_family(batch, AF_INET)) == [v4(), v4("127.0.0.2")]
+        assert in_order(of_family(batch, AF_INET6)) == [v6()]
 
     def test_only_the_family_that_is_kept_is_asked_for(self, sources: list[Endpoint]) -> None:
-        in_order(Batch([v4(), v6()]), AF_INET6)
+        in_order(of_family(Batch([v4(), v6()]), AF_INET6))
         assert sources == [v6()]
 
     @pytest.mark.parametrize("place", [0, 1, 2])
@@ -158,33 +158,33 @@ class TestInOrder:
         """RFC 6724 is about IPv4 and IPv6."""
         given = [v6("2001:db8::1"), v4()]
         given.insert(place, UNIX)
-        assert in_order(Batch(given), AF_UNSPEC) == given
+        assert in_order(of_family(Batch(given), AF_UNSPEC)) == given
         assert sources == []
 
     def test_what_is_left_has_an_order(self) -> None:
         """The family that has none is not asked for."""
         batch = Batch([v4("192.0.2.1"), UNIX, v4()])
-        assert in_order(batch, AF_INET) == [v4(), v4("192.0.2.1")]
+        assert in_order(of_family(batch, AF_INET)) == [v4(), v4("192.0.2.1")]
 
     def test_a_zone(self) -> None:
         near = v6("fe80::1%1")
-        assert in_order(Batch([near, v6()]), AF_UNSPEC) == [v6(), near]
+        assert in_order(of_family(Batch([near, v6()]), AF_UNSPEC)) == [v6(), near]
 
     def test_nothing(self) -> None:
-        assert in_order(Batch(()), AF_UNSPEC) == []
-        assert in_order(Batch([v4()]), AF_INET6) == []
+        assert in_order(of_family(Batch(()), AF_UNSPEC)) == []
+        assert in_order(of_family(Batch([v4()]), AF_INET6)) == []
 
     def test_the_batch_is_left_as_it_is(self) -> None:
         given = [v4(), v6()]
-        assert in_order(Batch(given, sorted=True), AF_UNSPEC) is not given
-        in_order(Batch(given), AF_UNSPEC)
+        assert of_family(Batch(given), AF_UNSPEC) is not given
+        in_order(of_family(Batch(given), AF_UNSPEC))
         assert given == [v4(), v6()]
 
 
 def test_the_order_is_that_of_this_machine() -> None:
     """There is a way to loopback, and none to what is not an address of a host."""
     nowhere = v4("255.255.255.255")
-    assert in_order(Batch([nowhere, v4()]), AF_UNSPEC) == [v4(), nowhere]
+    assert in_order(of_family(Batch([nowhere, v4()]), AF_UNSPEC)) == [v4(), nowhere]
 
 
 class Iterator:

@@ -17,6 +17,7 @@ from aconnect.addresses.values import Endpoint
 from aconnect.sansio.order import interleave
 from aconnect.sansio.race import (
     LONGEST_DELAY,
+    MAKES_ROOM_AFTER,
     SHORTEST_DELAY,
     BeginHandshake,
     Cancel,
@@ -39,6 +40,8 @@ class Scenario(NamedTuple):
     rules: dict[str, Any] = {}  # noqa: RUF012 # of a named tuple, which nobody changes
     until: float = inf
     resolved: list[tuple[float, str]] | None = None
+    ranks: int = 1
+    delays: dict[str, float] | None = None
 
     def race(self, origin: float = 0.0) -> VirtualRace:
         return VirtualRace(
@@ -47,6 +50,8 @@ class Scenario(NamedTuple):
             until=self.until,
             resolved=self.resolved,
             origin=origin,
+            ranks=self.ranks,
+            delays=self.delays,
         )
 
 
@@ -297,25 +302,19 @@ SCENARIOS = [
         "0 start v6a; 30 failed v6a; 30 start v4a; 40 won v4a",
     ),
     S(
-        "A3 but 10 ms after the start before",
+        "A3 however soon it was",
         "v6a 3 refused; v4a 10 ok",
-        "0 start v6a; 3 failed v6a; 10 start v4a; 20 won v4a",
-    ),
-    S(
-        "A3 10 ms are enough",
-        "v6a 10 refused; v4a 10 ok",
-        "0 start v6a; 10 failed v6a; 10 start v4a; 20 won v4a",
+        "0 start v6a; 3 failed v6a; 3 start v4a; 13 won v4a",
     ),
     S(
         "A3 all fail at once",
         "v6a 0 refused; v4a 0 refused; v6b 0 refused",
-        "0 start v6a; 0 failed v6a; 10 start v4a; 10 failed v4a; 20 start v6b; 20 failed v6b; "
-        "20 lost",
+        "0 start v6a; 0 failed v6a; 0 start v4a; 0 failed v4a; 0 start v6b; 0 failed v6b; 0 lost",
     ),
     S(
         "A3 one by one, too",
         "v6a 0 refused; v4a 0 refused; v6b 0 ok",
-        "0 start v6a; 0 failed v6a; 10 start v4a; 10 failed v4a; 20 start v6b; 20 won v6b",
+        "0 start v6a; 0 failed v6a; 0 start v4a; 0 failed v4a; 0 start v6b; 0 won v6b",
         ONE_BY_ONE,
     ),
     S(
@@ -331,13 +330,13 @@ SCENARIOS = [
     S(
         "A3 an older attempt fails right after a start",
         "v6a 255 refused; v4a silent; v6b 1 ok",
-        "0 start v6a; 250 start v4a; 255 failed v6a; 260 start v6b; 261 cancel v4a; 261 won v6b",
+        "0 start v6a; 250 start v4a; 255 failed v6a; 255 start v6b; 256 cancel v4a; 256 won v6b",
     ),
     S(
-        "A3 two failures at once start two, but not together",
+        "A3 two failures at once start two",
         "v6a 300 refused; v4a 50 refused; v6b silent; v4b 1 ok",
         "0 start v6a; 250 start v4a; 300 failed v6a; 300 start v6b; 300 failed v4a; "
-        "310 start v4b; 311 cancel v6b; 311 won v4b",
+        "300 start v4b; 301 cancel v6b; 301 won v4b",
     ),
     S(
         "A3 a failure when there is nothing else to try",
@@ -377,11 +376,64 @@ SCENARIOS = [
     ),
     S(
         "A4 who waits for a handshake, or is in one, is in flight",
-        "v6a 10 ok silent; v4a 10 ok 10 ok; v6b silent",
-        "0 start v6a; 10 handshake v6a; 500 start v4a; 2000 cancel v6a; 2000 cancel v4a; "
-        "2000 expired",
+        "v6a 10 ok silent; v4a 10 ok 1500 ok; v6b 10 ok",
+        "0 start v6a; 10 handshake v6a; 500 start v4a; 510 handshake v4a; 2010 cancel v6a; "
+        "2010 won v4a",
         TLS | {"max_in_flight": 2},
-        until=2000,
+    ),
+    S(
+        "A4b a full field makes room: eight are silent, and the ninth is good",
+        "; ".join(f"v6{each} silent" for each in "abcdefgh") + "; v6i 50 ok",
+        "0 start v6a; 250 start v6b; 500 start v6c; 750 start v6d; 1000 start v6e; "
+        "1250 start v6f; 2000 room v6a; 2000 start v6g; 2250 room v6b; 2250 start v6h; "
+        "2500 room v6c; 2500 start v6i; 2550 cancel v6d; 2550 cancel v6e; 2550 cancel v6f; "
+        "2550 cancel v6g; 2550 cancel v6h; 2550 won v6i",
+    ),
+    S(
+        "A4b the one that has been connecting the longest",
+        "v6a 3000 refused; v4a 2300 ok; v6b 5 ok",
+        "0 start v6a; 250 start v4a; 2000 room v6a; 2000 start v6b; 2005 cancel v4a; 2005 won v6b",
+        {"max_in_flight": 2},
+    ),
+    S(
+        "A4b not before it has had two seconds",
+        "v6a silent; v4a silent; v6b 5 ok",
+        "0 start v6a; 10 start v4a; 2000 room v6a; 2000 start v6b; 2005 cancel v4a; 2005 won v6b",
+        {"max_in_flight": 2, "attempt_delay": 0.01},
+    ),
+    S(
+        "A4b for an address that is due, and for no other",
+        "v6a silent; v4a 2400 ok; v6b 5 ok",
+        "0 start v6a; 2000 start v4a; 4000 room v6a; 4000 start v6b; 4005 cancel v4a; "
+        "4005 won v6b",
+        {"max_in_flight": 2, "attempt_delay": 2},
+    ),
+    S(
+        "A4b not for one that is not there",
+        "v6a 5000 ok; v4a silent",
+        "0 start v6a; 250 start v4a; 5000 cancel v4a; 5000 won v6a",
+        {"max_in_flight": 2},
+    ),
+    S(
+        "A4b for one that comes late, at once",
+        "v6a silent; v4a silent; v6b 5 ok",
+        "0 start v6a; 250 start v4a; 3000 room v6a; 3000 start v6b; 3005 cancel v4a; 3005 won v6b",
+        {"max_in_flight": 2},
+        resolved=[(0, "add v6a v4a"), (3000, "add v6b")],
+    ),
+    S(
+        "A4b neither one that has connected nor one in its handshake",
+        "v6a 10 ok silent; v4a 20 ok silent; v6b 10 ok 10 ok",
+        "0 start v6a; 10 handshake v6a; 500 start v4a; 520 handshake v4a; 9000 cancel v6a; "
+        "9000 cancel v4a; 9000 expired",
+        TLS | {"max_in_flight": 2},
+        until=9000,
+    ),
+    S(
+        "A4b one by one, nobody makes room",
+        "v6a silent; v4a 10 ok",
+        "0 start v6a; 0 stuck",
+        ONE_BY_ONE,
     ),
     S(
         "A5 what has not been tried is left alone",
@@ -409,9 +461,38 @@ SCENARIOS = [
         TLS,
     ),
     S(
-        "A6 a handshake fails at once: 10 ms after the start",
+        "A6 a handshake fails, however soon",
         "v6a 2 ok 3 refused; v4a 1 ok 1 ok",
-        "0 start v6a; 2 handshake v6a; 5 broken v6a; 10 start v4a; 11 handshake v4a; 12 won v4a",
+        "0 start v6a; 2 handshake v6a; 5 broken v6a; 5 start v4a; 6 handshake v4a; 7 won v4a",
+        TLS,
+    ),
+    S(
+        "A6 a peer that accepts and is silent costs a delay",
+        "v6a 10 ok silent; v4a 10 ok 20 ok",
+        "0 start v6a; 10 handshake v6a; 500 start v4a; 510 handshake v4a; 530 cancel v6a; "
+        "530 won v4a",
+        TLS,
+    ),
+    S(
+        "A6 handshakes overlap, and the first to finish wins",
+        "v6a 300 ok 400 ok; v4a 100 ok 100 ok",
+        "0 start v6a; 250 start v4a; 300 handshake v6a; 550 handshake v4a; 650 cancel v6a; "
+        "650 won v4a",
+        TLS,
+    ),
+    S(
+        "A6 handshakes are a delay apart",
+        "v6a 300 ok silent; v4a 60 ok silent; v6b 10 ok silent",
+        "0 start v6a; 250 start v4a; 300 handshake v6a; 550 handshake v4a; 1000 start v6b; "
+        "1010 handshake v6b; 1200 cancel v6a; 1200 cancel v4a; 1200 cancel v6b; 1200 expired",
+        TLS,
+        until=1200,
+    ),
+    S(
+        "A6 one that fails lets the next go on, whichever it is",
+        "v6a 300 ok 270 refused; v4a 60 ok silent; v6b 700 ok 10 ok",
+        "0 start v6a; 250 start v4a; 300 handshake v6a; 550 handshake v4a; 570 broken v6a; "
+        "570 start v6b; 1270 handshake v6b; 1280 cancel v4a; 1280 won v6b",
         TLS,
     ),
     S(
@@ -515,16 +596,16 @@ SCENARIOS = [
     ),
     S(
         "A6 the timeout does not run while one waits for its handshake",
-        "v6a 10 ok 290 refused; v4a 5 ok 250 refused; v6b 5 ok 10 ok",
-        "0 start v6a; 10 handshake v6a; 20 start v4a; 30 start v6b; 300 broken v6a; "
-        "300 handshake v4a; 550 broken v4a; 550 handshake v6b; 560 won v6b",
-        TLS | {"attempt_timeout": 0.3, "attempt_delay": 0.01},
+        "v6a 390 ok silent; v4a 150 ok 290 ok",
+        "0 start v6a; 250 start v4a; 390 handshake v6a; 640 handshake v4a; 790 timeout v6a; "
+        "930 won v4a",
+        TLS | {"attempt_timeout": 0.4},
     ),
     S(
         "A6 a handshake and an attempt time out together",
         "v6a 10 ok silent; v4a silent; v6b 10 ok silent",
-        "0 start v6a; 10 handshake v6a; 20 start v4a; 30 start v6b; 310 timeout v6a; "
-        "310 handshake v6b; 320 timeout v4a; 610 timeout v6b; 610 lost",
+        "0 start v6a; 10 handshake v6a; 20 start v4a; 30 start v6b; 40 handshake v6b; "
+        "310 timeout v6a; 320 timeout v4a; 340 timeout v6b; 340 lost",
         TLS | {"attempt_timeout": 0.3, "attempt_delay": 0.01},
     ),
     S(
@@ -553,8 +634,8 @@ SCENARIOS = [
     ),
     S(
         "A7 the last that was left is withdrawn",
-        "v6a 3 refused; v4a 10 ok",
-        "0 start v6a; 3 failed v6a; 5 lost",
+        "v6a 30 refused; v4a 10 ok",
+        "0 start v6a; 30 failed v6a; 30 lost",
         resolved=[(0, "add v6a v4a"), (0, "finished"), (5, "withdraw v4a")],
     ),
     S(
@@ -609,9 +690,9 @@ SCENARIOS = [
         resolved=[(0, "add v6a"), (100, "add v4a")],
     ),
     S(
-        "A7 late, the others have failed, and still 10 ms apart",
+        "A7 late, and the others have just failed",
         "v6a 2 refused; v4a 10 ok",
-        "0 start v6a; 2 failed v6a; 10 start v4a; 20 won v4a",
+        "0 start v6a; 2 failed v6a; 5 start v4a; 15 won v4a",
         resolved=[(0, "add v6a"), (5, "add v4a")],
     ),
     S(
@@ -644,9 +725,9 @@ SCENARIOS = [
         {"attempt_timeout": 0.1},
     ),
     S(
-        "A8 all time out, and starts are still 10 ms apart",
+        "A8 all time out",
         "v6a silent; v4a silent",
-        "0 start v6a; 5 timeout v6a; 10 start v4a; 15 timeout v4a; 15 lost",
+        "0 start v6a; 5 timeout v6a; 5 start v4a; 10 timeout v4a; 10 lost",
         {"attempt_timeout": 0.005},
     ),
     S(
@@ -709,11 +790,163 @@ SCENARIOS = [
         until=10_000,
     ),
     S(
-        "A9 side by side with room for one, neither",
+        "A9 side by side with room for one, there are no shares",
         "v6a silent; v4a silent",
-        "0 start v6a; 10000 cancel v6a; 10000 expired",
+        "0 start v6a; 2000 room v6a; 2000 start v4a; 10000 cancel v4a; 10000 expired",
         {"max_in_flight": 1},
         until=10_000,
+    ),
+    S(
+        "A10 an address with a delay of its own",
+        "v6a silent; v4a silent; v6b 10 ok",
+        "0 start v6a; 120 start v4a; 370 start v6b; 380 cancel v6a; 380 cancel v4a; 380 won v6b",
+        delays={"v6a": 0.12},
+    ),
+    S(
+        "A10 within 100 ms and 2 s",
+        "v6a silent; v4a silent; v6b 10 ok",
+        "0 start v6a; 100 start v4a; 2100 start v6b; 2110 cancel v6a; 2110 cancel v4a; "
+        "2110 won v6b",
+        delays={"v6a": 0.001, "v4a": 60},
+    ),
+    S(
+        "A10 not one by one",
+        "v6a silent; v4a 10 ok",
+        "0 start v6a; 0 stuck",
+        ONE_BY_ONE,
+        delays={"v6a": 0.12},
+    ),
+    S(
+        "A11 what is refused before anything was sent costs no time",
+        "v6a 0 refused; v6b 0 refused; v6c 0 refused; v6d 0 refused; v6e 10 ok",
+        "0 start v6a; 0 failed v6a; 0 start v6b; 0 failed v6b; 0 start v6c; 0 failed v6c; "
+        "0 start v6d; 0 failed v6d; 0 start v6e; 10 won v6e",
+    ),
+    # ------------------------------------------------------------------------------- ranks
+    S(
+        "O4 what waits is ordered anew",
+        "v6a silent; v6b silent; v6c silent; v4a 10 ok",
+        "0 start v6a; 250 start v4a; 260 cancel v6a; 260 won v4a",
+        resolved=[(0, "add v6a v6b v4a"), (10, "order v6c v4a v6b"), (20, "finished")],
+    ),
+    S(
+        "O4 in the order that is given, the unknown and the tried left out",
+        "v6a silent; v6b silent; v6c 10 ok",
+        "0 start v6a; 250 start v6c; 260 cancel v6a; 260 won v6c",
+        resolved=[(0, "add v6a v6b v6c"), (10, "order v6a v6c v6x v6b")],
+    ),
+    S(
+        "O5 all of a rank are started before any of the next",
+        "v6a silent; v6b silent; v4x silent; v6x 10 ok",
+        "0 start v6a; 250 start v6b; 500 start v4x; 750 start v6x; 760 cancel v6a; "
+        "760 cancel v6b; 760 cancel v4x; 760 won v6x",
+        resolved=[(0, "add:1 v4x v6x"), (0, "add v6a v6b"), (0, "finished")],
+    ),
+    S(
+        "O5 the failure of the last of a rank starts the next at once",
+        "v6a 30 refused; v4x 10 ok",
+        "0 start v6a; 30 failed v6a; 30 start v4x; 40 won v4x",
+        resolved=[(0, "add v6a"), (0, "add:1 v4x"), (0, "finished")],
+    ),
+    S(
+        "O5 attempts go on across ranks",
+        "v6a 300 ok; v4x silent",
+        "0 start v6a; 250 start v4x; 300 cancel v4x; 300 won v6a",
+        resolved=[(0, "add v6a"), (0, "add:1 v4x"), (0, "finished")],
+    ),
+    S(
+        "O5 added again, an address has its last rank",
+        "v6a silent; v6b silent; v6c 10 ok",
+        "0 start v6a; 250 start v6c; 260 cancel v6a; 260 won v6c",
+        resolved=[(0, "add v6a v6b v6c"), (10, "add:1 v6b"), (20, "finished")],
+    ),
+    S(
+        "O5 unless it was tried",
+        "v6a 30 refused; v6b 10 refused",
+        "0 start v6a; 30 failed v6a; 30 start v6b; 40 failed v6b; 40 lost",
+        resolved=[(0, "add v6a"), (10, "add:1 v6a v6b"), (20, "finished")],
+    ),
+    S(
+        "O5 the families take turns in each rank",
+        "v6a silent; v4a silent; v4x silent; v6x 10 ok",
+        "0 start v6a; 250 start v4a; 500 start v4x; 750 start v6x; 760 cancel v6a; "
+        "760 cancel v4a; 760 cancel v4x; 760 won v6x",
+        resolved=[(0, "add v6a v4a"), (0, "add:1 v4x v6x"), (0, "finished")],
+    ),
+    S(
+        "O5 a rank that comes late goes before those after it",
+        "v6x silent; v6y silent; v6a 10 ok",
+        "50 start v6x; 300 start v6a; 310 cancel v6x; 310 won v6a",
+        resolved=[(0, "add:1 v6x v6y"), (100, "add v6a"), (100, "finished")],
+        ranks=2,
+    ),
+    S(
+        "O5 the first start waits a moment for the ranks before",
+        "v6x silent; v6a 10 ok",
+        "30 start v6a; 40 won v6a",
+        resolved=[(0, "add:1 v6x"), (30, "add v6a")],
+        ranks=2,
+    ),
+    S(
+        "O5 and not when they have answered",
+        "v6x 10 ok",
+        "20 start v6x; 30 won v6x",
+        resolved=[(0, "add:1 v6x"), (20, "finished:0")],
+        ranks=2,
+    ),
+    S(
+        "O5 that one rank is at its end is not the end",
+        "v6a 10 refused; v6x 10 ok",
+        "0 start v6a; 10 failed v6a; 100 start v6x; 110 won v6x",
+        resolved=[(0, "add v6a"), (0, "finished:0"), (100, "add:1 v6x"), (100, "finished:1")],
+        ranks=2,
+    ),
+    S(
+        "O5 that all are is the end",
+        "v6a 10 refused",
+        "0 start v6a; 10 failed v6a; 50 lost",
+        resolved=[(0, "add v6a"), (20, "finished:0"), (50, "finished:1")],
+        ranks=2,
+    ),
+    S(
+        "R4 in each rank: IPv6 has no answer in this one",
+        "v4a 10 ok",
+        "20 start v4a; 30 won v4a",
+        resolved=[(0, "add v4a"), (10, "answered:1 v6"), (20, "answered v6")],
+        ranks=2,
+    ),
+    S(
+        "O6 IPv4 is preferred, and comes first",
+        "v6a silent; v6b silent; v4a silent; v4b 10 ok",
+        "0 start v4a; 250 start v6a; 500 start v4b; 510 cancel v4a; 510 cancel v6a; 510 won v4b",
+        {"prefer": AF_INET},
+    ),
+    S(
+        "O6 IPv4 alone need not wait for IPv6 then",
+        "v4a 10 ok",
+        "0 start v4a; 10 won v4a",
+        {"prefer": AF_INET},
+        resolved=[(0, "add v4a")],
+    ),
+    S(
+        "O6 IPv6 waits for IPv4",
+        "v6a silent; v4a 10 ok",
+        "30 start v4a; 40 won v4a",
+        {"prefer": AF_INET},
+        resolved=[(0, "add v6a"), (30, "add v4a")],
+    ),
+    S(
+        "O6 no longer than the resolution delay, and excludes none",
+        "v6a 10 ok",
+        "50 start v6a; 60 won v6a",
+        {"prefer": AF_INET},
+        resolved=[(0, "add v6a")],
+    ),
+    S(
+        "O6 IPv6 is preferred",
+        "v4a silent; v6a 10 ok",
+        "0 start v6a; 10 won v6a",
+        {"prefer": AF_INET6},
     ),
     # ------------------------------------------------------------------------------ always
     S(
@@ -776,7 +1009,7 @@ SCENARIOS = [
     ),
 ]
 
-ENDS = {"won", "failed", "broken", "timeout", "cancel"}
+ENDS = {"won", "failed", "broken", "timeout", "room", "cancel"}
 EVERY_SCENARIO = pytest.mark.parametrize(
     "scenario", SCENARIOS, ids=[scenario.name for scenario in SCENARIOS]
 )
@@ -821,9 +1054,9 @@ def test_the_rules_are_all_here() -> None:
     tested = {scenario.name.split(" ")[0] for scenario in SCENARIOS}
     assert tested == {
         *("R2", "R3", "R4", "R5", "R6"),
-        *("O2", "O3"),
-        *(f"A{number}" for number in range(1, 10)),
-        *("I1", "I2"),
+        *("O2", "O3", "O4", "O5", "O6"),
+        *(f"A{number}" for number in range(1, 12)),
+        *("A4b", "I1", "I2"),
     }
     assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS) > 60
 
@@ -921,7 +1154,7 @@ def test_told_too_late_all_that_is_due_happens_once() -> None:
     race: Race[str] = Race(Rules(attempt_timeout=0.3), family_of=family_of)
     race.addresses_added(0, ["v6a", "v4a", "v6b", "v4b"])
     assert race.time_passed(0.25) == [Start(1, "v4a")]
-    assert race.time_passed(9) == [Cancel(0, True), Cancel(1, True), Start(2, "v6b")]
+    assert race.time_passed(9) == [Cancel(0, "timed out"), Cancel(1, "timed out"), Start(2, "v6b")]
     assert race.wake_at == 9.25
 
 
@@ -934,9 +1167,7 @@ def test_a_start_that_is_made_late_moves_what_counts_from_it() -> None:
     assert race.wake_at == 0.02 + 0.1, "A1"
     assert race.time_passed(0.125) == [Start(1, "v4a")]
     race.attempt_started(0.15)
-    assert race.attempt_failed(0.155, 1) == []
-    assert race.wake_at == 0.15 + SHORTEST_DELAY, "A3"
-    assert race.time_passed(0.2) == [Start(2, "v6b")]
+    assert race.attempt_failed(0.155, 1) == [Start(2, "v6b")]
     assert race.wake_at == 0.02 + 0.3, "A8"
 
 
@@ -944,7 +1175,7 @@ def test_a_start_that_comes_too_late_moves_nothing() -> None:
     race: Race[str] = Race(Rules(attempt_timeout=0.3), family_of=family_of, until=1)
     race.attempt_started(0)  # nothing has been
     race.addresses_added(0, ["v6a"])
-    assert race.time_passed(0.3) == [Cancel(0, True)]
+    assert race.time_passed(0.3) == [Cancel(0, "timed out")]
     race.attempt_started(0.4)
     assert (race.in_flight, race.wake_at) == (0, 1)
     assert race.time_passed(1) == [Failed(timed_out=True)]
@@ -958,7 +1189,7 @@ def test_an_event_brings_what_is_due_with_it() -> None:
     race.time_passed(0.25)
     assert race.attempts_connected(0.3, [1, 0]) == [BeginHandshake(0)]
     assert race.family_answered(0.75, AF_INET) == [
-        Cancel(0, True),
+        Cancel(0, "timed out"),
         BeginHandshake(1),
     ]
     assert race.wake_at == 1.0
@@ -1179,6 +1410,7 @@ RULES = st.builds(
     max_in_flight=st.sampled_from([1, 2, 6]),
     attempt_timeout=st.sampled_from([None, None, 0.005, 0.1, 1]),
     handshake=st.booleans(),
+    prefer=st.sampled_from([None, None, AF_INET, AF_INET6]),
 )
 
 
@@ -1199,7 +1431,9 @@ class AnyRace(RuleBasedStateMachine):
         self.end: Won | Failed | None = None
         self.state: dict[int, str] = {}
         self.starts: list[float] = []
-        self.waiting: set[str] = set()
+        self.failed_since_start = self.failed_since_handshake = False
+        self.handshake_at = -inf
+        self.waiting: dict[str, int] = {}  # and its rank
         self.tried: set[str] = set()
         self.add(addresses)
 
@@ -1210,9 +1444,9 @@ class AnyRace(RuleBasedStateMachine):
     ) -> None:
         self.begin(rules, until, addresses, lateness)
 
-    def tell(self, name: str, *arguments: Any) -> None:
+    def tell(self, name: str, *arguments: Any, **more: Any) -> None:
         over = self.race.over
-        commands: Sequence[Command[str]] = getattr(self.race, name)(self.now, *arguments)
+        commands: Sequence[Command[str]] = getattr(self.race, name)(self.now, *arguments, **more)
         assert not (over and commands)
         assert sum(isinstance(command, Start) for command in commands) <= 1
         for command in commands:
@@ -1229,18 +1463,34 @@ class AnyRace(RuleBasedStateMachine):
         if isinstance(command, Start):
             assert command.attempt == len(self.state)
             assert len(self.of("running", "connected", "handshake")) < self.room
-            assert not self.starts or self.now >= self.starts[-1] + SHORTEST_DELAY
+            if self.starts and not self.failed_since_start:
+                assert self.now >= self.starts[-1] + SHORTEST_DELAY
             assert self.now < self.until
-            self.waiting.remove(command.address)
+            assert self.waiting[command.address] == min(self.waiting.values()), "O5"
+            del self.waiting[command.address]
+            self.failed_since_start = False
             self.tried.add(command.address)
             self.starts.append(self.now)
             self.state[command.attempt] = "running"
         elif isinstance(command, Cancel):
             assert self.state[command.attempt] in ("running", "connected", "handshake")
-            assert not (command.timed_out and self.state[command.attempt] == "connected")
+            state = self.state[command.attempt]
+            if command.why == "timed out":
+                assert state != "connected"
+                self.failed_since_start = True
+                self.failed_since_handshake |= state == "handshake"
+            elif command.why == "made room":
+                assert command.attempt == self.of("running")[0], "A4b"
+                assert self.now >= self.starts[command.attempt] + MAKES_ROOM_AFTER
+                assert len(self.of("running", "connected", "handshake")) == self.room
+                assert self.waiting
+                assert not self.rules.one_by_one
             self.state[command.attempt] = "cancelled"
         elif isinstance(command, BeginHandshake):
-            assert self.of("handshake") == []
+            if self.of("handshake") and not self.failed_since_handshake:
+                assert self.rules.attempt_delay is not None, "A6 one at a time"
+                assert self.now >= self.handshake_at + self.rules.attempt_delay
+            self.handshake_at, self.failed_since_handshake = self.now, False
             assert command.attempt == min(self.of("connected"))
             self.state[command.attempt] = "handshake"
         elif isinstance(command, Won):
@@ -1257,19 +1507,25 @@ class AnyRace(RuleBasedStateMachine):
     def of(self, *states: str) -> list[int]:
         return [attempt for attempt, state in self.state.items() if state in states]
 
-    @rule(addresses=SOME)
-    def add(self, addresses: list[str]) -> None:
+    @rule(addresses=SOME, rank=st.sampled_from([0, 0, 1]))
+    def add(self, addresses: list[str], rank: int = 0) -> None:
         if self.resolved and self.end is None:
             with pytest.raises(RuntimeError):
-                self.race.addresses_added(self.now, addresses)
+                self.race.addresses_added(self.now, addresses, rank)
             return
         if self.end is None:
-            self.waiting.update(set(addresses) - self.tried)
-        self.tell("addresses_added", addresses)
+            self.waiting.update(dict.fromkeys(set(addresses) - self.tried, rank))
+        self.tell("addresses_added", addresses, rank)
+
+    @rule(addresses=SOME)
+    def order(self, addresses: list[str]) -> None:
+        if not self.resolved or self.end is not None:
+            self.tell("addresses_added", [], order=addresses)
 
     @rule(addresses=SOME)
     def withdraw(self, addresses: list[str]) -> None:
-        self.waiting.difference_update(addresses)
+        for address in addresses:
+            self.waiting.pop(address, None)
         self.tell("addresses_withdrawn", addresses)
 
     @precondition(lambda self: self.end is None)
@@ -1302,12 +1558,16 @@ class AnyRace(RuleBasedStateMachine):
     def failed(self, data: st.DataObject) -> None:
         attempt = data.draw(st.sampled_from(self.of("running")))
         self.state[attempt] = "failed"
+        self.failed_since_start = True
         self.tell("attempt_failed", attempt)
 
     @precondition(lambda self: self.of("handshake"))
-    @rule(well=st.sampled_from([False, False, False, True]))
-    def shaken(self, well: bool) -> None:
-        (attempt,) = self.of("handshake")
+    @rule(well=st.sampled_from([False, False, False, True]), which=st.integers(0, 5))
+    def shaken(self, well: bool, which: int = 0) -> None:
+        shaking = self.of("handshake")
+        attempt = shaking[which % len(shaking)]
+        self.failed_since_start |= not well
+        self.failed_since_handshake |= not well
         self.state[attempt] = "done" if well else "failed"
         self.tell("handshake_done" if well else "handshake_failed", attempt)
         assert not well or self.end == Won(attempt)
@@ -1375,9 +1635,8 @@ class AnyRace(RuleBasedStateMachine):
         if self.end is None and not self.of("running", "connected", "handshake"):
             if self.waiting:
                 assert self.race.wake_at is not None
-                # The first start waits for IPv6, any other for the floor.
-                longest = max(SHORTEST_DELAY, self.rules.resolution_delay)
-                assert self.race.wake_at <= self.now + longest
+                assert not self.starts, "any but the first starts at once"
+                assert self.race.wake_at <= self.now + self.rules.resolution_delay
             else:
                 assert not self.resolved
 
@@ -1392,6 +1651,7 @@ class AnyRace(RuleBasedStateMachine):
             elif self.of("running"):
                 attempt = self.of("running")[0]
                 self.state[attempt] = "failed"
+                self.failed_since_start = True
                 self.tell("attempt_failed", attempt)
             elif self.of("handshake"):
                 self.shaken(False)

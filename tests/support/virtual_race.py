@@ -9,12 +9,14 @@ A row is an address, how long its attempt takes, how it ends, and the same for i
     "v6a 30 ok silent"       connects, and its handshake never ends
 
 What the resolver does is rows too, `(moment, what)`: ``"add v6a v4a"``, ``"withdraw v4a"``,
-``"answered v6"``, ``"finished"``.
+``"answered v6"``, ``"finished"``; of a rank other than 0, ``"add:1 v4a"``, ``"answered:1 v6"`` and
+``"finished:1"``, and ``"finished:0"`` of that one alone; ``"order v4b v4a"``.
 
 A timeline is what the race asked for and what failed, in milliseconds, `(250.0, "start", "v4a")`:
 
 * start, handshake, won: as the race asked;
-* cancel, timeout: it asked to end an attempt that has lost, that has had its time;
+* cancel, timeout, room: it asked to end an attempt that has lost, that has had its time, that has
+  to make room;
 * failed, broken: an attempt could not connect, could not do its handshake;
 * lost, expired: the race failed, because nothing is left to try, because its time was up;
 * stuck: the race is not over, and waits for nothing.
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 Timeline = list[tuple[float, str, str]]
 
 FAMILIES = {"v4": AF_INET, "v6": AF_INET6}
+ENDS = {"cancelled": "cancel", "timed out": "timeout", "made room": "room"}
 SAME_MOMENT = 1e-9  # seconds; sums of fractions differ by less
 
 
@@ -68,6 +71,8 @@ class VirtualRace:
         until: float = inf,
         resolved: Sequence[tuple[float, str]] | None = None,
         origin: float = 0.0,
+        ranks: int = 1,
+        delays: dict[str, float] | None = None,
     ) -> None:
         split = [row.split(" ") for row in rows]
         self._connects = {words[0]: _fate(words[1:]) for words in split}
@@ -78,7 +83,13 @@ class VirtualRace:
         self._pending: list[tuple[float, str, Any]] = [
             (origin + moment / 1000, "resolver", what) for moment, what in resolved
         ]
-        self.race: Race[str] = Race(rules, family_of=family_of, until=origin + until / 1000)
+        self.race: Race[str] = Race(
+            rules,
+            family_of=family_of,
+            until=origin + until / 1000,
+            ranks=ranks,
+            delay_of=delays.get if delays else None,
+        )
         self._over = False
         self.addresses: list[str] = []
         self.live: set[int] = set()
@@ -129,13 +140,19 @@ class VirtualRace:
             yield
 
     def _resolver(self, what: str, *words: str) -> list[Command[str]]:
+        what, of_a_rank, digits = what.partition(":")
+        rank = int(digits or 0)
         if what == "add":
-            return self.race.addresses_added(self._now, words)
+            return self.race.addresses_added(self._now, words, rank)
+        if what == "order":
+            return self.race.addresses_added(self._now, (), order=words)
         if what == "withdraw":
             return self.race.addresses_withdrawn(self._now, words)
         if what == "answered":
-            return self.race.family_answered(self._now, FAMILIES[words[0]])
+            return self.race.family_answered(self._now, FAMILIES[words[0]], rank)
         assert what == "finished"
+        if of_a_rank:
+            return self.race.rank_finished(self._now, rank)
         return self.race.resolution_finished(self._now)
 
     def _obey(self, commands: list[Command[str]]) -> None:
@@ -155,7 +172,7 @@ class VirtualRace:
                 ends = {"ok": "handshake_done", "refused": "handshake_failed"}
                 self._expect(self._handshakes[address], ends, command.attempt)
             elif isinstance(command, Cancel):
-                self._end("timeout" if command.timed_out else "cancel", command.attempt)
+                self._end(ENDS[command.why], command.attempt)
             elif isinstance(command, Won):
                 self._end("won", command.attempt)
             else:

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..sansio.value import Value
@@ -34,22 +35,26 @@ class Target:
             a socket of the caller's is connected to, in the form of the socket module.
         endpoints: what it stands for, if that needs no resolver and no look at the interfaces.
         text: as messages show it; None for the address's own.
+        parts: what it consists of, if that is several addresses, in the order of preference.
 
     Attributes:
         only: the endpoint, if there is but one.
+        parts: what it consists of; itself, if it is one address, or one list of results.
     """
 
-    __slots__ = ("_text", "address", "endpoints", "only")
+    __slots__ = ("_text", "address", "endpoints", "only", "parts")
 
     def __init__(
         self,
         address: Address | SockAddr | None,
         endpoints: tuple[Endpoint, ...] | None,
         text: str | None = None,
+        parts: tuple[Target, ...] = (),
     ) -> None:
         self.address: Final = address
         self.endpoints: Final = endpoints
         self.only: Final = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
+        self.parts: Final = parts or (self,)
         self._text = text
 
     def __repr__(self) -> str:
@@ -63,6 +68,8 @@ class Target:
         return self._text
 
     def _describe(self) -> str:
+        if self.parts[0] is not self:
+            return f"{self.parts[0].text} and {len(self.parts) - 1} more"
         if not isinstance(self.address, tuple):
             return printable(str(self.address))
         assert self.endpoints is not None  # as of every list
@@ -79,6 +86,8 @@ class Target:
     @property
     def type(self) -> int:
         """The type of socket that it takes."""
+        if self.parts[0] is not self:
+            return self.parts[0].type
         if self.endpoints is not None:
             return self.endpoints[0].type  # of a list, all are of one type
         return self.name.type
@@ -103,14 +112,14 @@ def target_of(address: AddressLike | list[Any]) -> Target:
     """What the address stands for.
 
     Args:
-        address: as `parse_address` takes it; or a list of getaddrinfo() results.
+        address: as `parse_address` takes it; or a list of such, in the order of preference, and
+            of getaddrinfo() results.
 
     Raises:
         TypeError, ValueError: it is no address.
     """
     if isinstance(address, list):
-        results = tuple(address)
-        return Target(results, endpoints_of_results(results))
+        return _of_list(address)
     if isinstance(address, tuple):
         try:
             return _of_parts(*address)
@@ -119,6 +128,40 @@ def target_of(address: AddressLike | list[Any]) -> Target:
     elif isinstance(address, (str, Value)):
         return _of_one(address)
     return _target(parse_address(address))
+
+
+def _of_list(entries: list[Any]) -> Target:
+    """What a list stands for: results that follow one another are one part of it."""
+    parts: list[Target] = []
+    for alike, group in groupby(entries, _is_result):
+        if alike:
+            results = tuple(group)
+            parts.append(Target(results, endpoints_of_results(results)))
+        else:
+            parts += map(_of_entry, group)
+    if not parts:
+        raise ValueError("address must not be an empty list: there is nothing to connect to")
+    first = parts[0]
+    for part in parts:
+        if part.type != first.type:
+            raise ValueError(
+                "address must be a list for one type of socket, but has "
+                f"{first.text} and {part.text}"
+            )
+    if len(parts) == 1:
+        return first
+    return Target(tuple(part.address for part in parts), None, None, tuple(parts))
+
+
+def _of_entry(entry: Any) -> Target:
+    if isinstance(entry, list):
+        raise TypeError(f"address must be a list of addresses, not of lists: {entry!r}")
+    return target_of(entry)
+
+
+def _is_result(entry: Any) -> bool:
+    """Whether it is an entry of getaddrinfo() results, rather than an address."""
+    return isinstance(entry, tuple) and len(entry) == 5
 
 
 def _target(address: Address) -> Target:

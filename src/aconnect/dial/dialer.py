@@ -54,11 +54,14 @@ class Dialer(Value, kw_only=True):
         resolution_delay: seconds for which IPv4 addresses that are known first wait for IPv6.
         first_family_count: how many addresses of the first family are tried before the families
             take turns.
-        max_in_flight: how many attempts one dial has in flight at a time, at the most.  The
-            socket of one whose time was up stays open for as long as its handshake, or
+        max_in_flight: how many attempts one dial has in flight at a time, at the most.  When
+            another address is due, the one that has been connecting the longest makes room for
+            it, if it has had 2 seconds.  The socket of one whose time was up stays open for as long as its handshake, or
             ``on_socket``, cleans up.
         attempt_timeout: seconds for each attempt to connect, and again for its handshake; None
             for no limit but the deadline.
+        prefer: `socket.AF_INET` or `socket.AF_INET6` for the family that is tried first; None for
+            that of the first address.  The other one is tried as well.
         family: `socket.AF_INET` or `socket.AF_INET6` to keep to addresses of one family,
             literal ones included; AF_UNSPEC for all.
         local_address: what to bind to; one address, or one for each family.  See
@@ -90,6 +93,7 @@ class Dialer(Value, kw_only=True):
     first_family_count: int = 1
     max_in_flight: int = 6
     attempt_timeout: float | None = None
+    prefer: int | None = None
     family: int = socket.AF_UNSPEC
     local_address: LocalAddressLike | Iterable[LocalAddressLike] | None = None
     interface: str | None = None
@@ -132,6 +136,7 @@ class Dialer(Value, kw_only=True):
             first_family_count=self.first_family_count,
             max_in_flight=self.max_in_flight,
             attempt_timeout=self.attempt_timeout,
+            prefer=self.prefer,
         )
         if isinstance(self.family, bool) or not isinstance(self.family, int):
             raise TypeError(f"family must be an address family, not {self.family!r}")
@@ -189,12 +194,12 @@ class Dialer(Value, kw_only=True):
         """Return the first connection that is established; every other socket is closed.
 
         Args:
-            address: as for `aconnect`.
+            address: as for `aconnect`; also a list of addresses, in the order of preference.
             timeout: seconds from now for everything; None for no limit of ours.
             deadline: the same as a `Deadline`.  Of both, the earlier counts.
             handshake: is awaited with a connected socket, inside the race: the first to succeed
-                wins.  Handshakes run one at a time.  What one raises moves the race on to the
-                next address.  It owns the socket while it runs; if it raises or is cancelled, the
+                wins.  Handshakes overlap, as attempts do, one attempt delay apart.  What one
+                raises moves the race on to the next address.  It owns the socket while it runs; if it raises or is cancelled, the
                 socket is closed, unless it has detached the descriptor.  A `Handshake` can say
                 more of itself.
 

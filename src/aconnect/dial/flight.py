@@ -115,10 +115,16 @@ class Flight:
         self._closed_late = closed_late
 
     def enter(
-        self, number: int, endpoint: Endpoint, now: float, known: int, told: bool = False
+        self,
+        number: int,
+        endpoint: Endpoint,
+        now: float,
+        known: int = 1,
+        host: str = "",
+        told: bool = False,
     ) -> Running:
         if not told:
-            self._emit(AttemptStarted(now, number, endpoint, number, known))
+            self._emit(AttemptStarted(now, number, endpoint, number, known, host))
         port_fixed = self._plan.settings.port_fixed(endpoint.family)
         attempt = Attempt(endpoint.family, endpoint.type, owned=True, port_fixed=port_fixed)
         running = Running(number, endpoint, now, attempt)

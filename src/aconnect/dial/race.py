@@ -13,9 +13,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors.errors import ConnectError, ConnectTimeout
+from ..errors.errors import ConnectError, ConnectTimeout, ResolveError
 from ..errors.foreign import has_errno, words
-from ..errors.making import attempts_error, resolve_error, resolve_timeout
+from ..errors.making import attempts_error, resolve_error, resolve_timeout, unresolved_error
 from ..handshakes.base import Handshake
 from ..sansio.race import Race
 from ..trace import DialCancelled, DialFailed
@@ -78,16 +78,34 @@ async def race(
     if handshake is not None and not isinstance(handshake, Handshake):
         handshake = Handshake(handshake)
     now = time.monotonic()
-    contest: Race[Endpoint] = Race(rules, until=max(until, now + _A_START))
-    resolution = Resolution(plan, target, contest, telling.emit)
-    runner = Runner(contest, plan, handshake, telling.emit, driver, resolution)
+    parts = target.parts
+    contest: Race[Endpoint] = Race(rules, until=max(until, now + _A_START), ranks=len(parts))
+    hosts: dict[Endpoint, Target] = {}  # if there are several
+    known: dict[int, tuple[Endpoint, ...]] = {}
+    searches: list[Resolution] = []
+    errors: dict[int, ConnectError] = {}
+    runner = Runner(contest, plan, handshake, telling.emit, driver, hosts)
     try:
-        endpoints = _known(target, plan.family, started)
-        if endpoints is None and time.monotonic() >= until:
+        for rank, part in enumerate(parts):
+            try:
+                endpoints = _known(part, plan.family, started)
+            except ResolveError as error:
+                endpoints, errors[rank] = (), error
+            if endpoints is None:
+                told_of = hosts if len(parts) > 1 else None
+                searches.append(Resolution(plan, part, rank, contest, told_of, telling.emit))
+            else:
+                known[rank] = endpoints
+                if len(parts) > 1:
+                    hosts.update(dict.fromkeys(endpoints, part))
+        if searches and not known and time.monotonic() >= until:
             raise resolve_timeout(target, time.monotonic() - started)
-        result = await runner.run(endpoints, now, begun, told)
+        result = await runner.run(known, searches, now, begun, told)
         if runner.winner is None:
-            raise _error_of(runner, resolution, target, time.monotonic() - started)
+            elapsed = time.monotonic() - started
+            if not (runner.records or runner.timed_out):
+                errors |= {each.rank: _unresolved(each, elapsed) for each in searches}
+            raise _error_of(runner, target, errors, elapsed)
     except ConnectError as error:
         outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
         telling.emit(DialFailed(time.monotonic(), outcome, error.errno, error.phase))
@@ -99,7 +117,9 @@ async def race(
     finally:
         # Their tracebacks lead to the dial.
         runner.errors.clear()
-        resolution.error = None
+        errors.clear()
+        for search in searches:
+            search.error = None
     return result
 
 
@@ -124,9 +144,13 @@ def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] 
 
 
 def _error_of(
-    runner: Runner, resolution: Resolution, target: Target, elapsed: float
+    runner: Runner, target: Target, unresolved: dict[int, ConnectError], elapsed: float
 ) -> ConnectError:
-    """The error for a dial that nobody has won."""
+    """The error for a dial that nobody has won.
+
+    Args:
+        unresolved: the error of each part of the target for which there is no address.
+    """
     if runner.records:
         numbers = sorted(runner.records)
         return attempts_error(
@@ -139,15 +163,20 @@ def _error_of(
         )
     if runner.timed_out:
         return resolve_timeout(target, elapsed)
-    cause = resolution.error
+    return unresolved_error(unresolved, target, elapsed)
+
+
+def _unresolved(search: Resolution, elapsed: float) -> ConnectError:
+    """The error for a name that has no address."""
+    cause = search.error
     code, said = socket.EAI_NONAME, ""
-    if cause is None and resolution.filtered:
+    if cause is None and search.filtered:
         code = _NOT_OF_THE_FAMILY
     elif cause is not None and has_errno(cause):
         code = cause.errno or socket.EAI_FAIL
     elif cause is not None:
         name = type(cause).__name__
         code, said = socket.EAI_FAIL, f"the resolver failed: {name}: {words(cause)}"
-    error = resolve_error(code, target, elapsed, said)
+    error = resolve_error(code, search.target, elapsed, said)
     error.__cause__ = cause
     return error

@@ -1,9 +1,10 @@
-"""The search for the addresses of one dial: tells the race what the resolver gives.
+"""The search for the addresses of one name: tells the race what the resolver gives.
 
 Rules:
 
 * A resolver is anybody's: what it raises, and what is nonsense, ends the search and not the race,
   which goes on with the addresses there are.
+* Batches that are not sorted are sorted together, at each.
 * The race is told in turns of the dial, never in the middle of one.
 """
 
@@ -17,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors.foreign import has_errno, words
-from ..resolvers.answers import check_batch, closable, in_order
+from ..resolvers.answers import check_batch, closable, in_order, of_family
 from ..trace import ResolutionBatch, ResolutionEnded, ResolutionStarted
 
 if TYPE_CHECKING:
@@ -41,11 +42,15 @@ class Resolution:
     Args:
         plan: has the resolver, and the address family to keep to.
         target: what has to be resolved.
+        rank: that of its addresses in the race.
         race: is told of the addresses.
+        hosts: is told which of them are this target's; None if there is no other.
         emit: is told of events; it raises nothing.
 
     Attributes:
         error: why there was no answer, or no further one.
+        target: what has to be resolved.
+        rank: likewise.
         filtered: whether there were endpoints, but none of the family.
     """
 
@@ -53,13 +58,19 @@ class Resolution:
         self,
         plan: Plan,
         target: Target,
+        rank: int,
         race: Race[Endpoint],
+        hosts: dict[Endpoint, Target] | None,
         emit: Callable[[Event], None],
     ) -> None:
         self.error: Exception | None = None
         self._plan = plan
-        self._target = target
+        self.target = target
+        self._text = target.text
+        self.rank = rank
         self._race = race
+        self._hosts = hosts
+        self._unsorted: list[Endpoint] = []  # all there have been
         self._emit = emit
         self._running = False
         self._found = 0
@@ -72,7 +83,7 @@ class Resolution:
     def start(self) -> None:
         """It begins; `run` comes next."""
         self._running = True
-        self._emit(ResolutionStarted(time.monotonic(), self._target.text))
+        self._emit(ResolutionStarted(time.monotonic(), self._text))
 
     async def run(self, post: Callable[[Callable[[], Commands]], None]) -> None:
         """Ask the resolver, until it has no more to say.
@@ -83,7 +94,7 @@ class Resolution:
         error: Exception | None = OSError(errnos.ECANCELED, os.strerror(errnos.ECANCELED))
         try:
             async with aclosing(
-                closable(self._plan.resolver.resolve(self._target.name))
+                closable(self._plan.resolver.resolve(self.target.name))
             ) as answers:
                 async for batch in answers:
                     post(partial(self._add, check_batch(batch)))
@@ -98,16 +109,22 @@ class Resolution:
         if self._race.over:
             return []
         now = time.monotonic()
-        endpoints = in_order(batch, self._plan.family)
+        endpoints = of_family(batch, self._plan.family)
+        order: list[Endpoint] = []
+        if not batch.sorted:
+            self._unsorted = order = in_order([*self._unsorted, *endpoints])
+            endpoints = sorted(endpoints, key=order.index)
         self._given += len(batch.endpoints)
         self._found += len(endpoints)
-        self._emit(ResolutionBatch(now, tuple(endpoints)))
+        self._emit(ResolutionBatch(now, tuple(endpoints), self._text))
+        if self._hosts is not None:
+            self._hosts.update(dict.fromkeys(endpoints, self.target))
         commands: Commands = []
         if batch.withdrawn:
             commands += self._race.addresses_withdrawn(now, batch.withdrawn)
-        commands += self._race.addresses_added(now, endpoints)
+        commands += self._race.addresses_added(now, endpoints, self.rank, order=order)
         if batch.answered is not None:
-            commands += self._race.family_answered(now, batch.answered)
+            commands += self._race.family_answered(now, batch.answered, self.rank)
         return commands
 
     def _finish(self, error: Exception | None) -> Commands:
@@ -115,7 +132,7 @@ class Resolution:
             return []
         self.error = error
         self._end("done" if error is None else "failed")
-        return self._race.resolution_finished(time.monotonic())
+        return self._race.rank_finished(time.monotonic(), self.rank)
 
     def abandon(self, timed_out: bool) -> None:
         """Nobody waits for it any more, because the time is up or for another reason."""
@@ -127,4 +144,5 @@ class Resolution:
             self._running = False
             errno = self.error.errno if self.error and has_errno(self.error) else None
             text = "" if self.error is None else words(self.error)
-            self._emit(ResolutionEnded(time.monotonic(), outcome, self._found, errno, text))
+            now = time.monotonic()
+            self._emit(ResolutionEnded(now, outcome, self._found, errno, text, self._text))

@@ -41,9 +41,11 @@ from .preparation import Lost, opened, refusal, unblocked, vetoed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ..addresses.target import Target
     from ..addresses.values import Endpoint, SockAddr
     from ..drivers.base import Driver, Watch
     from ..handshakes.base import Handshake
+    from ..sansio.commands import Why
     from ..trace import Event
     from .begun import Begun
     from .plan import Plan
@@ -62,7 +64,8 @@ class Runner:
         handshake: is called with a connected socket, and must succeed before it has won.
         emit: is told of events; it raises nothing.
         driver: the running event loop.
-        resolution: what finds the addresses, if they are not known.
+        hosts: if the target has several parts, which of them each endpoint is one of; more come
+            as they are found.
 
     Attributes:
         errors: what the handshakes raised, by the number of the attempt.
@@ -77,7 +80,7 @@ class Runner:
         handshake: Handshake[Any] | None,
         emit: Callable[[Event], None],
         driver: Driver,
-        resolution: Resolution,
+        hosts: dict[Endpoint, Target],
     ) -> None:
         self.errors: dict[int, Exception] = {}
         self.winner: Running | None = None
@@ -87,7 +90,8 @@ class Runner:
         self._handshake = handshake
         self._emit = emit
         self._driver = driver
-        self._resolution = resolution
+        self._hosts = hosts
+        self._searches: Sequence[Resolution] = ()
         self._watch: Watch = driver.watch()
         self._flight = Flight(plan, self._watch, emit, self._closed_late)
         self._begun: Begun | None = None
@@ -95,7 +99,8 @@ class Runner:
 
     async def run(
         self,
-        endpoints: Sequence[Endpoint] | None,
+        known: Mapping[int, Sequence[Endpoint]],
+        searches: Sequence[Resolution],
         now: float,
         begun: Begun | None = None,
         told: bool = False,
@@ -103,7 +108,8 @@ class Runner:
         """Run the race.
 
         Args:
-            endpoints: all there are, or None if they have to be found.
+            known: all endpoints of some ranks.
+            searches: what finds those of the others.
             now: the moment of the first start, if they are known: it is before the race's end,
                 however long the processor is away.
             begun: the attempt on the only endpoint, if it has been begun.
@@ -114,17 +120,19 @@ class Runner:
 
         When cancelled, nothing is open, registered or running when this is left.
         """
-        if begun is not None and endpoints is not None:
+        self._searches = searches
+        if begun is not None:
             now = begun.start
             self._begun = begun
-            self._flight.enter(0, endpoints[0], now, 1, told).sock = begun.sock
+            self._flight.enter(0, known[0][0], now, told=told).sock = begun.sock
         try:
             try:
-                await self._until_over(endpoints, now)
+                await self._until_over(known, now)
             finally:
                 self._begun = None
                 with ExitStack() as stack:  # whatever a trace may raise
-                    stack.callback(self._resolution.abandon, self.timed_out)
+                    for search in searches:
+                        stack.callback(search.abandon, self.timed_out)
                     stack.callback(self._flight.end_all)
             if self.winner is None:
                 return None
@@ -145,16 +153,19 @@ class Runner:
         """How many addresses are known and have not been tried."""
         return self._race.untried
 
-    async def _until_over(self, endpoints: Sequence[Endpoint] | None, now: float) -> None:
+    async def _until_over(self, known: Mapping[int, Sequence[Endpoint]], now: float) -> None:
         error: Exception | None = None
         async with self._watch:
             try:
-                if endpoints is not None:
-                    starts = self._race.addresses_added(now, endpoints)
-                    self._do([*starts, *self._race.resolution_finished(now)])
-                else:
-                    self._resolution.start()
-                    self._watch.spawn(self._resolution.run, self._flight.post)
+                for search in self._searches:
+                    search.start()
+                    self._watch.spawn(search.run, self._flight.post)
+                commands: list[Command[Endpoint]] = []
+                for rank, endpoints in known.items():
+                    if endpoints:
+                        commands += self._race.addresses_added(now, endpoints, rank)
+                    commands += self._race.rank_finished(now, rank)
+                self._do(commands)
                 while not self._race.over:
                     await self._turn()
             except Exception as caught:  # a task group would wrap it
@@ -201,7 +212,7 @@ class Runner:
             elif isinstance(command, BeginHandshake):
                 queue.extend(self._begin_handshake(command.attempt))
             elif isinstance(command, Cancel):
-                self._cancel(command.attempt, command.timed_out)
+                self._cancel(command.attempt, command.why)
             elif isinstance(command, Won):
                 self._win(command.attempt)
 
@@ -213,7 +224,8 @@ class Runner:
         known = number + 1 + self._race.untried
         now = time.monotonic()
         self._race.attempt_started(now)
-        running = self._flight.enter(number, endpoint, now, known)
+        host = self._hosts[endpoint].text if self._hosts else ""
+        running = self._flight.enter(number, endpoint, now, known, host)
         lost = refusal(self._plan, endpoint)
         if lost is not None:
             return self._lose(running, lost)
@@ -319,13 +331,13 @@ class Runner:
         self._flight.end(running, lost.outcome, lost.errno, lost.note)
         return self._race.attempt_failed(time.monotonic(), running.number)
 
-    def _cancel(self, number: int, timed_out: bool) -> None:
+    def _cancel(self, number: int, why: Why) -> None:
         running = self._flight.running[number]
-        if timed_out or self.timed_out:
+        if why == "timed out" or self.timed_out:
             errno = None if running.connected else running.attempt.errno
             self._flight.end(running, "timed out", errno, "" if self.timed_out else OWN_TIME)
         else:
-            self._flight.end(running, "cancelled", None)
+            self._flight.end(running, why, None)
 
     def _closed_late(self) -> list[Command[Endpoint]]:
         """Open what has waited for a socket to be closed."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno as errnos
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..addresses.text import format_sockaddr
 from ..explanations.explain import lookup
@@ -25,11 +25,13 @@ from .errors import (
 from .record import AttemptRecord, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..addresses.target import Target
 
-__all__ = ["attempts_error", "resolve_error", "resolve_timeout"]
+__all__ = ["attempts_error", "resolve_error", "resolve_timeout", "unresolved_error"]
+
+_SILENT: Final = ("timed out", "made room")
 
 
 def attempts_error(
@@ -63,7 +65,7 @@ def attempts_error(
         return _attempt_error(records[0], target, elapsed, causes[0])
     chosen = max(records, key=_how_far)  # the first of those
     tried = f"{len(records)} of {len(records) + untried} addresses tried"
-    error = _kind_of(chosen, timed_out or chosen.outcome == "timed out")(
+    error = _kind_of(chosen, timed_out or chosen.outcome in _SILENT)(
         errnos.ETIMEDOUT if timed_out else _code(chosen),
         f"could not connect to {target.text} in {duration(elapsed)}: {tried}: "
         f"{'; '.join(map(str, records))}",
@@ -108,7 +110,7 @@ def _attempt_error(
         details.append(f"from {format_sockaddr(record.family, record.local_address)}")
     where = f" ({' '.join(details)})" if details else ""
     code = _code(record)
-    timed_out = record.outcome == "timed out"
+    timed_out = record.outcome in _SILENT
     name = record.note or "deadline passed" if timed_out else lookup(code).name
     what = "could not connect to" if record.sockaddr is not None else "no connection on"
     error = _kind_of(record, timed_out)(
@@ -125,7 +127,7 @@ def _attempt_error(
 
 
 def _code(record: AttemptRecord) -> int:
-    return errnos.ETIMEDOUT if record.outcome == "timed out" else record.errno or 0
+    return errnos.ETIMEDOUT if record.outcome in _SILENT else record.errno or 0
 
 
 def resolve_error(code: int, target: Target, elapsed: float, words: str = "") -> ResolveError:
@@ -139,6 +141,31 @@ def resolve_error(code: int, target: Target, elapsed: float, words: str = "") ->
         phase="resolve",
         elapsed=elapsed,
     )
+
+
+def unresolved_error(
+    errors: Mapping[int, ConnectError], target: Target, elapsed: float
+) -> ConnectError:
+    """The one error for the parts of a target, of which none has an address: that of the only one;
+    or, of several, one with the first one's code, and all as its ``__cause__``."""
+    ranks = sorted(errors)
+    first = errors[ranks[0]]
+    if len(ranks) == 1:
+        return first
+    reasons = "; ".join(f"{target.parts[rank].text}: {_reason(errors[rank])}" for rank in ranks)
+    error = ResolveError(
+        first.errno or 0,
+        f"could not resolve {target.text} in {duration(elapsed)}: {reasons}",
+        address=target.address,
+        phase="resolve",
+        elapsed=elapsed,
+    )
+    error.__cause__ = ExceptionGroup("each host", [errors[rank] for rank in ranks])
+    return error
+
+
+def _reason(error: ConnectError) -> str:
+    return lookup(error.errno or 0, resolving=True).name
 
 
 def resolve_timeout(target: Target, elapsed: float) -> ConnectTimeout:

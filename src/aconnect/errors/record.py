@@ -25,7 +25,9 @@ OWN_TIME: Final = "its own time was up"
 """The note of an attempt that ran into a limit that was not the deadline of all."""
 
 Phase: TypeAlias = Literal["resolve", "connect", "handshake"]
-Outcome: TypeAlias = Literal["connected", "failed", "timed out", "cancelled", "not permitted"]
+Outcome: TypeAlias = Literal[
+    "connected", "failed", "timed out", "made room", "cancelled", "not permitted"
+]
 
 
 class AttemptRecord(Value):
@@ -41,8 +43,9 @@ class AttemptRecord(Value):
         start: when it began, in seconds of `time.monotonic`.
         end: when it ended, on the same clock.
         outcome: "connected", "failed", "timed out" if its time was up first (the deadline's, its
-            own share of it, or its ``attempt_timeout``), "cancelled" if others were to be first,
-            or "not permitted" if no socket was opened for it.
+            own share of it, or its ``attempt_timeout``), "made room" if it had not been answered
+            when another address was due and as many as may be were in flight, "cancelled" if
+            others were to be first, or "not permitted" if no socket was opened for it.
         errno: why it failed; of an attempt that timed out, why the kernel had not begun it
             (EAGAIN for a full backlog), or None if the peer had not answered.
         note: what else there is to say, in words; often empty.
@@ -77,6 +80,8 @@ class AttemptRecord(Value):
         """The outcome in words, with the reason where there is one."""
         if self.outcome in ("connected", "cancelled", "not permitted"):
             return self.note or self.outcome
+        if self.outcome == "made room":
+            return "no answer so far, and it made room for another address"
         words = lookup(self.errno or 0).words(self.family)
         if self.outcome == "failed":
             return self.note or words

@@ -88,8 +88,13 @@ class Report:
 
     @property
     def resolution(self) -> ResolutionSummary | None:
-        """How the name was looked up; None if nothing was."""
+        """How the name was looked up, or the first of several; None if nothing was."""
         return self._story().resolution
+
+    @property
+    def resolutions(self) -> tuple[ResolutionSummary, ...]:
+        """How each name was looked up, in the order of their start."""
+        return tuple(self._story().resolutions.values())
 
     @property
     def resolve_seconds(self) -> float:
@@ -163,12 +168,13 @@ class Report:
             * ``errno``, ``error``, ``phase``: of a failure, how far it got being the phase;
             * ``winner``: the number of the attempt that won, or None;
             * ``untried``: how many of the known addresses were not tried;
-            * ``resolution``: None, or a dict with ``start``, ``end``, ``outcome``, ``errno``,
-              ``error``, and ``batches``: dicts with ``time`` and ``addresses``;
+            * ``resolution``: None, or a dict with ``address``, ``start``, ``end``, ``outcome``,
+              ``errno``, ``error``, and ``batches``: dicts with ``time`` and ``addresses``;
+            * ``resolutions``: one for each name;
             * ``attempts``: dicts with ``attempt``, ``place``, ``address``, ``family``,
-              ``start``, ``end``, ``outcome``, ``errno``, ``error``, ``local_address``,
-              ``note``, ``closed``, ``won``, and ``handshake``: None, or a dict with ``name``,
-              ``start``, ``end``, ``outcome``, ``error`` and ``details``.
+              ``host``, ``start``, ``end``, ``outcome``, ``errno``, ``error``,
+              ``local_address``, ``note``, ``closed``, ``won``, and ``handshake``: None, or a
+              dict with ``name``, ``start``, ``end``, ``outcome``, ``error`` and ``details``.
         """
         return _plain(self._story())
 
@@ -187,14 +193,7 @@ class Report:
 
 def _plain(story: Story) -> dict[str, Any]:
     """What `Report.to_dict` returns."""
-    resolution = None
-    if story.resolution:
-        resolution = asdict(story.resolution)
-        resolution["batches"] = [
-            {"time": time, "addresses": [format_sockaddr(each[0], each[3]) for each in batch]}
-            for time, batch in story.resolution.batches
-        ]
-        resolution["error"] = reason(story.resolution) or None
+    lookups = list(map(_lookup, story.resolutions.values()))
     attempts = []
     for each in story.attempts.values():
         family = each.endpoint.family
@@ -216,11 +215,22 @@ def _plain(story: Story) -> dict[str, Any]:
         "phase": story.phase,
         "phases": story.phase_seconds(),
         "slowest_phase": story.slowest_phase(),
-        "resolution": resolution,
+        "resolution": lookups[0] if lookups else None,
+        "resolutions": lookups,
         "attempts": attempts,
         "winner": next((each["attempt"] for each in attempts if each["won"]), None),
         "untried": story.untried,
     }
+
+
+def _lookup(resolution: ResolutionSummary) -> dict[str, Any]:
+    plain = asdict(resolution)
+    plain["batches"] = [
+        {"time": time, "addresses": [format_sockaddr(each[0], each[3]) for each in batch]}
+        for time, batch in resolution.batches
+    ]
+    plain["error"] = reason(resolution) or None
+    return plain
 
 
 def _family_name(family: int) -> str:

@@ -61,6 +61,7 @@ class ResolutionSummary(Value):
     Attributes:
         start: when it began.
         end: when it ended; None as long as it is running.
+        address: what was looked up, as text.
         outcome: as in `ResolutionEnded`, or "running".
         batches: when the resolver gave addresses, and which.
         errno, error: as in `ResolutionEnded`.
@@ -72,6 +73,7 @@ class ResolutionSummary(Value):
     batches: tuple[tuple[float, tuple[Endpoint, ...]], ...] = ()
     errno: int | None = None
     error: str = ""
+    address: str = ""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -116,6 +118,7 @@ class AttemptSummary(Value):
         handshake: what followed; None if nothing has.
         closed: when its descriptor was closed; None if it was not.
         won: whether it is the one that the call returned.
+        host: of several addresses, the one that this is an endpoint of, as text; else empty.
     """
 
     attempt: int
@@ -130,6 +133,7 @@ class AttemptSummary(Value):
     handshake: HandshakeSummary | None = None
     closed: float | None = None
     won: bool = False
+    host: str = ""
 
     @property
     def address(self) -> str:
@@ -147,7 +151,7 @@ class Story:
         self.elapsed: float = 0.0
         self.errno: int | None = None
         self.phase: Phase | None = None
-        self.resolution: ResolutionSummary | None = None
+        self.resolutions: dict[str, ResolutionSummary] = {}
         self.attempts: dict[int, AttemptSummary] = {}
         self.known: int = 0
 
@@ -159,6 +163,11 @@ class Story:
         return max(0.0, self.end(what) - what.start)
 
     @property
+    def resolution(self) -> ResolutionSummary | None:
+        """The first lookup, if there was one."""
+        return next(iter(self.resolutions.values()), None)
+
+    @property
     def untried(self) -> int:
         return max(0, self.known - len({each.place for each in self.attempts.values()}))
 
@@ -167,8 +176,7 @@ class Story:
         spans = [(each.start, self.end(each)) for each in attempts]
         shakes = [each.handshake for each in attempts if each.handshake]
         shaking = [(each.start, self.end(each)) for each in shakes]
-        lookup = self.resolution
-        asking = [(lookup.start, self.end(lookup))] if lookup else []
+        asking = [(each.start, self.end(each)) for each in self.resolutions.values()]
         third = _covered(shaking)
         second = _covered(shaking + spans)
         first = _covered(shaking + spans + asking)
@@ -189,7 +197,7 @@ class Story:
 def read(events: Iterable[Event], now: float) -> Story:
     """What ``events`` say at the moment ``now``, which counts while the dial is running."""
     story = Story()
-    attempts = story.attempts
+    attempts, lookups = story.attempts, story.resolutions
     origin = None
 
     for event in events:
@@ -202,21 +210,21 @@ def read(events: Iterable[Event], now: float) -> Story:
             case DialStarted(_, address, deadline):
                 story.address = address
                 story.timeout = round(deadline - origin, 9) if isfinite(deadline) else None
-            case ResolutionStarted():
-                story.resolution = ResolutionSummary(at)
-            case ResolutionBatch(_, endpoints) if story.resolution:
-                batches = (*story.resolution.batches, (at, endpoints))
-                story.resolution = story.resolution.replace(batches=batches)
-                story.known = max(story.known, len(story.resolution.endpoints))
-            case ResolutionEnded() if story.resolution:
-                story.resolution = story.resolution.replace(
-                    end=at,
-                    outcome=event.outcome,
-                    errno=event.errno,
-                    error=event.error,
+            case ResolutionStarted(_, address):
+                lookups[address] = ResolutionSummary(at, address=address)
+            case ResolutionBatch() if lookups:
+                name = event.address or next(iter(lookups))
+                batches = (*lookups[name].batches, (at, event.endpoints))
+                lookups[name] = lookups[name].replace(batches=batches)
+                found = sum(len(each.endpoints) for each in lookups.values())
+                story.known = max(story.known, found)
+            case ResolutionEnded() if lookups:
+                name = event.address or next(iter(lookups))
+                lookups[name] = lookups[name].replace(
+                    end=at, outcome=event.outcome, errno=event.errno, error=event.error
                 )
-            case AttemptStarted(_, number, endpoint, place, known):
-                attempts[number] = AttemptSummary(number, endpoint, place, at)
+            case AttemptStarted(_, number, endpoint, place, known, host):
+                attempts[number] = AttemptSummary(number, endpoint, place, at, host=host)
                 story.known = max(story.known, known)
             case AttemptEnded(_, number) if number in attempts:
                 attempts[number] = attempts[number].replace(

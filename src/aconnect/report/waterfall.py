@@ -96,22 +96,27 @@ def _unit(longest: float) -> _Unit:
 
 
 def _rows(story: Story) -> Iterator[_Row]:
-    resolution = story.resolution
-    if resolution:
-        yield _Row("resolve", resolution.start, resolution.end, _found(resolution))
+    for search in story.resolutions.values():
+        yield _Row(_ascii(_resolve(story, search)), search.start, search.end, _found(search))
     digits = len(str(max(story.attempts, default=0)))
     for number, each in story.attempts.items():
         words: list[str] = [each.outcome]
         if each.outcome == "failed" and each.errno is not None:
             words = [lookup(each.errno).name]
         words += ["won"] * each.won + ["closed"] * (each.closed is not None)
-        label = f"{number:>{digits}} {_ascii(each.address)}"
+        of_host = f" ({each.host})" if each.host not in ("", each.address) else ""
+        label = f"{number:>{digits}} {_ascii(each.address + of_host)}"
         yield _Row(label, each.start, each.end, ", ".join(words))
         shake = each.handshake
         if shake:
             yield _Row(
                 f"{' ' * digits} {_ascii(shake.name)}", shake.start, shake.end, shake.outcome
             )
+
+
+def _resolve(story: Story, resolution: ResolutionSummary) -> str:
+    """What a lookup is called: by its name where there are several."""
+    return f"resolve {resolution.address}" if len(story.resolutions) > 1 else "resolve"
 
 
 def _found(resolution: ResolutionSummary) -> str:
@@ -160,9 +165,8 @@ def _bar(row: _Row, whole: float, columns: int) -> str:
 
 def _remarks(story: Story) -> Iterator[str]:
     """What does not fit into a row; each remark once."""
-    remarks = []
-    if story.resolution and reason(story.resolution):
-        remarks.append(f"resolve: {reason(story.resolution)}")
+    failed = (each for each in story.resolutions.values() if reason(each))
+    remarks = [f"{_resolve(story, search)}: {reason(search)}" for search in failed]
     for number, each in story.attempts.items():
         if each.note:
             remarks.append(f"attempt {number}: {each.note}")

@@ -3,7 +3,7 @@
 Rules:
 
 * A batch is what `Batch` says, of endpoints that connect(2) can be given, or it is refused.
-* An answer that is not sorted is sorted by RFC 6724, with the addresses of this machine.
+* Answers that are not sorted are sorted together by RFC 6724, with the addresses of this machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .base import Batch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["check_batch", "closable", "in_order"]
+__all__ = ["check_batch", "closable", "in_order", "of_family"]
 
 _FAMILIES: Final = (
     AF_INET,
@@ -54,10 +54,14 @@ def _check_endpoint(endpoint: Any) -> Endpoint:
     return checked
 
 
-def in_order(batch: Batch, family: int) -> list[Endpoint]:
-    """The endpoints of a batch that are of ``family``, or all for AF_UNSPEC, best first."""
-    endpoints = [each for each in batch.endpoints if family in (AF_UNSPEC, each.family)]
-    if batch.sorted or any(each.family not in (AF_INET, AF_INET6) for each in endpoints):
+def of_family(batch: Batch, family: int) -> list[Endpoint]:
+    """The endpoints of a batch that are of ``family``, or all for AF_UNSPEC."""
+    return [each for each in batch.endpoints if family in (AF_UNSPEC, each.family)]
+
+
+def in_order(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """Endpoints that are not sorted, best first; as they are if some are not of the internet."""
+    if any(each.family not in (AF_INET, AF_INET6) for each in endpoints):
         return endpoints
     return sort_by_rfc6724(endpoints, source_address, host_of=_host_of)
 

@@ -8,14 +8,14 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from .value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["BeginHandshake", "Cancel", "Failed", "Start", "Won"]
+__all__ = ["BeginHandshake", "Cancel", "Failed", "Start", "Why", "Won"]
 
 A = TypeVar("A", bound="Hashable")
 
@@ -30,16 +30,19 @@ class Start(Value, Generic[A]):
     address: A
 
 
+Why: TypeAlias = Literal["cancelled", "timed out", "made room"]
+
+
 class Cancel(Value):
     """End the attempt, close its socket.
 
     Attributes:
-        timed_out: its own time was up, and it counts as failed; otherwise it has lost, or the
-            race is over.
+        why: "cancelled": it has lost, or the race is over; "timed out": its own time was up, and
+            it counts as failed; "made room": another address was due, and so it does.
     """
 
     attempt: int
-    timed_out: bool = False
+    why: Why = "cancelled"
 
 
 class BeginHandshake(Value):

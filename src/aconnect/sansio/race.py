@@ -5,24 +5,23 @@ no I/O and reads no clock; `Race.wake_at` says when it must be told the time.
 
 Rules:
 
-* Resolving: an address that can be tried is tried; no answer waits for another, except that IPv4
-  addresses that come first wait for IPv6 to answer, for ``resolution_delay`` at the most and
-  before the first attempt only, and not at all if the race must be over by then.  IPv6 addresses
-  that come meanwhile go first.  That one family has no answer ends the waiting for it, and
-  nothing else (RFC 8305 section 3).
-* Order: the families take turns as `interleave` has it, beginning with the first address's.
-  Addresses that come late are placed as if they had been there, counting the attempts already
-  made.  An address is tried once, however often it is added (section 4).
-* Starts: one at a time, ``attempt_delay`` apart.  A failure starts the next at once, but never
-  sooner than `SHORTEST_DELAY` after the start before (section 5).  A new attempt ends no other.
-  A start counts from when it was made, if the race is told, and else from when it was asked for.
-  At most ``max_in_flight`` are in flight: running, or connected and waiting for their handshake,
-  or in their handshake.  A start that finds no room waits for a failure.
+* Resolving: an address that can be tried is tried; no answer waits for another, but for the first
+  start, as `Resolving` has it.
+* Order: that of `Waiting`: ranks, and the families of a rank by turns.  Attempts that run go on
+  when the next rank begins.  An address is tried once, however often it is added.
+* Starts: one at a time, ``attempt_delay`` apart; an address may have a delay of its own.  A
+  failure starts the next at once (section 5).  A start counts from when it was made, if the race
+  is told, and else from when it was asked for.
+* At most ``max_in_flight`` are in flight: running, or connected and waiting for their handshake,
+  or in their handshake.  When a start is due and finds no room, the attempt that has been
+  connecting the longest ends, as soon as it has had `MAKES_ROOM_AFTER`.  No other event ends an
+  attempt for another's sake but a success.
 * The first success wins: the others are cancelled, the addresses not yet tried are left alone.
   Of several in one turn of the loop, the one that was started first wins.
-* With a handshake, the first to finish its handshake wins.  Handshakes run one at a time, of those
-  that wait the first started goes first.  When one begins, the moment of the next start moves out
-  by one ``attempt_delay``.  After one that failed it is the next one's turn.
+* With a handshake, the first to finish its handshake wins.  Handshakes overlap as attempts do:
+  of those that wait the first started goes first, an ``attempt_delay`` after the one before has
+  begun, or at once when any has failed.  When one begins, the moment of the next start moves out
+  by one ``attempt_delay``; when one fails, the next start is due.
 * ``attempt_timeout`` ends one attempt alone, and counts as a failure.  It runs anew for a
   handshake, and does not run while an attempt waits for one.
 * One by one (``attempt_delay=None``), each attempt ends before the next begins, and with a
@@ -31,7 +30,7 @@ Rules:
 * Every attempt that was started ends in one of: won, failed, cancelled.
 
 Sources: RFC 8305; the Happy Eyeballs v3 draft of the IETF's HAPPY group (withdrawn addresses,
-handshakes); GLib's GSocketClient (handshakes one at a time); Go's net.Dialer (shares).
+handshakes); Go's net.Dialer (shares).
 """
 
 from __future__ import annotations
@@ -41,19 +40,23 @@ from enum import Enum
 from heapq import heappop, heappush
 from math import inf
 from operator import attrgetter
-from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from .commands import BeginHandshake, Cancel, Failed, Start, Won
-from .rules import LONGEST_DELAY, SHORTEST_DELAY, Rules
+from .resolving import Resolving
+from .rules import LONGEST_DELAY, MAKES_ROOM_AFTER, SHORTEST_DELAY, Rules
 from .sequence import share
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
     from typing import TypeAlias
 
+    from .commands import Why
+
 __all__ = [
     "LONGEST_DELAY",
+    "MAKES_ROOM_AFTER",
     "SHORTEST_DELAY",
     "BeginHandshake",
     "Cancel",
@@ -70,6 +73,8 @@ A = TypeVar("A", bound="Hashable")
 Command: TypeAlias = "Start[A] | Cancel | BeginHandshake | Won | Failed"
 """All that the race can ask for.  `Won` and `Failed` are final: the last of the last list."""
 
+_SHORTEST_OWN_DELAY: Final = 0.1  # of an address: what is known of it is no reason to be impolite
+
 
 class _State(Enum):
     RUNNING = "is running"
@@ -78,17 +83,6 @@ class _State(Enum):
     FAILED = "has failed already"
     WON = "has won already"
     CANCELLED = "was cancelled"
-
-
-class _Family(Generic[A]):
-    """The addresses of one family that have not been tried, and whose turn it is."""
-
-    def __init__(self) -> None:
-        self.turn = 0  # the lowest is next
-        self.waiting: OrderedDict[A, None] = OrderedDict()
-
-
-_turn: Final = attrgetter("turn")
 
 
 class Race(Generic[A]):
@@ -115,6 +109,10 @@ class Race(Generic[A]):
         family_of: tells an address's family: `socket.AF_INET`, `socket.AF_INET6`, or anything
             hashable.  By default its attribute ``family``, as an `Endpoint` has it.
         until: the moment at which the race is over, won or not; infinity for no limit.
+        ranks: how many ranks of addresses are looked up, from 0; there may be more, of which
+            nothing is expected.
+        delay_of: the seconds from the start of an address to the next, where something is known
+            of it, moved into the range from 0.1 to 2; None for the rules' delay.
 
     Raises:
         ValueError: ``until`` is not a number.
@@ -128,32 +126,33 @@ class Race(Generic[A]):
         *,
         family_of: Callable[[A], Hashable] = attrgetter("family"),
         until: float = inf,
+        ranks: int = 1,
+        delay_of: Callable[[A], float | None] | None = None,
     ) -> None:
         if until != until:
             raise ValueError(f"until must be a moment or infinity, not {until!r}")
         self._rules = rules
-        self._family_of = family_of
         self._until = until
         # One by one, no time makes a start due: only a failure does.
         self._delay = inf if rules.attempt_delay is None else rules.attempt_delay
+        self._delay_of = None if rules.one_by_one else delay_of
         self._timeout = inf if rules.attempt_timeout is None else rules.attempt_timeout
         self._now = -inf
         self._over = False
-        # Addresses.  The families are in the order in which they take turns.
-        self._families: dict[Hashable, _Family[A]] = {}
-        self._known: set[A] = set()
-        self._held_until = inf  # the end of the resolution delay
-        self._ipv6_answered = False
-        self._resolved = False
-        # Attempts, by number.  Who started first is the first whose time is up.
+        # Addresses.
+        self._waiting: Waiting[A] = Waiting(family_of, rules.first_family_count, rules.prefer)
+        self._resolving = Resolving(ranks, rules.prefer, rules.resolution_delay, until)
+        # Attempts, by number.  Who started first is the first whose time is up, and the first that
+        # may have to make room.
         self._states: list[_State] = []
-        self._running: OrderedDict[int, float] = OrderedDict()
+        self._started: list[float] = []
+        self._running: OrderedDict[int, float] = OrderedDict()  # the time limit of each
         self._connected: list[int] = []  # a heap
-        self._in_handshake: list[int] = []  # one at the most
-        self._handshake_end = inf
+        self._in_handshake: OrderedDict[int, float] = OrderedDict()  # the time limit of each
         self._share_end = inf
-        self._due = -inf  # when the next start is due; never sooner than the floor allows
-        self._floor = -inf
+        self._due = -inf  # when the next start is due
+        self._handshake_due = -inf
+        self._newest_delay = self._delay
 
     @property
     def rules(self) -> Rules:
@@ -173,60 +172,64 @@ class Race(Generic[A]):
     @property
     def untried(self) -> int:
         """How many addresses are known and have not been tried."""
-        return sum(len(family.waiting) for family in self._families.values())
+        return len(self._waiting)
 
     @property
     def wake_at(self) -> float | None:
         """When `time_passed` must be called if nothing else happens before; None for never."""
         if self._over:
             return None
-        first_timeout = next(iter(self._running.values()), inf)
-        moment = min(self._until, first_timeout, self._handshake_end, self._next_start())
+        limit = min(self._until, _first(self._running), _first(self._in_handshake))
+        handshake = self._handshake_due if self._connected else inf
+        moment = min(limit, handshake, self._next_start())
         return None if moment == inf else moment
 
-    def addresses_added(self, now: float, addresses: Iterable[A]) -> list[Command[A]]:
-        """There are more addresses, in order of preference; those known already are left out."""
+    def addresses_added(
+        self, now: float, addresses: Iterable[A], rank: int = 0, *, order: Iterable[A] = ()
+    ) -> list[Command[A]]:
+        """There are more addresses, in order of preference; those known already are left out,
+        unless they have another rank now.
+
+        Of all that have not been tried, those in ``order`` come in that order from now on, behind
+        the others of their rank.
+        """
         self._set_time(now)
         if self._over:
             return []
-        if self._resolved:
+        resolving, waiting = self._resolving, self._waiting
+        if resolving.over:
             raise RuntimeError("addresses were added after resolution had finished")
-        ipv4_waits = self._only_ipv4_waits()
-        for address in addresses:
-            if address not in self._known:
-                family = self._family_of(address)
-                self._families.setdefault(family, _Family()).waiting[address] = None
-                self._known.add(address)
-        if self._known:
-            self._held_until = min(self._held_until, now + self._rules.resolution_delay)
-        if ipv4_waits and AF_INET6 in self._families:
-            # It is what was waited for.
-            self._families = {AF_INET6: self._families[AF_INET6], **self._families}
+        awaits = resolving.awaits_family(rank, waiting.families(rank))
+        waiting.add(addresses, rank)
+        waiting.order(order)
+        if waiting.known:
+            resolving.addresses_there(now)
+        if awaits and resolving.awaited in waiting.families(rank):
+            waiting.begin_with(resolving.awaited, rank)  # it is what was waited for
         return self._proceed(now)
 
     def addresses_withdrawn(self, now: float, addresses: Iterable[A]) -> list[Command[A]]:
         """The resolver has taken addresses back; those not known, or tried, are left alone."""
         self._set_time(now)
-        for address in addresses:
-            family = self._family_of(address)
-            waiting = self._families[family].waiting if family in self._families else {}
-            if address in waiting:
-                del waiting[address]
-                self._known.remove(address)
-                if not (waiting or self._states):
-                    del self._families[family]  # it need not be the first any more
+        self._waiting.withdraw(addresses)
         return self._proceed(now)
 
-    def family_answered(self, now: float, family: Hashable) -> list[Command[A]]:
+    def family_answered(self, now: float, family: Hashable, rank: int = 0) -> list[Command[A]]:
         """Nothing more will come for ``family``: it has answered, or its lookup has failed."""
         self._set_time(now)
-        self._ipv6_answered |= family == AF_INET6
+        self._resolving.answered(family, rank)
+        return self._proceed(now)
+
+    def rank_finished(self, now: float, rank: int) -> list[Command[A]]:
+        """No more addresses of this rank will be added; after the last rank, none at all."""
+        self._set_time(now)
+        self._resolving.finished(rank)
         return self._proceed(now)
 
     def resolution_finished(self, now: float) -> list[Command[A]]:
         """No more addresses will be added; those there are may still be withdrawn."""
         self._set_time(now)
-        self._resolved = True
+        self._resolving.finished()
         return self._proceed(now)
 
     def attempt_started(self, now: float) -> None:
@@ -259,21 +262,25 @@ class Race(Generic[A]):
         self._set_time(now)
         if self._is(attempt, _State.RUNNING, "failed to connect"):
             del self._running[attempt]
-            self._fail(attempt, _State.FAILED)
+            self._states[attempt] = _State.FAILED
+            self._due = now
         return self._proceed(now)
 
     def handshake_done(self, now: float, attempt: int) -> list[Command[A]]:
         """The attempt's handshake has succeeded."""
         self._set_time(now)
         if self._is(attempt, _State.IN_HANDSHAKE, "done its handshake"):
-            return self._win(self._end_handshake())
+            del self._in_handshake[attempt]
+            return self._win(attempt)
         return self._proceed(now)
 
     def handshake_failed(self, now: float, attempt: int) -> list[Command[A]]:
         """The attempt's handshake has failed."""
         self._set_time(now)
         if self._is(attempt, _State.IN_HANDSHAKE, "failed in its handshake"):
-            self._fail(self._end_handshake(), _State.FAILED)
+            del self._in_handshake[attempt]
+            self._states[attempt] = _State.FAILED
+            self._due = self._handshake_due = now
         return self._proceed(now)
 
     def time_passed(self, now: float) -> list[Command[A]]:
@@ -295,20 +302,18 @@ class Race(Generic[A]):
             raise RuntimeError(f"attempt {attempt} cannot have {event}: it {found.value}")
         return found is state
 
-    def _only_ipv4_waits(self) -> bool:
-        """Whether the first start is held back for IPv6, or would be at this moment."""
-        done = self._states or self._ipv6_answered or self._resolved
-        too_long = self._held_until >= self._until
-        return not (done or too_long) and self._families.keys() == {AF_INET}
-
     def _next_start(self) -> float:
         """When the next attempt is to start; infinity if there is none, or no room."""
-        if self.in_flight >= self._rules.max_in_flight or not self.untried:
+        best = self._waiting.best
+        if best is None:
             return inf
-        return self._held_until if self._only_ipv4_waits() else self._due
-
-    def _has_lost(self) -> bool:
-        return self._resolved and not self.in_flight and not self.untried
+        due = self._due
+        if not self._states and self._resolving.holds(best, self._waiting.families(best)):
+            due = self._resolving.held_until
+        if self.in_flight < self._rules.max_in_flight:
+            return due
+        longest = next(iter(self._running), None)
+        return inf if longest is None else max(due, self._started[longest] + MAKES_ROOM_AFTER)
 
     def _proceed(self, now: float) -> list[Command[A]]:
         """What has come due, and what has become possible."""
@@ -316,60 +321,59 @@ class Race(Generic[A]):
             return []
         commands: list[Command[A]] = []
         if now < self._until:
-            while self._running and next(iter(self._running.values())) <= now:
-                attempt, _ = self._running.popitem(last=False)
-                self._fail(attempt, _State.CANCELLED)
-                commands.append(Cancel(attempt, True))
-            if self._handshake_end <= now:
-                attempt = self._end_handshake()
-                self._fail(attempt, _State.CANCELLED)
-                commands.append(Cancel(attempt, True))
-            if self._connected and not self._in_handshake:
+            while _first(self._running) <= now:
+                commands.append(self._cancel_first(self._running, "timed out"))
+                self._due = now
+            while _first(self._in_handshake) <= now:
+                commands.append(self._cancel_first(self._in_handshake, "timed out"))
+                self._due = self._handshake_due = now
+            if self._connected and self._handshake_due <= now:
                 commands.append(self._begin_handshake(now))
             if self._next_start() <= now:
+                if self.in_flight >= self._rules.max_in_flight:
+                    commands.append(self._cancel_first(self._running, "made room"))
                 commands.append(self._start(now))
-        if self._has_lost():
+        if self._resolving.over and not (self.in_flight or self._waiting):
             return self._finish(commands, Failed(False))
         if now >= self._until:
             return self._finish(commands, Failed(True))
         return commands
 
     def _start(self, now: float) -> Start[A]:
-        family = min((f for f in self._families.values() if f.waiting), key=_turn)
-        if not self._states:
-            family.turn = 1 - self._rules.first_family_count
-        family.turn += 1
-        untried = self.untried
         if self._rules.one_by_one:
             # The last has all that is left, to the moment: then it is the race that times out.
-            self._share_end = inf if untried == 1 else share(now, self._until, untried)
-        address, _ = family.waiting.popitem(last=False)
+            left = self.untried
+            self._share_end = inf if left == 1 else share(now, self._until, left)
+        address = self._waiting.take()
+        own = None if self._delay_of is None else self._delay_of(address)
+        if own is not None:
+            own = min(max(_SHORTEST_OWN_DELAY, own), LONGEST_DELAY)
+        self._newest_delay = self._delay if own is None else own
         attempt = len(self._states)
         self._states.append(_State.RUNNING)
+        self._started.append(now)
         self._count_from(now, attempt)
         return Start(attempt, address)
 
     def _count_from(self, now: float, attempt: int) -> None:
         """The newest attempt starts now."""
+        self._started[attempt] = now
         self._running[attempt] = min(self._share_end, now + self._timeout)
-        self._floor = now + SHORTEST_DELAY
-        self._due = now + self._delay
+        self._due = now + self._newest_delay
 
     def _begin_handshake(self, now: float) -> BeginHandshake:
         attempt = heappop(self._connected)
         self._states[attempt] = _State.IN_HANDSHAKE
-        self._in_handshake.append(attempt)
-        self._handshake_end = min(self._share_end, now + self._timeout)
+        self._in_handshake[attempt] = min(self._share_end, now + self._timeout)
+        self._handshake_due = now + self._delay
         self._due = max(self._due, now) + self._delay
         return BeginHandshake(attempt)
 
-    def _end_handshake(self) -> int:
-        self._handshake_end = inf
-        return self._in_handshake.pop()
-
-    def _fail(self, attempt: int, state: _State) -> None:
-        self._states[attempt] = state
-        self._due = self._floor
+    def _cancel_first(self, limits: OrderedDict[int, float], why: Why) -> Cancel:
+        """The attempt that has been there the longest ends."""
+        attempt, _ = limits.popitem(last=False)
+        self._states[attempt] = _State.CANCELLED
+        return Cancel(attempt, why)
 
     def _win(self, attempt: int) -> list[Command[A]]:
         self._states[attempt] = _State.WON
@@ -385,3 +389,8 @@ class Race(Generic[A]):
         self._in_handshake.clear()
         commands.append(end)
         return commands
+
+
+def _first(limits: OrderedDict[int, float]) -> float:
+    """The first time limit: they are in their order; infinity if there is none."""
+    return next(iter(limits.values()), inf)

@@ -11,19 +11,25 @@ Source: RFC 8305 section 8.
 from __future__ import annotations
 
 from math import isfinite
+from socket import AF_INET, AF_INET6
 from typing import Final
 
 from .value import Value, set_derived
 
-__all__ = ["LONGEST_DELAY", "SHORTEST_DELAY", "Rules"]
+__all__ = ["LONGEST_DELAY", "MAKES_ROOM_AFTER", "SHORTEST_DELAY", "Rules"]
 
 SHORTEST_DELAY: Final = 0.010
-"""Seconds between two starts at the least, whatever fails meanwhile: RFC 8305's minimum.  Its
-recommended minimum is 0.1; delays below that are impolite, but on a fast network of one's own
-they are nobody else's business."""
+"""Seconds at the least between two starts of which the second is due to the first one's silence:
+RFC 8305's minimum.  Its recommended minimum is 0.1; delays below that are impolite, but on a fast
+network of one's own they are nobody else's business.  After a failure there is no delay: it has
+taken its round trip, and what fails in the system call has sent nothing."""
 
 LONGEST_DELAY: Final = 2.0
 """Seconds between two starts at the most, while there is room: RFC 8305's maximum."""
+
+MAKES_ROOM_AFTER: Final = 2.0
+"""Seconds that an attempt has to connect before it makes room for another address: enough for a
+lost SYN, which is sent again after one second, and a slow path.  As `LEAST_SHARE`."""
 
 
 class Rules(Value):
@@ -35,10 +41,14 @@ class Rules(Value):
         resolution_delay: how long IPv4 addresses that are known first wait for IPv6's.
         first_family_count: how many of the first address's family are tried before the families
             take turns.
-        max_in_flight: how many attempts may be in flight; one by one, it is one.
+        max_in_flight: how many attempts may be in flight; one by one, it is one.  When another
+            address is due, the one that has been connecting the longest makes room for it, if
+            it has had `MAKES_ROOM_AFTER`.
         attempt_timeout: for each attempt to connect, and again for its handshake; None for no
             limit.
         handshake: whether an attempt that has connected has a handshake to do before it wins.
+        prefer: `socket.AF_INET` or `socket.AF_INET6` for the family that comes first; None for
+            that of the first address.
 
     Raises:
         TypeError: an argument is of another type.
@@ -51,6 +61,7 @@ class Rules(Value):
     max_in_flight: int = 6
     attempt_timeout: float | None = None
     handshake: bool = False
+    prefer: int | None = None
 
     def __post_init__(self) -> None:
         if self.attempt_delay is not None:
@@ -66,6 +77,11 @@ class Rules(Value):
         _check_count("max_in_flight", self.max_in_flight)
         if not isinstance(self.handshake, bool):
             raise TypeError(f"handshake must be a bool, not {self.handshake!r}")
+        if self.prefer is not None:
+            if isinstance(self.prefer, bool) or not isinstance(self.prefer, int):
+                raise TypeError(f"prefer must be an address family or None, not {self.prefer!r}")
+            if self.prefer not in (AF_INET, AF_INET6):
+                raise ValueError(f"prefer must be AF_INET, AF_INET6 or None, not {self.prefer!r}")
 
     @property
     def one_by_one(self) -> bool:

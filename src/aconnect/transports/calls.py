@@ -54,6 +54,7 @@ class DialerOptions(TypedDict, total=False):
     first_family_count: int
     max_in_flight: int
     attempt_timeout: float | None
+    prefer: int | None
     family: int
     local_address: LocalAddressLike | Iterable[LocalAddressLike] | None
     interface: str | None
