@@ -56,8 +56,8 @@ class Dialer(Value, kw_only=True):
             take turns.
         max_in_flight: how many attempts one dial has in flight at a time, at the most.  When
             another address is due, the one that has been connecting the longest makes room for
-            it, if it has had 2 seconds.  The socket of one whose time was up stays open for as long as its handshake, or
-            ``on_socket``, cleans up.
+            it, if it has had 2 seconds.  The socket of one whose time was up stays open for as
+            long as its handshake, or ``on_socket``, cleans up.
         attempt_timeout: seconds for each attempt to connect, and again for its handshake; None
             for no limit but the deadline.
         prefer: `socket.AF_INET` or `socket.AF_INET6` for the family that is tried first; None for
@@ -199,9 +199,9 @@ class Dialer(Value, kw_only=True):
             deadline: the same as a `Deadline`.  Of both, the earlier counts.
             handshake: is awaited with a connected socket, inside the race: the first to succeed
                 wins.  Handshakes overlap, as attempts do, one attempt delay apart.  What one
-                raises moves the race on to the next address.  It owns the socket while it runs; if it raises or is cancelled, the
-                socket is closed, unless it has detached the descriptor.  A `Handshake` can say
-                more of itself.
+                raises moves the race on to the next address.  It owns the socket while it runs;
+                if it raises or is cancelled, the socket is closed, unless it has detached the
+                descriptor.  A `Handshake` can say more of itself.
 
         Returns:
             The socket, as from `aconnect`; or what the handshake gave.
