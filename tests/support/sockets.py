@@ -10,6 +10,9 @@ from aconnect.sockets.syscalls import open_socket
 if TYPE_CHECKING:
     from aconnect.addresses.values import Endpoint
 
+ESTABLISHED, SYN_SENT, SYN_RECV, CLOSE, CLOSE_WAIT = 1, 2, 3, 7, 8
+"""States of TCP, by their numbers in TCP_INFO."""
+
 
 class ScriptedSocket(socket.socket):
     """A socket whose system calls first give the answers in ``script``.
@@ -17,6 +20,9 @@ class ScriptedSocket(socket.socket):
     ``script`` has a list for each call name: numbers are errnos (0 for success), anything
     else is what the call returns.  When a list is empty, or there is none, the real call is
     made.  ``calls`` is the journal.
+
+    An errno for "getpeername" is answered to whoever asks whether there is a connection, of TCP
+    by its state; an address, by whom it is with.  "state" has the first bytes of TCP_INFO.
     """
 
     script: dict[str, list[Any]]
@@ -52,10 +58,23 @@ class ScriptedSocket(socket.socket):
         return answer
 
     def getsockopt(self, level: int, option: int, *args: Any) -> Any:
+        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO):
+            return self._tcp_info(*args)
         if (level, option) != (socket.SOL_SOCKET, socket.SO_ERROR):
             return super().getsockopt(level, option, *args)
         answer = self._answer("so_error")
         return super().getsockopt(level, option) if answer is None else answer
+
+    def _tcp_info(self, size: int) -> bytes:
+        answer = self._answer("state")
+        if isinstance(answer, bytes):
+            return answer
+        names = self.script.get("getpeername")
+        if answer is None and names:
+            answer = names.pop(0) if isinstance(names[0], int) else bytes([ESTABLISHED])
+        if isinstance(answer, int):
+            raise OSError(answer, "scripted")
+        return answer or super().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
 
 
 class SocketFactory:

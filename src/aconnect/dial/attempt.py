@@ -64,7 +64,7 @@ def advance(
         if action is Step.CONNECT:
             action = attempt.called(connect_errno(sock, sockaddr, calls), time.monotonic())
         elif action is Step.PROBE:
-            errno, to_itself = probe(sock, attempt.watch_for_itself)
+            errno, to_itself = probe(sock, attempt.tcp, attempt.watch_for_itself, calls)
             action = attempt.probed(errno, to_itself)
         elif action is Step.READ_ERROR:
             action = attempt.woken(so_error(sock), time.monotonic())

@@ -91,7 +91,8 @@ async def connect(
             except OSError:
                 pass  # the race will come across it as well
             else:
-                connected = connected_after_all(begun.sock, so_error)
+                calls = plan.settings.system_calls
+                connected = connected_after_all(begun.sock, endpoint, so_error, calls)
                 begun = begun.sock if connected else begun._replace(so_error=so_error)
         if not isinstance(begun, Begun):
             if handshake is None:
@@ -144,7 +145,7 @@ def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.s
         except OSError as error:
             return Begun(start, None, prepared=unopened(error))
     try:
-        answer = connected_now(sock, endpoint)
+        answer = connected_now(sock, endpoint, plan.settings.system_calls)
     except OSError:  # a unix path that is too long
         return Begun(start, sock, prepared=Prepared(sock))
     except BaseException:

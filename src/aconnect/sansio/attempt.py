@@ -10,8 +10,9 @@ Rules:
   for EINPROGRESS, EALREADY and EAGAIN.  The meanings are the rows of `CONNECT_TABLE`.
 * connect(2) is called once for an attempt.  It is called again only where it said that
   nothing was started (a unix listener's full backlog), on a timer, on the same socket.
-* Connected means connected: after a wake-up SO_ERROR must be zero *and* getpeername(2)
-  must know a peer.
+* Connected means connected: after a wake-up SO_ERROR must be zero *and* the probe must find a
+  connection, which a TCP socket that knows its peer need not have: after a simultaneous open
+  (a SYN of each side) it waits for the end of the handshake.
 * A wake-up that brings nothing is waited out with a growing pause: no busy loop.
 * A TCP socket that was given its own address as local end has connected to itself.
   That is nobody listening.
@@ -151,7 +152,7 @@ class Step(Enum):
     """What to do next, where that needs no further detail."""
 
     CONNECT = "call connect_ex(), then called()"
-    PROBE = "call getpeername(), then probed()"
+    PROBE = "see whether it is connected, then probed()"
     READ_ERROR = "read SO_ERROR, then woken()"
     INSPECT = "poll() without waiting, then inspected()"
     REOPEN = "abort the socket, open another like it, then begin()"
@@ -240,9 +241,9 @@ class Attempt:
         self._type = type
         self._owned = owned
         self._port_fixed = port_fixed
-        self.watch_for_itself: bool = (
-            not port_fixed and type == socket.SOCK_STREAM and family in _INTERNET
-        )
+        self.tcp: bool = type == socket.SOCK_STREAM and family in _INTERNET
+        """Whether each probe has to ask TCP for its state: getpeername() is not enough."""
+        self.watch_for_itself: bool = self.tcp and not port_fixed
         """Whether getsockname() is to be compared with getpeername() at each probe."""
 
     @property
@@ -278,8 +279,16 @@ class Attempt:
         return Failed(errno)
 
     def probed(self, errno: int, to_itself: bool = False) -> Action:
-        """getpeername(2) answered ``errno``, and ``to_itself`` if the answer is also what
-        getsockname(2) says (which matters where `watch_for_itself` is true)."""
+        """The probe has found a connection, or answered ``errno``; ENOTCONN if there is none yet.
+
+        A connection is what getpeername(2) knows the peer of, and of TCP (`tcp`) what is past its
+        handshake: on Linux by the first byte of TCP_INFO, elsewhere if poll(2) finds it writable.
+
+        Args:
+            errno: 0 if there is one.
+            to_itself: its peer is also what getsockname(2) says (which matters where
+                `watch_for_itself` is true).
+        """
         if errno == 0:
             if to_itself and self.watch_for_itself:
                 self._was_itself = True

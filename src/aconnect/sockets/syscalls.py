@@ -7,6 +7,8 @@ Rules:
 * What makes the calls is a value that is handed in: `SystemCalls`.
 * A failure that says something about the connection comes back as an errno; any other is
   raised.
+* To have a peer's name is not to be connected.  After a SYN of each side a TCP socket has one, and
+  waits for the last word of the handshake: TCP is asked for its state.
 """
 
 from __future__ import annotations
@@ -50,9 +52,13 @@ _NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 _IPPROTO_TCP: Final[int] = socket.IPPROTO_TCP
 _TCP_NODELAY: Final[int] = socket.TCP_NODELAY
 _SOL_SOCKET: Final[int] = socket.SOL_SOCKET
-_LOOPBACK: Final = ("127.0.0.1", "::1")
-_SO_INCOMING_CPU: Final[int | None] = getattr(socket, "SO_INCOMING_CPU", None)
-_NO_CPU: Final = -1
+_SOCK_STREAM: Final = socket.SOCK_STREAM
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_NO_STATE: Final = (errnos.ENOPROTOOPT, errnos.EOPNOTSUPP)  # of something that is not TCP
+# include/net/tcp_states.h, of Linux: from ESTABLISHED on, until both sides have closed; so not
+# SYN_SENT (2), SYN_RECV (3), TIME_WAIT (6), CLOSE (7), LISTEN (10).
+_CONNECTED: Final = frozenset({1, 4, 5, 8, 9, 11})
 _LONGEST_SUN_PATH: Final = 107  # Linux: 108 bytes, of which Python gives the NUL one
 _SIZEOF_SOCKADDR: Final = 16
 
@@ -122,7 +128,9 @@ def open_bare_socket(
     return make(family, type | _NONBLOCK, proto)
 
 
-def connected_now(sock: socket.socket, endpoint: Endpoint) -> int | None:
+def connected_now(
+    sock: socket.socket, endpoint: Endpoint, calls: SystemCalls = SYSTEM_CALLS
+) -> int | None:
     """Call connect(2); None if it is connected, or else what the call answered.
 
     On loopback that is mostly all there is to do, so the most frequent answers are judged here, as
@@ -133,38 +141,59 @@ def connected_now(sock: socket.socket, endpoint: Endpoint) -> int | None:
         TypeError, ValueError, OverflowError: the socket module cannot make sense of the address.
     """
     answer = sock.connect_ex(endpoint.sockaddr)
-    maybe = answer == 0
-    try:
-        if answer == errnos.EINPROGRESS:
-            maybe = endpoint.sockaddr[0] in _LOOPBACK or _has_heard(sock)
-        if maybe and sock.getpeername() != sock.getsockname():
-            return None
-    except OSError:
-        pass  # the state machine will come across it as well
+    if answer in (0, errnos.EINPROGRESS) and _is_connected(sock, endpoint, calls):
+        return None
     return answer
 
 
-def connected_after_all(sock: socket.socket, so_error: int | None) -> bool:
+def connected_after_all(
+    sock: socket.socket,
+    endpoint: Endpoint,
+    so_error: int | None,
+    calls: SystemCalls = SYSTEM_CALLS,
+) -> bool:
     """Whether a socket that has been waited for is connected, by the judgement above.
 
     Args:
         so_error: what the driver's `wait_writable` has returned.
     """
+    return so_error == 0 and _is_connected(sock, endpoint, calls)
+
+
+def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -> bool:
+    """Whether it is, and not to itself; what fails, the state machine will come across as well."""
+    family, type, _, sockaddr = endpoint
     try:
-        return so_error == 0 and sock.getpeername() != sock.getsockname()
+        if type != _SOCK_STREAM or family not in _INTERNET:
+            return sock.getpeername() is not None
+        if not _is_established(sock, calls):
+            return False
+        # Only a socket that has the very port of its peer can be that.
+        local: SockAddr = sock.getsockname()
+        return local[1] != sockaddr[1] or local != sock.getpeername()
     except OSError:
-        return False  # the state machine will come across it as well
+        return False
 
 
-def _has_heard(sock: socket.socket) -> bool:
-    """Whether anything may have come from the peer, without which there is no connection yet.
+def _is_established(sock: socket.socket, calls: SystemCalls) -> bool:
+    """Whether TCP's handshake is over, and the connection is not.
 
-    getpeername(2) would say so as well, but with an exception, which takes five times as long.  On
-    loopback something has come, mostly.
+    Without an exception for "not yet": that would take five times as long.
 
-    Source: SO_INCOMING_CPU in socket(7); in Linux (net/core/sock.c) it is -1 until a packet comes.
+    Raises:
+        OSError: it is not to be known; EBADF for a socket that is closed.
+
+    Source: TCP_INFO in tcp(7), whose first byte is the state.  Where there is none: POSIX.1-2017,
+    connect(): it is writable from then on; and what has failed has no peer.
     """
-    return _SO_INCOMING_CPU is None or sock.getsockopt(_SOL_SOCKET, _SO_INCOMING_CPU) != _NO_CPU
+    if _TCP_INFO is not None:
+        try:
+            state: int = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, 1)[0]
+            return state in _CONNECTED
+        except OSError as error:
+            if error.errno not in _NO_STATE:
+                raise
+    return poll_now(sock, calls).writable and sock.getpeername() is not None
 
 
 def close(sock: socket.socket) -> None:
@@ -210,16 +239,23 @@ def connect_errno(
         return sock.connect_ex(path)
 
 
-def probe(sock: socket.socket, compare: bool) -> tuple[int, bool]:
-    """Whether getpeername(2) knows a peer, and whether that is the socket itself.
+def probe(
+    sock: socket.socket, tcp: bool, compare: bool, calls: SystemCalls = SYSTEM_CALLS
+) -> tuple[int, bool]:
+    """Whether the socket is connected, and whether to itself.
 
     Args:
+        tcp: whether it is TCP's, which is asked for its state before it is for its peer.
         compare: whether to ask getsockname(2) too; if not, the second answer is False.
+        calls: what makes the system calls.
 
     Returns:
-        0 or an errno, and whether both ends have the same address.
+        0 or an errno, ENOTCONN if it is not connected yet; and whether both ends have the same
+        address.
     """
     try:
+        if tcp and not _is_established(sock, calls):
+            return errnos.ENOTCONN, False
         peer = sock.getpeername()
         return 0, compare and sock.getsockname() == peer
     except OSError as error:
@@ -301,7 +337,7 @@ def dissolve(sock: socket.socket) -> int:
         return 0
     errno = ctypes.get_errno()
     # macOS and the BSDs dissolve the association and complain of the address.
-    if errno == errnos.EAFNOSUPPORT and probe(sock, False)[0]:
+    if errno == errnos.EAFNOSUPPORT and probe(sock, False, False)[0]:
         return 0
     return errno
 

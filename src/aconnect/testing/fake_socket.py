@@ -37,6 +37,7 @@ __all__ = ["INTERNET", "FakeSocket", "Wire", "error", "full_sockaddr"]
 INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", -1)
 _AF_INET: Final[int] = socket.AF_INET
+_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 _ABORT: Final = struct.pack("ii", 1, 0)
 _NOT_BOUND: Final[dict[int, tuple[Any, ...]]] = {
     socket.AF_INET: ("0.0.0.0", 0),
@@ -46,9 +47,11 @@ _OWN: Final[dict[int, str]] = {socket.AF_INET: "192.0.2.254", socket.AF_INET6: "
 
 
 class _State(Enum):
-    IDLE = "no attempt is under way"
-    CONNECTING = "an attempt is under way"
-    CONNECTED = "connected"
+    """The states, by the numbers that TCP has for them on Linux (include/net/tcp_states.h)."""
+
+    CONNECTED = 1
+    CONNECTING = 2
+    IDLE = 7
 
 
 class Wire(Protocol):
@@ -123,6 +126,8 @@ class FakeSocket(socket.socket):
         self._check_open()
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             return self._line.take_error()
+        if (level, option) == (socket.IPPROTO_TCP, _TCP_INFO) and self.type == socket.SOCK_STREAM:
+            return bytes([self._line.state.value])
         value = self._options.get((level, option))
         if value is None and level == socket.SOL_SOCKET:
             return super().getsockopt(level, option, *(() if size is None else (size,)))

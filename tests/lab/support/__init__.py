@@ -29,5 +29,6 @@ from .hosts import Host
 from .lab import Lab
 from .links import Count, End, Packet, Wan, Wire
 from .loops import LOOPS
+from .responder import Responder
 
-__all__ = ["LOOPS", "Count", "End", "Host", "Lab", "Packet", "Path", "Wan", "Wire"]
+__all__ = ["LOOPS", "Count", "End", "Host", "Lab", "Packet", "Path", "Responder", "Wan", "Wire"]
