@@ -108,7 +108,8 @@ def on_a_callers_socket(scene: Scenario) -> Any:
     address = scene.stack.enter_context(listening(backlog=2000)).getsockname()
 
     async def call() -> None:
-        script: dict[str, list[Any]] = {"getpeername": [errno.ENOTCONN] * 2}
+        # Once before connect(2).
+        script: dict[str, list[Any]] = {"getpeername": [errno.ENOTCONN] * 3}
         with ScriptedSocket(script=script) as sock:
             try:
                 await connect_socket(sock, address, timeout=30)

@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import anyio
@@ -125,6 +126,41 @@ class TestConnectSocket:
             sock.connect_ex(listener.getsockname())
             error = await failure(connect_socket(sock, listener.getsockname()))
             assert error.errno == errno.EISCONN
+
+    @pytest.mark.parametrize(
+        ("family", "type"),
+        [
+            (socket.AF_INET, socket.SOCK_STREAM),
+            (socket.AF_INET6, socket.SOCK_STREAM),
+            (socket.AF_UNIX, socket.SOCK_STREAM),
+            (socket.AF_UNIX, socket.SOCK_SEQPACKET),
+        ],
+    )
+    @pytest.mark.parametrize("waits", [False, True])
+    async def test_connected_elsewhere(
+        self, family: int, type: int, waits: bool, tmp_path: Any
+    ) -> None:
+        """Linux would say 0 once, of the peer that it has."""
+        with ExitStack() as stack:
+            addresses: list[Any] = []
+            for name in ("a", "b"):
+                if family == socket.AF_UNIX:
+                    stack.enter_context(unix_listening(tmp_path / name, type=type))
+                    addresses.append(str(tmp_path / name))
+                else:
+                    host = LOOPBACK if family == socket.AF_INET else "::1"
+                    listener = stack.enter_context(listening(host))
+                    addresses.append(listener.getsockname())
+            sock = stack.enter_context(ScriptedSocket(family, type, script={}))
+            await connect_socket(sock, addresses[0])
+            if waits:
+                await wait_connected(sock)
+            for address in reversed(addresses):
+                sock.calls.clear()
+                error = await failure(connect_socket(sock, address))
+                assert error.errno == errno.EISCONN
+                assert "connect" not in sock.calls
+                assert sock.getpeername() == addresses[0]
 
     async def test_a_closed_socket(self) -> None:
         sock = new_socket()
@@ -319,6 +355,16 @@ class TestALoopWithoutAddWriter:
             with listening() as listener, new_socket() as sock:
                 await connect_socket(sock, listener.getsockname())
                 assert sock.getpeername() == listener.getsockname()
+
+        self.run(body)
+
+    def test_connected_elsewhere(self) -> None:
+        async def body() -> None:
+            with listening() as one, listening() as two, new_socket() as sock:
+                await connect_socket(sock, one.getsockname())
+                error = await failure(connect_socket(sock, two.getsockname()))
+                assert error.errno == errno.EISCONN
+                assert sock.getpeername() == one.getsockname()
 
         self.run(body)
 

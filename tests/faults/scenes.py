@@ -390,7 +390,7 @@ def on_ones_own_socket(scene: Scene) -> Any:
 def on_ones_own_socket_later(scene: Scene) -> Any:
     scene.timed = True
     address = scene.listening()
-    scene.faults.script = {"getpeername": LATER * 2}
+    scene.faults.script = {"getpeername": LATER * 3}  # once before connect(2)
     scene.kinds = {"connect", "getpeername", "getsockopt", "poll"}
 
     async def call() -> None:

@@ -30,7 +30,7 @@ from ..errors.errors import ConnectError
 from ..errors.making import attempts_error
 from ..explanations.explain import lookup
 from ..sansio.attempt import Attempt, Step
-from ..sockets.syscalls import SYSTEM_CALLS, dissolve, local_address
+from ..sockets.syscalls import SYSTEM_CALLS, dissolve, local_address, probe
 from .attempt import failed, finish, record
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["connect_socket", "dissolve_association", "wait_connected"]
 
 _INET = (socket.AF_INET, socket.AF_INET6)
+_CONNECT_ONCE = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 
 
 async def connect_socket(
@@ -70,7 +71,8 @@ async def connect_socket(
         ConnectTimeout: there was no connection in time, by the caller's limit or the
             kernel's.
         ConnectError: connect(2) or the attempt failed.  EALREADY: an attempt is running on
-            this socket; `wait_connected` waits for it.  EISCONN: it is connected.  EBADF: it
+            this socket; `wait_connected` waits for it.  EISCONN: it is connected, to
+            whatever address, and is no datagram socket; connect(2) was not called.  EBADF: it
             is closed, or was closed while this call waited, which may be noticed up to a
             second late.  ECONNREFUSED also if a TCP socket was connected to itself (its
             local port was picked by the kernel and is the very port of the peer).  EAGAIN: no
@@ -176,6 +178,10 @@ async def _carry_out(
         await driver.checkpoint()
     try:
         action = attempt.resume() if sockaddr is None else attempt.begin()
+        once = action is Step.CONNECT and sock.type in _CONNECT_ONCE
+        if once and probe(sock, attempt.tcp, False)[0] == 0:
+            # Linux would say 0, and keep the peer, the first time after a wait.
+            action = attempt.called(errnos.EISCONN, start)
         end = await finish(attempt, action, sock, sockaddr or "", driver, until, SYSTEM_CALLS)
     except OSError as error:
         end = failed(error)
