@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from aconnect import HandshakeError
 from aconnect.dial.flight import dispose
 from aconnect.errors.foreign import has_errno, words
 
@@ -92,6 +93,7 @@ class TestHasErrno:
             (ssl.SSLError(1, "OpenSSL's"), False),
             (ssl.SSLEOFError(8, "OpenSSL's"), False),
             (ssl.SSLCertVerificationError(1, "OpenSSL's"), False),
+            (HandshakeError(errno.EPROTO, "ours", cause=ssl.SSLError(1, "OpenSSL's")), True),
         ],
         ids=repr,
     )

@@ -8,6 +8,7 @@ import gc
 import pickle
 import re
 import socket
+import ssl
 import traceback
 import weakref
 from errno import (
@@ -168,6 +169,70 @@ def test_a_resolve_error_is_what_getaddrinfo_raises() -> None:
     assert type(error) is ResolveError
     assert isinstance(error, socket.gaierror)
     assert (error.errno, error.strerror) == (EAI_NONAME, "no such name")
+
+
+def certificate_error() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.library, error.reason = "SSL", "CERTIFICATE_VERIFY_FAILED"
+    error.verify_code, error.verify_message = 10, "certificate has expired"
+    return error
+
+
+class TooOldError(ssl.SSLError):
+    """What somebody's handshake may derive."""
+
+
+@pytest.mark.parametrize(
+    ("cause", "errno", "kinds"),
+    [
+        (certificate_error(), EPROTO, [ssl.SSLCertVerificationError, ssl.SSLError, ValueError]),
+        (ssl.SSLError(1, "alert"), EPROTO, [ssl.SSLError]),
+        (TooOldError(1, "old"), EPROTO, [ssl.SSLError]),
+        (ConnectionResetError(errnos.ECONNRESET, ""), errnos.ECONNRESET, [ConnectionResetError]),
+        (
+            ConnectionAbortedError(ETIMEDOUT, ""),
+            ETIMEDOUT,
+            [ConnectionAbortedError, TimeoutError],
+        ),
+        (ConnectionError(errnos.EPIPE, ""), errnos.EPIPE, [BrokenPipeError]),
+        (TimeoutError(), EPROTO, [TimeoutError]),
+        (ConnectError(ECONNREFUSED, ""), ECONNREFUSED, [ConnectionRefusedError]),
+        (HandshakeError(EPROTO, "", cause=certificate_error()), EPROTO, [ssl.SSLError]),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), EPROTO, [HandshakeError]),
+        (None, EPROTO, [HandshakeError]),
+    ],
+    ids=repr,
+)
+def test_a_handshake_error_is_what_its_cause_is(
+    cause: Exception | None, errno: int, kinds: list[type[Exception]]
+) -> None:
+    error = HandshakeError(errno, "the message", cause=cause, phase="handshake")
+    for kind in (HandshakeError, ConnectError, type(OSError(errno, "")), *kinds):
+        assert isinstance(error, kind)
+    assert error.__cause__ is cause
+    assert type(error) is type(HandshakeError(errno, "another", cause=cause))
+    assert str(error) == f"[Errno {errno}] the message"
+    assert traceback.format_exception_only(error) == [f"aconnect.HandshakeError: {error}\n"]
+    told = cause if isinstance(cause, ssl.SSLError) else None
+    for each in (error, *copies_of(error)):
+        assert type(each) is type(error)
+        assert vars(each) == vars(error)
+        assert (each.args, each.phase) == (error.args, "handshake")
+        for name in ("library", "reason", "verify_code", "verify_message"):
+            assert getattr(each, name, None) == getattr(told, name, None)
+
+
+def test_of_several_handshakes_it_is_what_the_cause_of_the_first_is() -> None:
+    causes = [None, certificate_error(), ConnectionResetError(errnos.ECONNRESET, "reset")]
+    records = [record(**SIX), record(EPROTO, **HELLO), record(errnos.ECONNRESET, **HELLO)]
+    error = attempts_error(records, Target(None, None, "a"), 1.0, causes=causes)
+    assert isinstance(error, ssl.SSLCertVerificationError)
+    assert not isinstance(error, ConnectionResetError)
+    assert error.verify_code == 10
+    assert isinstance(error.__cause__, ExceptionGroup)
+    _, second, third = error.__cause__.exceptions
+    assert isinstance(second, ssl.SSLCertVerificationError)
+    assert isinstance(third, ConnectionResetError)
 
 
 def test_a_class_is_made_once() -> None:

@@ -11,6 +11,7 @@ import errno
 import gc
 import json
 import os
+import pickle
 import socket
 import ssl
 import subprocess
@@ -524,6 +525,13 @@ class TestARefusal:
         assert said in str(error)
         cause = error.__cause__
         assert type(cause) is refusal.cause
+        assert isinstance(error, refusal.cause)  # who catches what ssl raises catches it
+        for name in ("library", "reason", "verify_code", "verify_message"):
+            assert getattr(error, name, None) == getattr(cause, name, None)
+        copied = pickle.loads(pickle.dumps(error))
+        assert type(copied) is type(error)
+        assert vars(copied).keys() == vars(error).keys()
+        assert getattr(copied, "verify_code", None) == refusal.code
         assert cause.__cause__ is cause.__context__ is None
         assert getattr(cause, "verify_code", None) == refusal.code
         (record,) = error.attempts
@@ -628,9 +636,13 @@ class TestSeveralAddresses:
         assert (error.phase, error.errno, error.transient) == ("handshake", errno.EPROTO, False)
         assert "3 of 3 addresses tried" in str(error)
         assert [each.sockaddr for each in error.attempts] == addresses
+        assert isinstance(error, ssl.SSLCertVerificationError)
+        assert error.verify_code == BAD["expired"][0]
         assert isinstance(error.__cause__, ExceptionGroup)
         for kind, each in zip(kinds, error.__cause__.exceptions, strict=True):
             assert isinstance(each, HandshakeError)
+            assert isinstance(each, ssl.SSLCertVerificationError)
+            assert each.verify_code == BAD[kind][0]
             assert isinstance(each.__cause__, ssl.SSLCertVerificationError)
             assert BAD[kind][1] in str(each)
             assert BAD[kind][1] in str(error)
@@ -677,12 +689,13 @@ class TestTimeOfTransports:
             await call(silent.getsockname(), timeout=LONG, **options)
         error = caught.value
         assert isinstance(error, TimeoutError)
+        assert isinstance(error, ConnectionAbortedError)  # as asyncio's own is
         assert not isinstance(error, ConnectTimeout)  # the call still had time
         assert (error.phase, error.errno, error.transient) == ("handshake", errno.ETIMEDOUT, True)
         assert str(error).endswith(
             "the TLS handshake failed: it has taken longer than 0.05 seconds"
         )
-        assert type(error.__cause__) is TimeoutError
+        assert type(error.__cause__) is ConnectionAbortedError
 
     async def test_which_the_next_address_has_too(
         self, call: Any, certificates: Certificates

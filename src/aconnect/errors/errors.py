@@ -5,6 +5,8 @@ Rules:
 * Every failure to connect is a `ConnectError`, which is an OSError.  For errno E it is an
   instance of the class that ``OSError(E, "")`` would be as well, so that
   ``except ConnectionRefusedError`` goes on working.
+* A failed handshake is also of the class of its cause, if that is one of Python's own: to who
+  catches `ssl.SSLCertVerificationError` it is one.  `ssl` is not imported for that.
 * ETIMEDOUT is a `ConnectTimeout`, whether the caller's deadline or the kernel ran out of
   patience; the attempts' records tell which.
 * Errors are values: they can be pickled and copied, and they hold no socket.
@@ -15,7 +17,8 @@ from __future__ import annotations
 import errno as errnos
 import socket
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from ..explanations.explain import lookup
 
@@ -75,6 +78,8 @@ class ConnectError(OSError):
         error: Self = super().__new__(_class_for(kind, builtin), errno, message)
         return error
 
+    __str__ = OSError.__str__  # that of an SSLError leaves the errno out
+
     def __init__(
         self,
         errno: int,  # noqa: ARG002  # __new__ has taken these two
@@ -100,8 +105,10 @@ class ConnectError(OSError):
         return lookup(self.errno or 0, resolving=resolving).transient
 
     def __reduce__(self) -> tuple[Any, ...]:
-        plain = next(kind for kind in type(self).__mro__ if kind.__dict__.get("_plain", True))
-        return _rebuild, (plain, self.errno, self.strerror), dict(self.__dict__)
+        kind, *others = _parts(type(self))
+        # By name: a pickle for Python 2 takes every builtin OSError for a plain one.
+        names = [(other.__module__, other.__name__) for other in others]
+        return _rebuild, (kind, names, self.args), dict(self.__dict__)
 
 
 class ConnectTimeout(ConnectError, TimeoutError):
@@ -125,8 +132,36 @@ class HandshakeError(ConnectError):
     """A peer was reached, and the handshake with it failed.
 
     What the handshake raised is the ``__cause__``; ``errno`` is its errno if it had one, else
-    EPROTO.
+    EPROTO.  It is an instance of its cause's class too, if that is an OSError of Python's own such
+    as `ssl.SSLCertVerificationError` or `ConnectionAbortedError`, and of an SSLError it has the
+    ``library``, ``reason``, ``verify_code`` and ``verify_message``.  Of several attempts, the
+    cause is that of the one that gave the errno; the ``__cause__`` is a group of all.
+
+    Args:
+        cause: what the handshake raised.
+        errno, message, more: as of a `ConnectError`.
     """
+
+    def __new__(
+        cls, errno: int, message: str, *, cause: BaseException | None = None, **more: Any
+    ) -> Self:
+        """Make an instance of the classes that go with the errno and with the cause."""
+        kind: Any = cls
+        error: Self = super().__new__(
+            _class_for(kind, _pythons_own(cause)), errno, message, **more
+        )
+        return error
+
+    def __init__(
+        self, errno: int, message: str, *, cause: BaseException | None = None, **more: Any
+    ) -> None:
+        super().__init__(errno, message, **more)
+        self.__cause__ = cause
+        if _pythons_own(cause).__module__ == "ssl":
+            vars(self).update((name, getattr(cause, name, None)) for name in _OF_SSL_ERRORS)
+
+
+_OF_SSL_ERRORS: Final = ("library", "reason", "verify_code", "verify_message")
 
 
 class AddressNotPermitted(ConnectError, PermissionError):
@@ -147,15 +182,33 @@ for _public in (
     _public.__module__ = "aconnect"
 
 
-def _rebuild(kind: type[ConnectError], errno: int, message: str) -> ConnectError:
+def _rebuild(kind: Any, others: list[tuple[str, str]], args: tuple[Any, ...]) -> ConnectError:
     # Without __init__: what a subclass asks for there is in the state.
-    return kind.__new__(kind, errno, message)
+    for module, name in others:
+        kind = _class_for(kind, getattr(import_module(module), name))
+    error: ConnectError = OSError.__new__(kind, *args)
+    return error
 
 
 @cache
-def _class_for(kind: Any, builtin: Any) -> Any:
-    """``kind`` that is a ``builtin`` as well, under the name of ``kind``."""
-    if issubclass(kind, builtin):
+def _class_for(kind: Any, other: Any) -> Any:
+    """``kind`` that is an ``other`` as well, under the name of ``kind``."""
+    if issubclass(kind, other):
         return kind
-    members = {"__module__": kind.__module__, "__doc__": kind.__doc__, "_plain": False}
-    return type(kind.__name__, (kind, builtin), members)
+    parts = (*_parts(kind), other)
+    members = {"__module__": kind.__module__, "__doc__": kind.__doc__, "_parts": parts}
+    return type(kind.__name__, (kind, other), members)
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """What `_class_for` has made it of: a class that can be imported, and others."""
+    parts: tuple[Any, ...] = kind.__dict__.get("_parts", (kind,))
+    return parts
+
+
+def _pythons_own(error: BaseException | None) -> Any:
+    """The class of ``error`` if it is an OSError of Python's own, or the nearest that is."""
+    for kind in type(error).__mro__:
+        if issubclass(kind, OSError) and kind.__module__ in ("builtins", "ssl"):
+            return kind
+    return OSError

@@ -6,6 +6,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from .errors import ConnectError
+
 if TYPE_CHECKING:
     from typing import TypeGuard
 
@@ -24,7 +26,9 @@ def has_errno(error: Exception) -> TypeGuard[OSError]:
     """Whether it has an errno, or a code of getaddrinfo(3); that of an SSLError is OpenSSL's."""
     ssl = sys.modules.get("ssl")  # not imported, no SSLError
     ours = isinstance(error, OSError) and isinstance(error.errno, int) and error.errno != 0
-    return ours and not (ssl and isinstance(error, ssl.SSLError))
+    if ssl is None or isinstance(error, ConnectError):  # which may be an SSLError as well
+        return ours
+    return ours and not isinstance(error, ssl.SSLError)
 
 
 def errno_of(error: Exception, default: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno as errnos
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..addresses.text import format_sockaddr
@@ -25,7 +26,7 @@ from .errors import (
 from .record import AttemptRecord, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..addresses.target import Target
 
@@ -64,8 +65,9 @@ def attempts_error(
     if len(records) == 1 and not untried:
         return _attempt_error(records[0], target, elapsed, causes[0])
     chosen = max(records, key=_how_far)  # the first of those
+    cause = causes[records.index(chosen)]
     tried = f"{len(records)} of {len(records) + untried} addresses tried"
-    error = _kind_of(chosen, timed_out or chosen.outcome in _SILENT)(
+    error = _kind_of(chosen, timed_out or chosen.outcome in _SILENT, cause)(
         errnos.ETIMEDOUT if timed_out else _code(chosen),
         f"could not connect to {target.text} in {duration(elapsed)}: {tried}: "
         f"{'; '.join(map(str, records))}",
@@ -82,7 +84,7 @@ def attempts_error(
         ]
         error.__cause__ = ExceptionGroup("each attempt", each)
     else:
-        error.__cause__ = causes[0]
+        error.__cause__ = cause
     return error
 
 
@@ -94,12 +96,14 @@ def _how_far(record: AttemptRecord) -> tuple[bool, bool, bool]:
     )
 
 
-def _kind_of(record: AttemptRecord, timed_out: bool) -> type[ConnectError]:
+def _kind_of(
+    record: AttemptRecord, timed_out: bool, cause: BaseException | None
+) -> Callable[..., ConnectError]:
     if timed_out:
         return ConnectTimeout
     if record.outcome == "not permitted":
         return AddressNotPermitted
-    return HandshakeError if record.phase == "handshake" else ConnectError
+    return partial(HandshakeError, cause=cause) if record.phase == "handshake" else ConnectError
 
 
 def _attempt_error(
@@ -113,7 +117,7 @@ def _attempt_error(
     timed_out = record.outcome in _SILENT
     name = record.note or "deadline passed" if timed_out else lookup(code).name
     what = "could not connect to" if record.sockaddr is not None else "no connection on"
-    error = _kind_of(record, timed_out)(
+    error = _kind_of(record, timed_out, cause)(
         code,
         f"{what} {target.text}{where} in {duration(elapsed)}: {name}: {record.fate}",
         address=target.address,

@@ -81,7 +81,8 @@ async def create_connection(
             default the host of the address.
         ssl_session: a session of an earlier connection with the same context, to be resumed.
         ssl_handshake_timeout: seconds for each address's TLS handshake; None for no limit but
-            those of the dialer and the deadline.
+            those of the dialer and the deadline.  When they are over, the HandshakeError is a
+            ConnectionAbortedError, as in asyncio, and a TimeoutError.
         ssl_shutdown_timeout: seconds for TLS to end, when the transport is closed; None for the
             loop's default, which is 30.
         local_addr: what to bind to, a host and a port; see ``local_address`` of `Dialer`.
@@ -245,7 +246,7 @@ class _LoopTLS(TLSHandshake[HandOver]):
             # traceback leads to the future that leads to the error.
             error.__traceback__ = None
             said = f"it has taken longer than {self._limits['ssl_handshake_timeout']:g} seconds"
-            raise TimeoutError(errnos.ETIMEDOUT, said) from None
+            raise ConnectionAbortedError(errnos.ETIMEDOUT, said) from None
         self.made = made
         return made
 
@@ -269,8 +270,9 @@ class _LoopTLS(TLSHandshake[HandOver]):
         self._limits["ssl_handshake_timeout"] = max(seconds, _SHORTEST)
         try:
             return await self(sock)
-        except TimeoutError:
-            pass
+        except ConnectionAbortedError as error:
+            if error.errno != errnos.ETIMEDOUT:
+                raise
         raise OutOfTime
 
     def ssl_object(self, result: HandOver) -> Any:
