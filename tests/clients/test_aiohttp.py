@@ -158,6 +158,16 @@ async def test_tls_over_a_unix_socket_is_for_the_host_of_the_url(server: Nginx) 
             await get(http, "https://wrong.example/name")
 
 
+@pytest.mark.parametrize("where", ["host", "path", "server_hostname"])
+async def test_the_dot_of_the_root_is_not_part_of_the_name(server: Nginx, where: str) -> None:
+    path = server.tls_path if where == "path" else None
+    name = f"{NAME}." if where == "server_hostname" else None
+    host = "127.0.0.1" if where == "server_hostname" else f"{NAME}."
+    url = f"https://{host}:{server.tls_port}/name"
+    async with client(Dialer(resolver=HERE), path=path, ssl=server.context()) as http:
+        assert await get(http, url, server_hostname=name) == NAME
+
+
 async def test_certificates_are_verified_by_default(server: Nginx) -> None:
     async with client(Dialer(resolver=HERE)) as http:
         with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:

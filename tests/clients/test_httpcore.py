@@ -352,11 +352,12 @@ async def test_a_stream_gets_tls(server: Nginx) -> None:
 @pytest.mark.parametrize(
     ("address", "name", "trusted", "says"),
     [
-        ("127.0.0.1", "wrong.example", True, "is for another host, not for wrong.example"),
+        ("127.0.0.1", "wrong.example", True, "is for another host, not for wrong.example$"),
+        ("127.0.0.1", "wrong.example.", True, "is for another host, not for wrong.example$"),
         ("127.0.0.1", NAME, False, "issuer"),
         (NOT_TLS, NAME, True, "the peer does not speak TLS here"),
     ],
-    ids=["another host", "unknown issuer", "no TLS"],
+    ids=["another host", "with a dot", "unknown issuer", "no TLS"],
 )
 async def test_tls_that_fails_says_why(
     server: Nginx, address: str, name: str, trusted: bool, says: str

@@ -107,6 +107,21 @@ class TestAnExchange:
         opening = connect(uri, dialer=HERE, ssl=server.trusting, timeout=30)
         assert await echoed(opening) == "hello"
 
+    @pytest.mark.parametrize("name", [None, f"{NAME}.", f"{NAME}.".encode()])
+    async def test_the_dot_of_the_root_is_not_part_of_the_name(
+        self, server: Server, name: Any
+    ) -> None:
+        uri = f"wss://{NAME}.:{server.tls_port}/"
+        opening = connect(uri, dialer=HERE, ssl=server.trusting, server_hostname=name, timeout=30)
+        assert await echoed(opening) == "hello"
+
+    @pytest.mark.parametrize("name", ["", b""])
+    async def test_without_a_name(self, server: Server, name: Any) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        uri = f"wss://127.0.0.1:{server.tls_port}/"
+        assert await echoed(connect(uri, ssl=context, server_hostname=name)) == "hello"
+
     async def test_awaited(self, server: Server) -> None:
         websocket = await connect(server.uri, deadline=Deadline.after(30))
         await websocket.send(b"hello")
@@ -266,8 +281,6 @@ class TestWhatFails:
         with Canaries() as canaries:
             with pytest.raises(TypeError, match="colour"):
                 await connect(server.uri, colour="red")
-            with pytest.raises(ValueError, match="ssl"):
-                await connect(server.uri, ssl=server.trusting)
             await canaries.settle()
 
 
@@ -282,6 +295,12 @@ class TestNonsense:
             ({"deadline": 5}, TypeError, "Deadline"),
             ({"dialer": "mine"}, TypeError, "Dialer"),
             ({"sock": None}, TypeError, "sock"),
+            ({"ssl": True}, ValueError, "ssl True is not for the URI 'ws:"),
+            ({"server_hostname": "a"}, ValueError, "server_hostname 'a' is for TLS only"),
+            ({"uri": "wss://a/", "ssl": None}, ValueError, "ssl None is not for the URI 'wss:"),
+            ({"uri": "wss://a/", "ssl": "yes"}, TypeError, "ssl must be .*'yes'"),
+            ({"uri": "wss://a/", "server_hostname": ""}, ValueError, "check_hostname.*''"),
+            ({"uri": "wss://a/", "server_hostname": 5}, TypeError, "server_hostname must be"),
             ({"host": "127.0.0.1"}, TypeError, "host.*address="),
             ({"proxy": None}, TypeError, "proxy"),
             ({"process_exception": repr}, TypeError, "process_exception.*once"),

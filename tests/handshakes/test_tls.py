@@ -59,10 +59,12 @@ class TestArguments:
             settings(given, None, None, NAME)
         assert str(caught.value).endswith(f"not {given!r}")
 
-    @pytest.mark.parametrize("name", [5, b"db.example", ["db.example"]])
+    @pytest.mark.parametrize("name", [5, bytearray(b"db.example"), ["db.example"]])
     @pytest.mark.parametrize("tls", [True, None])
     def test_what_is_no_name(self, name: Any, tls: bool | None) -> None:
-        with pytest.raises(TypeError, match="server_hostname must be a string or None") as caught:
+        with pytest.raises(
+            TypeError, match="server_hostname must be a string or None, or bytes"
+        ) as caught:
             settings(tls, name, None, NAME)
         assert str(caught.value).endswith(f"not {name!r}")
 
@@ -70,7 +72,11 @@ class TestArguments:
         "name",
         [
             "",
+            b"",
             ".",
+            b".",
+            "a..",
+            b"b\xc3\xbccher.example",
             ".example",
             "a..example",
             "a\0.example",
@@ -80,7 +86,7 @@ class TestArguments:
         ],
         ids=repr,
     )
-    def test_names_that_cannot_be(self, name: str, context: ssl.SSLContext) -> None:
+    def test_names_that_cannot_be(self, name: str | bytes, context: ssl.SSLContext) -> None:
         with pytest.raises(ValueError, match="server_hostname must be a host name") as caught:
             settings(context, name, None, None)
         assert str(caught.value).endswith(f"not {name!r}")
@@ -111,6 +117,7 @@ class TestTheName:
             ("db.example", "db.example"),
             ("db.example.", "db.example"),
             ("bücher.example", "bücher.example"),
+            ("bücher.example\u3002", "bücher.example"),
             ("127.0.0.1", "127.0.0.1"),
             ("::1", "::1"),
             ("fe80::1%eth0", "fe80::1"),
@@ -120,6 +127,9 @@ class TestTheName:
         self, host: str, name: str, context: ssl.SSLContext
     ) -> None:
         assert settings(context, None, None, host) == TLS(context, name)
+        assert settings(context, host, None, None) == TLS(context, name)
+        if host.isascii():  # ssl takes A-labels as bytes
+            assert settings(context, host.encode(), None, "another.example") == TLS(context, name)
 
     @pytest.mark.parametrize("host", [None, "10.0.0.1"])
     def test_is_what_it_is_said_to_be(self, host: str | None, context: ssl.SSLContext) -> None:
@@ -132,6 +142,16 @@ class TestTheName:
             settings(context, None, None, None)
         with pytest.raises(ValueError, match="server_hostname is needed"):
             settings(True, None, None, None)
+
+    @pytest.mark.parametrize("empty", ["", b""])
+    def test_empty_is_none(self, empty: str | bytes, context: ssl.SSLContext) -> None:
+        """As asyncio has it, though the address may have one."""
+        with pytest.raises(ValueError, match=rf"\(check_hostname\), not {empty!r}$"):
+            settings(context, empty, None, NAME)
+        with pytest.raises(ValueError, match=f"server_hostname {empty!r} is for TLS only"):
+            settings(None, empty, None, NAME)
+        context.check_hostname = False
+        assert settings(context, empty, None, NAME) == TLS(context, None)
 
     def test_is_not_needed_if_nobody_checks_it(self, context: ssl.SSLContext) -> None:
         context.check_hostname = False

@@ -310,6 +310,8 @@ class TestAConnection:
             (LOOPBACK, "a name with a dot", None, NAME),
             ("::1", "host and port", None, NAME),
             (LOOPBACK, "a name", LOOPBACK, None),
+            (LOOPBACK, "a name", f"{NAME}.", NAME),
+            (LOOPBACK, "a list", f"{NAME}.".encode(), NAME),
             (LOOPBACK, "a literal address", None, None),
             ("::1", "a literal address", None, None),
             ("::1", "a literal address", NAME, NAME),
@@ -323,7 +325,7 @@ class TestAConnection:
         certificates: Certificates,
         at: str,
         spelling: str,
-        server_hostname: str | None,
+        server_hostname: str | bytes | None,
         told: str | None,
     ) -> None:
         """None if it is an address (RFC 6066, section 3)."""
@@ -343,6 +345,19 @@ class TestAConnection:
             async with await call(*arguments, timeout=LONG, **options) as wire:
                 await exchange(wire)
         assert server.names == [told]
+
+    @pytest.mark.parametrize("empty", ["", b""])
+    async def test_an_empty_name_is_told_to_nobody(
+        self, call: Any, certificates: Certificates, empty: str | bytes
+    ) -> None:
+        context = certificates.client()
+        context.check_hostname = False
+        options: Any = {"ssl": context, "server_hostname": empty}
+        options["resolver"] = StaticResolver({NAME: [LOOPBACK]})
+        with serving(certificates.server("another host")) as server:
+            async with await call(NAME, server.address[1], timeout=LONG, **options) as wire:
+                await exchange(wire)
+        assert server.names == [None]
 
     @pytest.mark.parametrize("checked", [True, False])
     async def test_over_a_unix_socket(

@@ -201,13 +201,14 @@ class _Stream(httpcore.AsyncNetworkStream):
         started = time.monotonic()
         with _as_httpcore():
             try:
-                tls = settings(ssl_context, None, None, server_hostname)
+                tls = settings(ssl_context, server_hostname, None, None)
                 assert tls is not None  # there is a context
+                name = tls.server_hostname
                 with anyio.fail_after(timeout):
                     stream = await TLSStream.wrap(
                         self._stream,
                         server_side=False,
-                        hostname=tls.server_hostname,
+                        hostname=name,
                         ssl_context=tls.context,
                         standard_compatible=False,  # HTTP says itself where a body ends
                     )
@@ -215,7 +216,7 @@ class _Stream(httpcore.AsyncNetworkStream):
                 await self.aclose()
                 if not isinstance(error, _BROKEN):
                     raise
-                raise self._tls_error(error, server_hostname, started)  # noqa: B904  # it has its cause
+                raise self._tls_error(error, name, started)  # noqa: B904  # it has its cause
         return _Stream(stream, self._address)
 
     def _tls_error(self, error: Exception, name: str | None, started: float) -> ConnectError:

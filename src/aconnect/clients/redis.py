@@ -73,7 +73,7 @@ class AConnectConnection(AbstractConnection):
         port: int | str = 6379,
         path: str | os.PathLike[str] | None = None,
         ssl: ssl_module.SSLContext | bool | None = None,
-        server_hostname: str | None = None,
+        server_hostname: str | bytes | None = None,
         dialer: Dialer | None = None,
         **options: Any,
     ) -> None:

@@ -3,6 +3,7 @@
 Rules:
 
 * websockets does TLS and its own handshake.  What is here dials, and hands the socket over.
+* What TLS is done with, and the name in it, is as in all other calls.
 * One deadline covers the dial, TLS and the websocket handshake.
 * Whatever is raised or cancelled before the caller has the connection, its socket is closed once:
   by the transport that has taken it, or here if none has.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.text import parse_address
 from ..deadline import Deadline, earliest
 from ..explanations.extras import not_installed
+from ..handshakes.tls import settings
 from ..sockets.syscalls import close
 from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done, stream_target
 from ..transports.hand_over import closed
@@ -101,12 +103,13 @@ class connect:
             raise TypeError(f"{name} is not for connect() with a dialer, which connects once")
         if earliest(timeout, deadline) < float("inf"):
             options.setdefault("open_timeout", None)  # ours takes its place
-        parsed = parse_uri(uri)
+        self._uri = parsed = parse_uri(uri)
         self._to = parse_address((parsed.host, parsed.port) if address is None else address)
         stream_target(self._to, None, "connect")  # or it is refused
         self._limits = (timeout, deadline)
         self._dialer = dialer_of(dialer, {})
         self._options = {"uri": uri, **options}
+        self._tls()  # nonsense is refused at once
 
     def __await__(self) -> Generator[Any, None, client.ClientConnection]:
         return self._connect().__await__()
@@ -118,17 +121,33 @@ class connect:
     async def __aexit__(self, *error: object) -> None:
         await self._connection.__aexit__(*error)  # type: ignore[arg-type]
 
+    def _tls(self) -> dict[str, Any]:
+        """What the loop is to do TLS with, as its create_connection() takes it.
+
+        Raises:
+            TypeError, ValueError: the options are no good, or not for the URI.
+        """
+        ssl = self._options.get("ssl", self._uri.secure)
+        name = self._options.get("server_hostname")
+        tls = settings(ssl, name, None, self._uri.host)
+        if self._uri.secure is not (tls is not None):
+            raise ValueError(f"ssl {ssl!r} is not for the URI {self._options['uri']!r}")
+        if tls is None:
+            return {}
+        return {"ssl": tls.context, "server_hostname": tls.server_hostname or ""}
+
     async def _connect(self) -> client.ClientConnection:
         asyncio_loop("connect")
         started = time.monotonic()
         until = Deadline(earliest(*self._limits))
+        tls = self._tls()
         sock = await self._dialer.connect(self._to, deadline=until)
         open_on = client.unix_connect if sock.family == _AF_UNIX else client.connect
         made = _Made(self._options.get("create_connection") or client.ClientConnection)
         limit = asyncio.timeout(until.remaining())
         try:
             async with limit:
-                options = {**self._options, "create_connection": made}
+                options = {**self._options, **tls, "create_connection": made}
                 connection = await open_on(sock=sock, **options)
         except BaseException as error:
             if isinstance(error, GeneratorExit):  # which cannot wait

@@ -33,6 +33,7 @@ __all__ = ["TLS", "TLSHandshake", "failure", "reason", "settings"]
 T = TypeVar("T")
 
 _NAMES: Final = 256  # a program connects to a few names again and again
+_DOTS: Final = ".\u3002\uff0e\uff61"  # RFC 3490 section 3.1
 
 
 class TLS(Value):
@@ -41,7 +42,8 @@ class TLS(Value):
     Attributes:
         context: whom to trust, which versions, which protocols (ALPN).
         server_hostname: the name that the server has to prove, and that it is told (SNI); None for
-            no name.  Of an IP address the server is told nothing.
+            no name.  Of an IP address the server is told nothing.  It has neither the dot of the
+            root nor the zone of a link, which are not part of the name.
         session: what to resume; None for a full handshake.
     """
 
@@ -83,7 +85,7 @@ class _Resuming:
 
 def settings(
     context: ssl.SSLContext | bool | None,
-    server_hostname: str | None,
+    server_hostname: str | bytes | None,
     session: ssl.SSLSession | None,
     host: str | None,
 ) -> TLS | None:
@@ -91,7 +93,7 @@ def settings(
 
     Args:
         context: True for `default_context`; None or False for no TLS.
-        server_hostname: the name; None for ``host``.
+        server_hostname: the name; None for ``host``, empty for none, as in asyncio.
         session: a session to resume.
         host: the host of the address, if it has one.
 
@@ -99,8 +101,10 @@ def settings(
         TypeError: an argument is of another type.
         ValueError: no name to check is known; or a name or a session without TLS.
     """
-    if server_hostname is not None and not isinstance(server_hostname, str):
-        raise TypeError(f"server_hostname must be a string or None, not {server_hostname!r}")
+    if server_hostname is not None and not isinstance(server_hostname, (str, bytes)):
+        raise TypeError(
+            f"server_hostname must be a string or None, or bytes, not {server_hostname!r}"
+        )
     if session is not None and not isinstance(session, ssl.SSLSession):
         raise TypeError(f"ssl_session must be an ssl.SSLSession or None, not {session!r}")
     if context is None or context is False:
@@ -114,20 +118,22 @@ def settings(
         raise TypeError(f"ssl must be an ssl.SSLContext, True or None, not {context!r}")
     elif context.protocol == ssl.PROTOCOL_TLS_SERVER:
         raise ValueError(f"ssl must be a context for clients, not for servers: {context!r}")
-    if server_hostname is None and host is not None:
-        # Neither is part of the name: the dot of the root, and the zone of a link.
-        server_hostname = host.partition("%")[0].removesuffix(".")
-    if server_hostname is not None:
-        _check_name(server_hostname)
-    elif context.check_hostname:
+    given = host if server_hostname is None else server_hostname or None
+    proven = None if given is None else _name(given)
+    if proven is None and context.check_hostname:
+        if server_hostname is None:
+            raise ValueError(
+                "server_hostname is needed for TLS to this address: the name that the server's "
+                "certificate must have"
+            )
         raise ValueError(
-            "server_hostname is needed for TLS to this address: the name that the server's "
-            "certificate must have"
+            "server_hostname must be a host name or an IP address for a context that checks it "
+            f"(check_hostname), not {server_hostname!r}"
         )
-    tls = TLS(context, server_hostname, session)
+    tls = TLS(context, proven, session)
     if session is not None:
         try:
-            tls.wrapper.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, server_hostname)
+            tls.wrapper.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, proven)
         except ValueError as error:
             raise ValueError(f"ssl_session {session!r} is of no use here: {error}") from None
     return tls
@@ -143,13 +149,16 @@ def default_context() -> ssl.SSLContext:
 
 
 @lru_cache(_NAMES)
-def _check_name(name: str) -> None:
+def _name(given: str | bytes) -> str:
+    """What is told and proved of a name that was given."""
     try:
-        TCPAddress(name, 0)
+        text = given if isinstance(given, str) else given.decode("ascii")
+        TCPAddress(text, 0)
     except ValueError:
         raise ValueError(
-            f"server_hostname must be a host name or an IP address, not {name!r}"
+            f"server_hostname must be a host name or an IP address, not {given!r}"
         ) from None
+    return text.partition("%")[0].rstrip(_DOTS)
 
 
 class TLSHandshake(BoundedHandshake[T]):

@@ -56,7 +56,7 @@ async def open_stream(
     port: int | None = None,
     *,
     ssl: Literal[False] | None = None,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     tls_standard_compatible: bool = True,
     timeout: float | None = None,
@@ -72,7 +72,7 @@ async def open_stream(
     port: int | None = None,
     *,
     ssl: ssl_module.SSLContext | Literal[True],
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     tls_standard_compatible: bool = True,
     timeout: float | None = None,
@@ -88,7 +88,7 @@ async def open_stream(
     port: int | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     tls_standard_compatible: bool = True,
     timeout: float | None = None,
@@ -103,7 +103,7 @@ async def open_stream(
     port: int | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None = None,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     tls_standard_compatible: bool = True,
     timeout: float | None = None,
@@ -121,7 +121,7 @@ async def open_stream(
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name.  A context is not changed.
         server_hostname: the name in the certificate, which the server is also told (SNI); by
-            default the host of the address.
+            default the host of the address.  Empty for none, if the context checks none.
         ssl_session: a session of an earlier connection with the same context, to be resumed.
         tls_standard_compatible: whether the end of the stream must be TLS's goodbye, as in
             `anyio.connect_tcp`.
@@ -178,7 +178,7 @@ class AConnectable(Connectable):
     address: AddressLike | list[Any]
     port: int | None = None
     ssl: ssl_module.SSLContext | bool | None = None
-    server_hostname: str | None = None
+    server_hostname: str | bytes | None = None
     tls_standard_compatible: bool = True
     timeout: float | None = None
     dialer: Dialer | None = None

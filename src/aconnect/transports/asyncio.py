@@ -54,7 +54,7 @@ async def create_connection(
     port: int | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None = None,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
@@ -78,7 +78,7 @@ async def create_connection(
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name.  A context is not changed.
         server_hostname: the name in the certificate, which the server is also told (SNI); by
-            default the host of the address.
+            default the host of the address.  Empty for none, if the context checks none.
         ssl_session: a session of an earlier connection with the same context, to be resumed.
         ssl_handshake_timeout: seconds for each address's TLS handshake; None for no limit but
             those of the dialer and the deadline.  When they are over, the HandshakeError is a

@@ -43,7 +43,7 @@ async def open_trio_stream(
     port: int | None = None,
     *,
     ssl: Literal[False] | None = None,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     https_compatible: bool = False,
     timeout: float | None = None,
@@ -59,7 +59,7 @@ async def open_trio_stream(
     port: int | None = None,
     *,
     ssl: ssl_module.SSLContext | Literal[True],
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     https_compatible: bool = False,
     timeout: float | None = None,
@@ -75,7 +75,7 @@ async def open_trio_stream(
     port: int | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     https_compatible: bool = False,
     timeout: float | None = None,
@@ -90,7 +90,7 @@ async def open_trio_stream(
     port: int | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None = None,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
     ssl_session: ssl_module.SSLSession | None = None,
     https_compatible: bool = False,
     timeout: float | None = None,
@@ -108,7 +108,7 @@ async def open_trio_stream(
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name.  A context is not changed.
         server_hostname: the name in the certificate, which the server is also told (SNI); by
-            default the host of the address.
+            default the host of the address.  Empty for none, if the context checks none.
         ssl_session: a session of an earlier connection with the same context, to be resumed.
         https_compatible: whether an end without TLS's goodbye will do, as in `trio.SSLStream`.
         timeout: seconds from now for everything; None for no limit of ours.
