@@ -236,6 +236,21 @@ class TestWaitWritable:
             assert await driver.wait_writable(sock, soon(30)) == 0
         assert registered == [False]
 
+    @pytest.mark.parametrize("pair", NATIVE, indirect=True)
+    async def test_one_that_waited_is_gone(self, driver: Any) -> None:
+        """Somebody has unregistered its socket, so that nobody kept its task."""
+        with silent() as address, pending(address) as sock:
+            task = asyncio.ensure_future(driver.wait_writable(sock, math.inf))
+            task.cyclic = task  # type: ignore[attr-defined]
+            task.get_loop().set_exception_handler(lambda loop, context: None)
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().remove_writer(sock)
+            gone = weakref.ref(task)
+            del task
+            gc.collect()
+            assert gone() is None
+            assert await driver.wait_writable(sock, soon()) is None
+
     @pytest.mark.parametrize("pair", ON_TRIO, indirect=True)
     async def test_closed_with_notice(self, driver: Any) -> None:
         """Who tells anyio (and so trio) before closing is heard at once."""

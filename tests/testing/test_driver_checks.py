@@ -207,7 +207,7 @@ class SendsTheFirstAway(AsyncioSelectorDriver):
         try:
             return await super().wait_writable(sock, until)
         except BlockingIOError:
-            wake(self._waiters[sock.fileno()][1], True)
+            wake(self._waiters[sock.fileno()][1](), True)
             await asyncio.sleep(0)
             raise
 
@@ -215,7 +215,7 @@ class SendsTheFirstAway(AsyncioSelectorDriver):
 class WakesAll(Waiting):
     def made_of(self, result: Any, sock: Any, seconds: float, was_ready: bool) -> Any:
         for _, waiter in self._waiters.values():
-            wake(waiter, True)
+            wake(waiter(), True)
         return result
 
 
@@ -223,7 +223,7 @@ class HasRoomForOne(AsyncioSelectorDriver):
     async def wait_writable(self, sock: Any, until: float) -> Any:
         for fd, (_, waiter) in self._waiters.items():
             if fd != sock.fileno():
-                wake(waiter, True)
+                wake(waiter(), True)
         return await super().wait_writable(sock, until)
 
 

@@ -545,6 +545,26 @@ class TestAHandshakeThatIsDone:
                 await anyio.aclose_forcefully(made[0])
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", LOOPS, indirect=True)
+async def test_a_handshake_that_the_kernel_gives_up(
+    certificates: Certificates, monkeypatch: Any
+) -> None:
+    """Its ETIMEDOUT is not taken for the end of our own time."""
+
+    async def give_up(handshake: Any, sock: socket.socket) -> None:
+        sock.close()
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr(anyio_streams._AnyioTLS, "shake", give_up)
+    with listening() as listener, pytest.raises(HandshakeError) as caught:
+        await open_stream(
+            listener.getsockname(), ssl=certificates.client(), server_hostname=NAME, timeout=LONG
+        )
+    assert caught.value.errno == errno.ETIMEDOUT
+    assert not isinstance(caught.value, ConnectTimeout)
+
+
 @types.coroutine
 def run_until(coroutine: Any, pause: object) -> Any:
     """Run a coroutine by hand, in the place of the one that awaits this, until it yields that."""

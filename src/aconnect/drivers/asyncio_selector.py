@@ -15,6 +15,8 @@ Rules:
   unregistering it, is removed before another is made: the selector would believe that the new
   socket is being watched already.
 * A timer is a timer: our own deadline never cancels a task.
+* Nothing here keeps a future, and with it the loop, alive: a loop that is closed while a task
+  waits takes all that waits with it.  Whoever waits keeps its own.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import ref
 
 from ..sockets.syscalls import so_error
 from .asyncio_watch import AsyncioWatch, start_timer, wake
@@ -47,8 +51,8 @@ class AsyncioSelectorDriver:
     checkpoint = None  # an awaitable that has nothing to wait for need not yield in asyncio
 
     def __init__(self) -> None:
-        # Not the loop: it is the key that this driver is kept under.
-        self._waiters: dict[int, tuple[socket.socket, asyncio.Future[bool]]] = {}
+        # Not the loop, nor what leads to it: it is the key that this driver is kept under.
+        self._waiters: dict[int, tuple[ref[socket.socket], ref[asyncio.Future[bool]]]] = {}
 
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         loop = asyncio.get_running_loop()
@@ -60,7 +64,7 @@ class AsyncioSelectorDriver:
         loop.remove_writer(fd)
         waiter: asyncio.Future[bool] = loop.create_future()
         loop.add_writer(sock, self._on_writable, loop, fd, waiter)
-        self._waiters[fd] = (sock, waiter)
+        self._waiters[fd] = (ref(sock), ref(waiter))
         timer = start_timer(until, waiter, False)
         writable = False
         try:
@@ -83,7 +87,7 @@ class AsyncioSelectorDriver:
     ) -> None:
         """Unregister the socket of a wait, unless that has been done, or another has come."""
         registered = self._waiters.get(fd)
-        if registered is not None and registered[1] is waiter:
+        if registered is not None and registered[1]() is waiter:
             del self._waiters[fd]
             if not loop.is_closed():
                 loop.remove_writer(fd)
@@ -95,10 +99,12 @@ class AsyncioSelectorDriver:
             OSError: EALREADY, it is not over.
         """
         sock, waiter = self._waiters[fd]
-        if not waiter.done() and sock.fileno() == fd:
-            raise OSError(errno.EALREADY, os.strerror(errno.EALREADY))
+        still, waiting = sock(), waiter()
+        if still is not None and waiting is not None:
+            if not waiting.done() and still.fileno() == fd:
+                raise OSError(errno.EALREADY, os.strerror(errno.EALREADY))
+            wake(waiting, True)  # its socket was closed under it, or it is over already
         del self._waiters[fd]
-        wake(waiter, True)  # its socket was closed under it, or it is over already
 
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float
@@ -120,11 +126,11 @@ class AsyncioSelectorDriver:
     def start_blocking(
         self, call: Callable[[], T], deliver: Callable[[T | None, BaseException | None], None]
     ) -> Job:
-        return start_lookup(call, deliver, asyncio.get_running_loop().call_soon_threadsafe)
+        return start_lookup(call, deliver, partial(_call_soon, ref(asyncio.get_running_loop())))
 
     async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
         waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        job = self.start_blocking(call, lambda *outcome: wake(waiter, outcome))
+        job = self.start_blocking(call, partial(_deliver, ref(waiter)))
         timer = start_timer(until, waiter, (None, None))
         try:
             result, error = await waiter
@@ -138,3 +144,22 @@ class AsyncioSelectorDriver:
             finally:
                 del error, waiter  # each leads back to this frame
         return cast("T | None", result)
+
+
+def _deliver(to: ref[asyncio.Future[Any]], *outcome: Any) -> None:
+    """Have who waits get the outcome of a blocking call, if anybody is left."""
+    waiter = to()
+    if waiter is not None:
+        wake(waiter, outcome)
+
+
+def _call_soon(of: ref[asyncio.AbstractEventLoop], *call: Any) -> None:
+    """Have a loop call a function with arguments; from any thread.
+
+    Raises:
+        RuntimeError: it is closed, or gone.
+    """
+    loop = of()
+    if loop is None:
+        raise RuntimeError("the event loop is gone")
+    loop.call_soon_threadsafe(*call)

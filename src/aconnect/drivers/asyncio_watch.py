@@ -74,7 +74,7 @@ class AsyncioWatch:
 
     def notify(self) -> None:
         self._notified = True
-        if self._waiter is not None:
+        if self._waiter is not None and not self._loop.is_closed():
             wake(self._waiter, None)
 
     def spawn(

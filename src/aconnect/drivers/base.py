@@ -116,7 +116,9 @@ class Driver(Protocol):
 
         Args:
             deliver: called in the loop's thread with what the call returned, or with None and
-                what it raised; must raise nothing.  A loop that has ended calls it no more.
+                what it raised; must raise nothing.  A loop that has ended calls it no more.  It
+                is kept until the call is over, which may be after the loop: it must not keep
+                alive what waits there.
 
         Returns:
             What can be abandoned: a call that has not been taken up yet is not made then.

@@ -8,6 +8,8 @@ Rules:
 * No idle threads: one that finds the queue empty ends.  Starting one costs tens of
   microseconds, a lookup hundreds, so keeping them would gain nothing.
 * A call that is abandoned before a thread took it is never made.
+* A thread may outlive the loop that wants to know, for as long as a name server is silent.  What
+  it is given to deliver with must not keep that loop alive.
 """
 
 from __future__ import annotations

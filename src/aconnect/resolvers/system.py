@@ -16,6 +16,7 @@ from collections import deque
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakMethod
 
 from ..addresses.values import Endpoint, TCPAddress
 from ..drivers.select import running_driver
@@ -105,6 +106,7 @@ async def _apart(ask: Callable[..., Any]) -> AsyncIterator[Batch]:
     """
     driver = running_driver()
     watch = driver.watch()
+    notify = WeakMethod(watch.notify)  # the threads may outlive the loop
     batches: deque[Batch] = deque()
     errors: list[BaseException] = []
     jobs: list[Job] = []
@@ -113,7 +115,8 @@ async def _apart(ask: Callable[..., Any]) -> AsyncIterator[Batch]:
         if error is not None:
             errors.append(_gaierror(error))
         batches.append(_batch(results, family))
-        watch.notify()
+        if (tell := notify()) is not None:
+            tell()
 
     try:
         for family in _FAMILIES:

@@ -11,9 +11,11 @@ Source: `anyio.connect_tcp`, `anyio.connect_unix`, `anyio.as_connectable`.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from ..drivers.running import in_trio
@@ -247,10 +249,21 @@ class _AnyioTLS(TLSHandshake["TLSStream"]):
         return wrapped
 
     async def within(self, sock: socket.socket, until: float) -> TLSStream:
-        from anyio import move_on_after
+        seconds = max(0, until - time.monotonic())
+        if in_trio():
+            from anyio import move_on_after
 
-        with move_on_after(max(0, until - time.monotonic())):
-            return await self(sock)
+            with move_on_after(seconds):
+                return await self(sock)
+        else:
+            # A scope of anyio's would keep the task if its loop is closed now.
+            limit = asyncio.timeout(seconds if seconds < inf else None)
+            try:
+                async with limit:
+                    return await self(sock)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
         raise OutOfTime
 
     async def abandon(self, kept: TLSStream | None, error: BaseException | None = None) -> None:
