@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aconnect.drivers.threads import LOOKUP_LIMIT, DaemonThreads
+from aconnect.drivers.threads import LOOKUP_LIMIT, THREAD_LIMIT, DaemonThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -296,6 +296,92 @@ def test_a_call_that_is_abandoned_while_it_is_made_is_delivered_all_the_same(
     assert gates.none_made()
 
 
+def test_a_call_that_is_abandoned_while_it_is_made_leaves_its_place_to_another(
+    gates: Gates, inbox: Inbox
+) -> None:
+    threads = DaemonThreads(limit=1)
+    for name in ("hangs", "hangs too"):
+        job = threads.submit(gates.call(name), inbox.deliver)
+        assert gates.next_made() == name
+        job.abandon()
+    threads.submit(gates.call("next"), inbox.deliver)
+    threads.submit(gates.call("last"), inbox.deliver)
+    assert gates.next_made() == "next"
+    assert gates.none_made()
+    gates.open("hangs")  # its thread is one too many, and takes nothing
+    assert inbox.get() == "hangs"
+    gates.open("next")
+    assert inbox.get() == "next"
+    assert gates.next_made() == "last"
+
+
+def test_a_call_that_waits_takes_the_place_of_one_that_is_abandoned(
+    gates: Gates, inbox: Inbox
+) -> None:
+    threads = DaemonThreads(limit=1)
+    job = threads.submit(gates.call("hangs"), inbox.deliver)
+    threads.submit(gates.call("next"), inbox.deliver)
+    threads.submit(gates.call("last"), inbox.deliver)
+    assert gates.next_made() == "hangs"
+    for _ in range(2):  # it makes room once
+        job.abandon()
+    assert gates.next_made() == "next"
+    assert len(lookup_threads()) == 2
+    assert gates.none_made()
+
+
+def test_no_more_threads_run_than_the_second_limit(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=1, most=3)
+    for name in range(3):
+        job = threads.submit(gates.call(name), inbox.deliver)
+        assert gates.next_made() == name
+        job.abandon()
+    threads.submit(gates.call("next"), inbox.deliver)
+    threads.submit(gates.call("last"), inbox.deliver)
+    assert len(lookup_threads()) == 3
+    assert gates.none_made()
+    gates.open(1)
+    assert gates.next_made() == "next"
+    assert gates.none_made()
+
+
+def test_the_default_of_the_second_limit(gates: Gates, inbox: Inbox) -> None:
+    assert THREAD_LIMIT == 256
+    threads = DaemonThreads()
+    for name in range(THREAD_LIMIT):
+        job = threads.submit(gates.call(name), inbox.deliver)
+        assert gates.next_made() == name
+        job.abandon()
+    threads.submit(gates.call("one more"), inbox.deliver)
+    assert len(lookup_threads()) == THREAD_LIMIT
+    assert gates.none_made()
+
+
+def test_a_call_that_is_abandoned_where_no_thread_can_start(
+    monkeypatch: pytest.MonkeyPatch, gates: Gates, inbox: Inbox
+) -> None:
+    """What waits has to wait for a thread that runs."""
+    threads = DaemonThreads(limit=1)
+    job = threads.submit(gates.call("first"), inbox.deliver)
+    threads.submit(gates.call("next"), inbox.deliver)
+    assert gates.next_made() == "first"
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse_to_start)
+        job.abandon()
+    assert gates.none_made()
+    gates.open_all()
+    assert [inbox.get(), inbox.get()] == ["first", "next"]
+
+
+def test_the_garbage_collector_may_abandon_a_call_at_any_moment(
+    gates: Gates, inbox: Inbox
+) -> None:
+    threads = DaemonThreads()
+    job = threads.submit(gates.call("first"), inbox.deliver)
+    with threads._lock:
+        job.abandon()
+
+
 # -------------------------------------------------------------- a thread that cannot start
 
 
@@ -385,11 +471,12 @@ def test_in_another_process_there_are_none_of_these_threads(
     monkeypatch: pytest.MonkeyPatch, gates: Gates, inbox: Inbox
 ) -> None:
     threads = DaemonThreads(limit=1)
-    threads.submit(gates.call("parent's"), inbox.deliver)
+    parents = threads.submit(gates.call("parent's"), inbox.deliver)
     threads.submit(gates.call("parent's, waiting"), inbox.deliver)
     assert gates.next_made() == "parent's"
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: 0)
+        parents.abandon()  # which is none of the child's business
         threads.submit(lambda: "child's", inbox.deliver)
         assert inbox.get() == "child's"
         threads.submit(lambda: "child's too", inbox.deliver)

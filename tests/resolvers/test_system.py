@@ -15,8 +15,16 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from aconnect import Batch, Endpoint, SystemResolver, TCPAddress, UDPAddress
-from aconnect.drivers.threads import LOOKUPS
+from aconnect import (
+    Batch,
+    ConnectTimeout,
+    Dialer,
+    Endpoint,
+    SystemResolver,
+    TCPAddress,
+    UDPAddress,
+)
+from aconnect.drivers.threads import LOOKUP_LIMIT, LOOKUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +176,42 @@ def test_by_family_is_a_bool(value: Any) -> None:
     with pytest.raises(TypeError) as caught:
         SystemResolver(by_family=value)
     assert str(caught.value) == f"by_family must be a bool, not {value!r}"
+
+
+@pytest.mark.parametrize("resolver", [SystemResolver(), SystemResolver(by_family=True)], ids=str)
+async def test_lookups_that_nobody_waits_for_keep_nobody_out(
+    monkeypatch: Any, resolver: SystemResolver
+) -> None:
+    """As many hang as are made at a time; their dials are over, by the deadline or cancelled."""
+    over = threading.Event()
+    getaddrinfo = socket.getaddrinfo
+
+    def hang(host: str, *args: Any, **options: Any) -> Any:
+        if host == "hangs.example":
+            assert over.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "scripted")
+        return getaddrinfo(host, *args, **options)
+
+    async def cancelled() -> None:
+        with anyio.move_on_after(0.05):
+            await dialer.connect(("hangs.example", 1))
+
+    async def too_late() -> None:
+        with pytest.raises(ConnectTimeout):
+            await dialer.connect(("hangs.example", 1), timeout=0.05)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    dialer = Dialer(resolver=resolver)
+    try:
+        async with anyio.create_task_group() as group:
+            for _ in range(LOOKUP_LIMIT):
+                group.start_soon(cancelled)
+                group.start_soon(too_late)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = ("localhost", listener.getsockname()[1])
+            (await dialer.connect(address, timeout=5)).close()
+    finally:
+        over.set()
 
 
 def test_by_family_is_named() -> None:

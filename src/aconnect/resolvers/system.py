@@ -132,7 +132,7 @@ async def _apart(ask: Callable[..., Any]) -> AsyncIterator[Batch]:
                 raise min(errors, key=_says_no_address)
             yield batches.popleft()
     finally:
-        for job in jobs:
+        for job in reversed(jobs):  # or the place of the first would go to the second
             job.abandon()
         errors.clear()  # their tracebacks lead to this frame
 
