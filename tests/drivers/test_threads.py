@@ -385,6 +385,80 @@ def test_the_garbage_collector_may_abandon_a_call_at_any_moment(
 # -------------------------------------------------------------- a thread that cannot start
 
 
+def test_where_daemon_threads_are_forbidden_the_threads_are_ordinary_ones(
+    monkeypatch: pytest.MonkeyPatch, inbox: Inbox
+) -> None:
+    init = Thread.__init__
+
+    def forbid(thread: Thread, *args: Any, daemon: bool, **kwargs: Any) -> None:
+        if daemon:
+            raise RuntimeError("daemon threads are disabled in this (sub)interpreter")
+        init(thread, *args, daemon=daemon, **kwargs)
+
+    monkeypatch.setattr(Thread, "__init__", forbid)
+    DaemonThreads().submit(lambda: "made", inbox.deliver)
+    thread = inbox.get_thread()
+    assert thread.name == "aconnect lookup"
+    assert not thread.daemon
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="they forbid nothing before Python 3.12")
+def test_names_are_looked_up_in_a_subinterpreter() -> None:
+    """It ends when the lookup has."""
+    program = """
+import os, sys, textwrap
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+
+interpreter = interpreters.create()
+failed = interpreters.run_string(interpreter, textwrap.dedent('''
+    import asyncio, socket, sys, time
+    sys.path[:0] = PATH
+    from aconnect import Dialer, SystemResolver, aconnect
+
+    getaddrinfo = socket.getaddrinfo
+
+    def hang(host, *args, **options):
+        if host == "hangs.example":
+            time.sleep(0.2)
+            print("ended", flush=True)
+        return getaddrinfo("localhost", *args, **options)
+
+    socket.getaddrinfo = hang
+
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = ("localhost", listener.getsockname()[1])
+            apart = Dialer(resolver=SystemResolver(by_family=True))
+            for dial in (aconnect, apart.connect):
+                (await dial(address, timeout=10)).close()
+                print("connected", flush=True)
+        try:
+            await aconnect(("hangs.example", 1), timeout=0.01)
+        except TimeoutError:
+            print("timed out", flush=True)
+
+    asyncio.run(main())
+''').replace("PATH", repr(sys.path)))
+assert failed is None, failed
+interpreters.destroy(interpreter)
+print("destroyed", flush=True)
+os._exit(0)  # Python 3.13.0 may abort when it has had a subinterpreter
+"""
+    path = f"import sys; sys.path[:0] = {sys.path!r}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", path + program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    words = ["connected", "connected", "timed", "out", "ended", "destroyed"]
+    assert done.stdout.split() == words, done.stderr
+
+
 def test_where_no_thread_can_start_the_call_is_refused(
     monkeypatch: pytest.MonkeyPatch, inbox: Inbox
 ) -> None:

@@ -3,7 +3,8 @@
 Rules:
 
 * Daemon threads: a process never waits at exit for a name server.  (That rules out
-  `concurrent.futures`, whose threads are joined.)
+  `concurrent.futures`, whose threads are joined.)  A subinterpreter that forbids them has
+  ordinary ones, and does wait.
 * At most ``limit`` calls that somebody waits for are made at a time; further ones queue.
 * A call that is abandoned before a thread took it is never made.  One that is abandoned later
   goes on, as it must, and leaves its place to another: a thread more, up to ``most`` threads.
@@ -147,7 +148,7 @@ class DaemonThreads:
             self._starting += 1
             self._threads += 1
         try:
-            threading.Thread(target=self._work, name="aconnect lookup", daemon=True).start()
+            _thread(self._work).start()
         except BaseException:
             with self._lock:
                 self._starting -= 1
@@ -192,6 +193,13 @@ class DaemonThreads:
         job, _ = self._queue.popitem(last=False)
         self._made.add(job)
         return job
+
+
+def _thread(work: Callable[[], None]) -> threading.Thread:
+    try:
+        return threading.Thread(target=work, name="aconnect lookup", daemon=True)
+    except RuntimeError:  # a subinterpreter may forbid daemon threads
+        return threading.Thread(target=work, name="aconnect lookup", daemon=False)
 
 
 LOOKUPS: Final = DaemonThreads()
