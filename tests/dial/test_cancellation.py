@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import errno
 import gc
+import signal
 import socket
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -309,6 +311,41 @@ def test_the_interpreter_is_to_stop(new_loop: Any, error: Any) -> None:
 
         with pytest.raises(error):
             runner.run(main())
+    assert open_descriptors() <= before
+
+
+class _CtrlC(trio.abc.Instrument):
+    """Somebody types Ctrl-C when there is nothing to do but to wait."""
+
+    typed = False
+
+    def before_io_wait(self, timeout: float) -> None:
+        if timeout > 0 and not self.typed:
+            self.typed = True
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("careful", [False, True])
+def test_ctrl_c_under_trio(number: int, careful: bool) -> None:
+    """It is no group, of one address as of several."""
+    before = open_descriptors()
+    with ExitStack() as stack:
+        results = [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)
+            for address in [stack.enter_context(silent()) for _ in range(number)]
+        ]
+
+        async def main() -> None:
+            await aconnect(results, timeout=30)
+
+        with pytest.raises(KeyboardInterrupt) as caught:
+            trio.run(
+                main,
+                instruments=[_CtrlC()],
+                restrict_keyboard_interrupt_to_checkpoints=careful,
+            )
+        assert caught.value.__context__ is None
     assert open_descriptors() <= before
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 import ssl
+import weakref
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import pytest
-from conftest import ASYNCIO_LOOPS, LOOPS_AND_DRIVERS
+from conftest import ASYNCIO_LOOPS, LOOPS, LOOPS_AND_DRIVERS
 from support.listeners import LOOPBACK, listening, refusing, silent
 from support.loops import NoWriterLoop
 from support.scenarios import ASYNCIO_LOOPS as LOOPS_TO_STEP
@@ -901,6 +903,10 @@ class Interrupt(KeyboardInterrupt):
     """What a trace raises here."""
 
 
+class Stop(BaseException):
+    """What stops a program, and what nobody has heard of."""
+
+
 class TestInterrupts:
     @pytest.mark.parametrize("handshake", [False, True])
     async def test_a_trace_that_raises_at_the_end(
@@ -954,6 +960,67 @@ class TestInterrupts:
         with pytest.raises(Interrupt):
             await Dialer(trace=trace).connect(results(dead, one), timeout=LONG, handshake=shake)
         assert all(sock.fileno() < 0 for sock in opened)
+
+    @pytest.mark.parametrize("anyio_backend", LOOPS)
+    @pytest.mark.parametrize("kind", [Interrupt, SystemExit, Stop])
+    @pytest.mark.parametrize("who", ["hook", "waiting hook", "handshake", "resolver"])
+    @pytest.mark.parametrize("number", [1, 2])
+    async def test_whoever_stops_the_program(
+        self, stack: ExitStack, opened: list[Counted], who: str, kind: Any, number: int
+    ) -> None:
+        """It is raised as it is, of one address as of several, and keeps nothing alive."""
+        addresses = listeners(stack, number)
+        raised: list[weakref.ref[BaseException]] = []
+
+        async def stop(*_: Any) -> NoReturn:
+            await anyio.sleep(0)
+            raise Subclass
+
+        async def resolve(_: Any) -> AsyncIterator[Batch]:
+            await stop()
+            yield batch()
+
+        def hook(*_: Any) -> NoReturn:
+            raise Subclass
+
+        class Subclass(kind):  # type: ignore[misc]
+            """One that is watched."""
+
+            def __init__(self) -> None:
+                raised.append(weakref.ref(self))
+
+        hooks = {"hook": hook, "waiting hook": stop}
+        dialer = Dialer(on_socket=hooks.get(who), resolver=Resolving(resolve))
+        gc.collect()
+        gc.disable()
+        try:
+            try:
+                await dialer.connect(
+                    NAME if who == "resolver" else results(*addresses),
+                    timeout=LONG,
+                    handshake=stop if who == "handshake" else None,  # type: ignore[arg-type]
+                )
+            except BaseException as error:
+                caught = type(error), error.__context__, error.__cause__
+            assert caught == (Subclass, None, None)
+            await anyio.sleep(0)
+            assert raised.pop()() is None
+        finally:
+            gc.enable()
+        assert all(sock.closes == 1 for sock in opened)
+
+    @pytest.mark.parametrize("anyio_backend", LOOPS)
+    async def test_whoever_stops_the_program_while_it_cleans_up(self, stack: ExitStack) -> None:
+        """Before the dial is over."""
+
+        async def shake(_: Any) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise Interrupt
+
+        with pytest.raises(Interrupt):
+            await Dialer().connect(results(*listeners(stack, 1)), timeout=0.01, handshake=shake)
 
 
 class Loop(NoWriterLoop):

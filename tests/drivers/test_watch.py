@@ -555,6 +555,55 @@ class TestTasks:
             cancel()
 
 
+class Stop(BaseException):
+    """What stops a program."""
+
+
+class TestWhatTasksRaise:
+    async def stop(self) -> None:
+        raise Stop
+
+    async def test_is_raised_by_the_next_wait(self, driver: Any) -> None:
+        work = Work()
+        with pytest.raises(Stop) as caught:
+            async with driver.watch() as watch:
+                watch.spawn(work)
+                watch.spawn(self.stop)
+                await watch.wait(soon(30))
+                raise AssertionError("the wait has ended as if nothing had happened")
+        assert work.journal == ["began", "ended"]
+        assert caught.value.__context__ is None or not isinstance(
+            caught.value.__context__, BaseExceptionGroup
+        )
+
+    async def test_is_raised_by_the_end(self, driver: Any) -> None:
+        with pytest.raises(Stop):
+            async with driver.watch() as watch:
+                watch.spawn(self.stop)
+
+    @on_asyncio
+    async def test_is_the_tasks_own_when_nobody_has_the_watch(self, driver: Any) -> None:
+        async def wait() -> None:
+            async with driver.watch() as watch:
+                watch.spawn(work)
+                await watch.wait(soon(30))
+
+        async def work() -> None:
+            tasks.append(asyncio.current_task())
+            try:
+                await asyncio.sleep(30)
+            finally:
+                raise Stop
+
+        tasks: list[Any] = []
+        waiting = wait()
+        waiting.send(None)
+        await turns()
+        waiting.close()
+        await asyncio.wait(tasks)
+        assert isinstance(tasks.pop().exception(), Stop)
+
+
 class TestLeaving:
     async def test_nothing_is_registered(self, driver: Any) -> None:
         with silent() as address, begun(address) as one, full() as (two, _):

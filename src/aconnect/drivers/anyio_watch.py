@@ -5,6 +5,8 @@ Rules:
 * Each wait has a task group of its own, with a task for each socket.  When it is over so are
   they: nothing is registered between two waits, and a socket can be closed at any time then.
 * The tasks of the race live in one group, which ends with the watch.
+* What stops the program comes out as it is, such as the KeyboardInterrupt that trio raises in any
+  task: nobody else knows of the groups.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import errno
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -45,7 +47,10 @@ class AnyioWatch:
     async def __aexit__(self, *exception: object) -> None:
         self._watched.clear()
         self._group.cancel_scope.cancel()
-        await self._group.__aexit__(None, None, None)
+        try:
+            await self._group.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            _raise_first(group)
 
     def add(self, sock: socket.socket) -> None:
         self._watched[sock] = None
@@ -70,12 +75,15 @@ class AnyioWatch:
 
     async def wait(self, until: float) -> list[tuple[socket.socket, int]]:
         if not self._something.is_set():
-            with anyio.move_on_after(seconds_left(until)):
-                async with anyio.create_task_group() as group:
-                    for sock in self._watched:
-                        group.start_soon(self._wait_for, sock)
-                    await self._something.wait()
-                    group.cancel_scope.cancel()
+            try:
+                with anyio.move_on_after(seconds_left(until)):
+                    async with anyio.create_task_group() as group:
+                        for sock in self._watched:
+                            group.start_soon(self._wait_for, sock)
+                        await self._something.wait()
+                        group.cancel_scope.cancel()
+            except BaseExceptionGroup as errors:
+                _raise_first(errors)
         self._something = anyio.Event()
         ready = [(sock, error) for sock, error in self._ready.items() if sock in self._watched]
         self._ready.clear()
@@ -89,6 +97,18 @@ class AnyioWatch:
         except OSError as error:
             self._ready[sock] = error.errno or errno.EIO
         self._something.set()
+
+
+def _raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Raise the first of a group, or the first that is no cancellation, as if it were alone."""
+    cancelled = anyio.get_cancelled_exc_class()
+    error = min(group.exceptions, key=lambda each: isinstance(each, cancelled))
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        error.__context__ = context  # it would be the group, which has the error
+        del error, group  # its traceback leads to this frame
 
 
 _WAITED_FOR: Final[anyio.lowlevel.RunVar[dict[int, socket.socket]]] = anyio.lowlevel.RunVar(

@@ -9,6 +9,7 @@ Rules:
 * When the watch has been left, nothing is registered and no task of it runs.  A cancellation
   that arrives while tasks are waited for is raised when they have ended.  Only a coroutine that
   is closed (GeneratorExit) cannot wait for them: they are cancelled, and end after it.
+* What a task raises is raised in the task that has the watch, for as long as it has it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class AsyncioWatch:
         self._watched: dict[socket.socket, int] = {}
         self._ready: list[socket.socket] = []
         self._tasks: dict[asyncio.Task[None], bool] = {}  # and whether it was cancelled
+        self._raised: list[BaseException] = []  # by tasks
+        self._left = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,8 +56,13 @@ class AsyncioWatch:
             return
         for task in self._tasks:
             self._cancel_soon(task)
-        if kind is not GeneratorExit:  # a coroutine that is closed must not wait any more
-            await until_ended(self._tasks)
+        if kind is GeneratorExit:  # a coroutine that is closed must not wait any more
+            self._left = True
+        else:
+            try:
+                await until_ended(self._tasks)
+            finally:
+                self._raise()
 
     def add(self, sock: socket.socket) -> None:
         fd = sock.fileno()
@@ -80,11 +88,30 @@ class AsyncioWatch:
     def spawn(
         self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any
     ) -> Callable[[], object]:
-        task = self._loop.create_task(function(*args))
+        task = self._loop.create_task(self._run(function, args))
         if not task.done():  # an eager one may be
             self._tasks[task] = False
             task.add_done_callback(self._tasks.pop)
         return partial(self._cancel_soon, task)
+
+    async def _run(self, function: Callable[..., Coroutine[Any, Any, None]], args: Any) -> None:
+        try:
+            await function(*args)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            if self._left:
+                raise
+            self._raised.append(error)
+            self.notify()
+
+    def _raise(self) -> None:
+        """Raise what a task has raised, if one has."""
+        if self._raised:
+            try:
+                raise self._raised[0]
+            finally:
+                self._raised.clear()  # its traceback leads to this frame
 
     def _cancel_soon(self, task: asyncio.Task[None]) -> None:
         """Cancel a task, once, when it has begun: one that never begins could not clean up."""
@@ -103,6 +130,7 @@ class AsyncioWatch:
                 if timer is not None:
                     timer.cancel()
         self._notified = False
+        self._raise()
         ready = [(sock, so_error(sock)) for sock in self._ready if sock in self._watched]
         self._ready.clear()
         for sock, _ in ready:

@@ -50,7 +50,10 @@ class Watch(Protocol):
     def spawn(
         self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any
     ) -> Callable[[], object]:
-        """Run a coroutine function, which must raise nothing but cancellation, in a task.
+        """Run a coroutine function in a task.
+
+        What it raises, but for a cancellation, `wait` raises, or the end of the ``async with``:
+        as it is, in no group.
 
         Returns:
             What cancels it.
