@@ -13,10 +13,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ..sansio.value import plain
 from .values import Endpoint, TCPAddress, UDPAddress, VsockAddress, check_path, literal_family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .values import SockAddr
 
 __all__ = ["endpoints_of_results", "zoned_endpoint"]
 
@@ -77,23 +80,24 @@ def check_result(entry: Any) -> Endpoint:
     if type not in _TYPES:
         raise ValueError(f"type must be a stream, datagram or seqpacket socket's, not {entry!r}")
     if family in (socket.AF_INET, socket.AF_INET6):
-        _check_internet(family, sockaddr)
+        sockaddr = _check_internet(family, sockaddr)
         proto = proto or _PROTOCOLS.get(type, 0)
     elif family == getattr(socket, "AF_UNIX", None):
         if not isinstance(sockaddr, (str, bytes)):
             raise TypeError(f"sockaddr must be a str or bytes, not {sockaddr!r}")
-        check_path(sockaddr, "sockaddr")
+        sockaddr = check_path(sockaddr, "sockaddr")
     elif not isinstance(sockaddr, tuple):
         raise TypeError(f"sockaddr must be a tuple, not {sockaddr!r}")
     elif family == getattr(socket, "AF_VSOCK", None):
-        VsockAddress(*sockaddr)  # raises what it must
+        sockaddr = VsockAddress(*sockaddr).endpoint.sockaddr
     return Endpoint(family, type, proto, sockaddr)
 
 
-def _check_internet(family: int, sockaddr: Any) -> None:
+def _check_internet(family: int, sockaddr: Any) -> SockAddr:
     lengths = (2,) if family == socket.AF_INET else (2, 4)
     if not isinstance(sockaddr, tuple) or len(sockaddr) not in lengths:
         raise TypeError(f"sockaddr must be (host, port), or longer for IPv6, not {sockaddr!r}")
-    TCPAddress(*sockaddr)  # raises what it must; the address itself has no further use
-    if literal_family(sockaddr[0].partition("%")[0]) != family:
+    address = TCPAddress(*sockaddr)
+    if literal_family(address.host.partition("%")[0]) != family:
         raise ValueError(f"sockaddr must hold an address of its family, not {sockaddr!r}")
+    return (address.host, address.port, *map(plain, sockaddr[2:]))

@@ -17,6 +17,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from ..sansio.value import plain
 from .values import (
     MAX_FLOWINFO,
     MAX_PORT,
@@ -73,7 +74,7 @@ def parse_address(address: AddressLike) -> Address:
             )
         return TCPAddress(*address)
     if isinstance(address, str):
-        return _parse_text(address)
+        return _parse_text(plain(address))
     if isinstance(address, (InternetAddress, UnixAddress, VsockAddress)):
         return address
     if isinstance(address, os.PathLike):

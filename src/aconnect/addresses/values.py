@@ -5,6 +5,7 @@ Rules:
 * An address is checked once, when it is made, before any system call.  Nonsense is a
   ValueError (a wrong value) or TypeError (a wrong type) that shows the value.
 * ``str(address)`` is the canonical text, and ``parse_address(str(address)) == address``.
+* What is kept is a plain str or int, whatever subclass of it (a member of an enum) was given.
 * The zone of an IPv6 address is kept.  A numeric zone is its scope id.
 * Nothing is looked up here: no name, no zone, no path.
 
@@ -18,7 +19,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from ..sansio.value import Value, derived, set_derived
+from ..sansio.value import Value, derived, plain, set_derived
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -76,9 +77,9 @@ class InternetAddress(Value):
     """AF_INET or AF_INET6, if this stands for an address without any lookup."""
 
     def __post_init__(self) -> None:
-        _check_int(self.port, "port", MAX_PORT)
-        _check_int(self.flowinfo, "flowinfo", MAX_FLOWINFO)
-        _check_int(self.scope_id, "scope_id", MAX_U32)
+        set_derived(self, "port", _check_int(self.port, "port", MAX_PORT))
+        set_derived(self, "flowinfo", _check_int(self.flowinfo, "flowinfo", MAX_FLOWINFO))
+        set_derived(self, "scope_id", _check_int(self.scope_id, "scope_id", MAX_U32))
         family, host, zone = _split_host(self.host)
         if (self.flowinfo or self.scope_id) and family != socket.AF_INET6:
             raise ValueError(
@@ -87,9 +88,9 @@ class InternetAddress(Value):
         if zone and self.scope_id:
             raise ValueError(f"scope_id {self.scope_id} beside the zone in {self.host!r}")
         if zone.isascii() and zone.isdecimal():
-            set_derived(self, "host", host)
             set_derived(self, "scope_id", int(zone))
             zone = ""
+        set_derived(self, "host", f"{host}%{zone}" if zone else host)
         set_derived(self, "_family", None if zone else family)
 
     @property
@@ -178,7 +179,7 @@ class UnixAddress(Value):
         path: str | os.PathLike[str],
         type: int = socket.SOCK_STREAM,
     ) -> None:
-        text = path if isinstance(path, str) else _file_path(path)
+        text = plain(path if isinstance(path, str) else _file_path(path))
         if not text or text == "@":
             raise ValueError(f"path must not be empty: {path!r}")
         if "\0" in text:
@@ -232,8 +233,8 @@ class VsockAddress(Value):
     port: int
 
     def __post_init__(self) -> None:
-        _check_int(self.cid, "cid", MAX_U32)
-        _check_int(self.port, "port", MAX_U32)
+        set_derived(self, "cid", _check_int(self.cid, "cid", MAX_U32))
+        set_derived(self, "port", _check_int(self.port, "port", MAX_U32))
 
     @property
     def endpoint(self) -> Endpoint:
@@ -268,8 +269,8 @@ def literal_family(host: str) -> int | None:
         return None
 
 
-def check_path(path: str | bytes, name: str) -> None:
-    """Check a unix address in the socket module's form: neither empty nor with a NUL, but for
+def check_path(path: str | bytes, name: str) -> str | bytes:
+    """A unix address in the socket module's form: neither empty nor with a NUL, but for
     the one that an abstract name begins with.
 
     Raises:
@@ -280,19 +281,22 @@ def check_path(path: str | bytes, name: str) -> None:
         raise ValueError(f"{name} must not be empty: {path!r}")
     if "\0" in text.removeprefix("\0"):
         raise ValueError(f"{name} must not contain a NUL character: {path!r}")
+    return plain(path)
 
 
-def _check_int(value: int, name: str, most: int) -> None:
+def _check_int(value: int, name: str, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
     if not 0 <= value <= most:
         raise ValueError(f"{name} must be from 0 to {most}, not {value!r}")
+    return plain(value)
 
 
 def _split_host(host: str) -> tuple[int | None, str, str]:
     """The family of a literal address (None for a name), the host without zone, the zone."""
     if not isinstance(host, str):
         raise TypeError(f"host must be a str, not {host!r}")
+    host = plain(host)
     family = literal_family(host)
     if family is not None:
         return family, host, ""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.values import TCPAddress
 from ..deadline import Deadline, earliest
 from ..explanations.extras import not_installed
+from ..sansio.value import plain
 from ..sockets.syscalls import close
 from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done
 from ..transports.hand_over import closed
@@ -89,7 +90,7 @@ class connect:
             raise TypeError(f"{name} is not for connect() with a dialer, which goes to the host")
         earliest(timeout, deadline)  # nonsense is refused at once
         self._to = TCPAddress(host, port)
-        self._host = host
+        self._host = plain(host)
         self._limits = (timeout, deadline)
         self._dialer = dialer_of(dialer, {})
         self._options = options

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..addresses.values import UnixAddress
 from ..explanations.extras import not_installed
+from ..sansio.value import plain
 from ..transports.asyncio import open_connection
 from ..transports.calls import dialer_of
 
@@ -81,7 +82,7 @@ class AConnectConnection(AbstractConnection):
             raise ValueError(f"give a host or a path, not both: {host!r}, {path!r}")
         if path is None:
             # redis-py looks at these two, and puts another host here when the server moves.
-            self.host: str = "localhost" if host is None else host
+            self.host: str = "localhost" if host is None else plain(host)
             self.port: int = int(port)
         self._path = None if path is None else UnixAddress(path)
         self._ssl = ssl

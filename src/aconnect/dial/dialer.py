@@ -148,9 +148,9 @@ class Dialer(Value, kw_only=True):
                 raise TypeError(f"{name} must be callable or None, not {value!r}")
         if not callable(getattr(self.resolver, "resolve", None)):
             raise TypeError(f"resolver must have a resolve() method, not {self.resolver!r}")
-        # An iterable may yield but once.
-        set_derived(self, "local_address", settings.local_address)
-        set_derived(self, "socket_options", settings.socket_options)
+        # As the settings keep them: an iterable may yield but once.
+        for name in _KEPT:
+            set_derived(self, name, getattr(settings, name))
         plan = Plan(
             rules=rules,
             settings=settings,
@@ -242,6 +242,7 @@ class Dialer(Value, kw_only=True):
         return connect(self._plan, target, timeout, deadline, handshake, loop)
 
 
+_KEPT: Final = ("local_address", "socket_options", "user_timeout", "mark", "tos", "interface")
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", -1))
 
 

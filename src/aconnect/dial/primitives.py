@@ -30,6 +30,7 @@ from ..errors.errors import ConnectError
 from ..errors.making import attempts_error
 from ..explanations.explain import lookup
 from ..sansio.attempt import Attempt, Step
+from ..sansio.value import plain
 from ..sockets.syscalls import SYSTEM_CALLS, dissolve, local_address, probe
 from .attempt import failed, finish, record
 
@@ -224,20 +225,20 @@ def _blocks(fd: int) -> bool:
 def _check_sockaddr(sockaddr: SockAddr, family: int) -> SockAddr:
     """The address as connect(2) can take it: without anything that has to be looked up."""
     if family == getattr(socket, "AF_UNIX", None):
-        _check_path(sockaddr, family)
-    elif family in _INET:
+        return _check_path(sockaddr, family)
+    if family in _INET:
         if isinstance(sockaddr, (str, bytes)):
             raise _mismatch(sockaddr, family)
         return _check_internet(sockaddr, family)
-    return sockaddr
+    return tuple(map(plain, sockaddr)) if isinstance(sockaddr, tuple) else plain(sockaddr)
 
 
-def _check_path(path: SockAddr, family: int) -> None:
+def _check_path(path: SockAddr, family: int) -> str | bytes:
     if isinstance(path, tuple):
         raise _mismatch(path, family)
     if not isinstance(path, (str, bytes)):
         raise TypeError(f"sockaddr must be a str or bytes for a unix socket, not {path!r}")
-    check_path(path, "sockaddr")
+    return check_path(path, "sockaddr")
 
 
 def _check_internet(sockaddr: tuple[Any, ...], family: int) -> SockAddr:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..addresses.values import TCPAddress
 from ..errors.foreign import words
-from ..sansio.value import Value
+from ..sansio.value import Value, plain
 from .base import BoundedHandshake
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def settings(
         raise TypeError(
             f"server_hostname must be a string or None, or bytes, not {server_hostname!r}"
         )
+    server_hostname = plain(server_hostname)
     if session is not None and not isinstance(session, ssl.SSLSession):
         raise TypeError(f"ssl_session must be an ssl.SSLSession or None, not {session!r}")
     if context is None or context is False:

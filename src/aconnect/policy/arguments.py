@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from typing import TYPE_CHECKING
 
 from ..addresses.values import MAX_PORT
+from ..sansio.value import plain
 from .special_networks import MAPPED
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def check_networks(networks: tuple[Network, ...]) -> tuple[IPv4Network | IPv6Net
 def _check_network(value: Network) -> IPv4Network | IPv6Network:
     if not isinstance(value, (str, IPv4Network, IPv6Network, IPv4Address, IPv6Address)):
         raise TypeError(f"networks must be str or objects of ipaddress, not {value!r}")
-    text = str(value)
+    text = str(plain(value))
     if "%" in text:
         raise ValueError(f"networks must have no zone, but {text!r} has one")
     try:
@@ -57,7 +58,7 @@ def check_ports(ports: Ports | None) -> tuple[tuple[int, int], ...] | None:
                 raise TypeError(f"ports must be ints or ranges, not {port!r}")
             if not 0 <= port <= MAX_PORT:
                 raise ValueError(f"ports must be from 0 to {MAX_PORT}, not {each!r}")
-        wanted.update(numbers)
+        wanted.update(map(plain, numbers))
     if not wanted:
         raise ValueError("ports must not be empty: None is every port")
     runs: list[tuple[int, int]] = []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..addresses.literal import zoned_endpoint
 from ..addresses.values import TCPAddress, UDPAddress, literal_family
+from ..sansio.value import plain
 from .base import Batch
 
 if TYPE_CHECKING:
@@ -74,4 +75,4 @@ def _key(name: str) -> str:
 def _literal(host: str) -> str:
     if literal_family(TCPAddress(host, 0).host.partition("%")[0]) is None:
         raise ValueError(f"addresses must be IP addresses, not {host!r}")
-    return host
+    return plain(host)

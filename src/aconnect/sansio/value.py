@@ -18,9 +18,11 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 from inspect import signature
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, dataclass_transform
 
-__all__ = ["Value", "derived", "set_derived"]
+__all__ = ["Value", "derived", "plain", "set_derived"]
+
+T = TypeVar("T")
 
 _set: Final = object.__setattr__
 _NO_DEFAULT: Final = object()
@@ -34,6 +36,27 @@ def derived(*, init: Literal[False] = False) -> Any:  # for type checkers
 def set_derived(value: Value, name: str, result: object) -> None:
     """Set an attribute; in ``__post_init__``, and nowhere else."""
     _set(value, name, result)
+
+
+_PLAIN: Final[tuple[tuple[type, Any], ...]] = (
+    (str, str.__str__),
+    (int, int.__index__),
+    (bytes, bytes.__bytes__),
+    (float, float.__float__),
+)
+
+
+def plain(value: T) -> T:
+    """The value without its subclass: of a member of an enum that is a str, the str.
+
+    A subclass may have a ``__str__`` of its own, and what is kept is shown to people, compared,
+    and handed to the system.
+    """
+    for kind, copy in _PLAIN:
+        if isinstance(value, kind):
+            copied: T = copy(value)
+            return copied
+    return value
 
 
 class _ValueType(type):

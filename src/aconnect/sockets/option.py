@@ -18,7 +18,7 @@ import re
 import socket
 from typing import Final
 
-from ..sansio.value import Value
+from ..sansio.value import Value, plain, set_derived
 
 __all__ = [
     "INTERNET",
@@ -64,9 +64,12 @@ class Keepalive(Value):
     count: int
 
     def __post_init__(self) -> None:
-        check_int(self.idle, "idle", 1, _MAX_KEEPALIVE_SECONDS)
-        check_int(self.interval, "interval", 1, _MAX_KEEPALIVE_SECONDS)
-        check_int(self.count, "count", 1, _MAX_KEEPALIVE_COUNT)
+        for name, most in (
+            ("idle", _MAX_KEEPALIVE_SECONDS),
+            ("interval", _MAX_KEEPALIVE_SECONDS),
+            ("count", _MAX_KEEPALIVE_COUNT),
+        ):
+            set_derived(self, name, check_int(getattr(self, name), name, 1, most))
 
 
 class SocketOption(Value):
@@ -121,7 +124,8 @@ class SocketOption(Value):
         if type is not None:
             check_int(type, "type", 0, LARGEST_INT)
         check_bool(best_effort, "best_effort")
-        super().__init__(level, name, value, family, type, best_effort)
+        numbers = map(plain, (level, name, value, family, type))
+        super().__init__(*numbers, best_effort)
 
     def apply(self, sock: socket.socket) -> None:
         """Set the option on ``sock``, or pass the socket over as the class says.
@@ -209,12 +213,13 @@ def _describe_socket(sock: socket.socket) -> str:
     return f"a socket of {family}, {type}"
 
 
-def check_int(value: int, name: str, least: int, most: int) -> None:
-    """Raise a TypeError or ValueError that names the argument, unless it is such an int."""
+def check_int(value: int, name: str, least: int, most: int) -> int:
+    """The plain int; or a TypeError or ValueError that names the argument, if it is none."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
     if not least <= value <= most:
         raise ValueError(f"{name} must be from {least} to {most}, not {value!r}")
+    return plain(value)
 
 
 def check_bool(value: bool, name: str) -> None:

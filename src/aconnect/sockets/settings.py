@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress, UDPAddress, UnixAddress
-from ..sansio.value import Value, derived, set_derived
+from ..sansio.value import Value, derived, plain, set_derived
 from .local_address import LocalAddress, bind, check_local_address, interface_index
 from .option import (
     INTERNET,
@@ -152,13 +152,15 @@ class SocketSettings(Value, kw_only=True):
         # An iterable may yield but once, and a list can change.
         set_derived(self, "local_address", tuple(local.values()) or None)
         set_derived(self, "socket_options", options)
+        for name in ("user_timeout", "mark", "tos", "interface"):
+            set_derived(self, name, plain(getattr(self, name)))
         set_derived(self, "_local", local)
         wanted = (
             *(self.keepalive, self.user_timeout, self.mark, self.tos, self.interface),
             self.socket_factory,
         )
-        plain = self.nodelay and not self.mptcp and not local and not options
-        set_derived(self, "_plain", plain and all(each is None for each in wanted))
+        usual = self.nodelay and not self.mptcp and not local and not options
+        set_derived(self, "_plain", usual and all(each is None for each in wanted))
 
     @property
     def plain(self) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..addresses.values import TCPAddress, UDPAddress
 from ..drivers.select import running_driver
 from ..resolvers.base import Batch
+from ..sansio.value import plain
 from .journal import FakeLookup
 from .outcomes import Script, lookup_code, seconds_of
 
@@ -58,7 +59,7 @@ class Names:
 
     def add(self, name: str, addresses: Iterable[str]) -> None:
         """As `FakeNetwork.add`."""
-        self._names.setdefault(_key(name), _Name()).addresses += addresses
+        self._names.setdefault(_key(name), _Name()).addresses += map(plain, addresses)
 
     def resolves(
         self,
