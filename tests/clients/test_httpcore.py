@@ -60,6 +60,15 @@ def pool(dialer: Dialer, **options: Any) -> httpcore.AsyncConnectionPool:
     return httpcore.AsyncConnectionPool(network_backend=AConnectBackend(dialer=dialer), **options)
 
 
+async def test_the_zone_of_a_url() -> None:
+    name = socket.if_nameindex()[0][1]
+    with listening("::1") as listener:
+        for host in (f"::1%{name}", f"::1%25{name}"):
+            stream = await AConnectBackend().connect_tcp(host, listener.getsockname()[1])
+            listener.accept()[0].close()
+            await stream.aclose()
+
+
 # The pool
 
 

@@ -138,6 +138,9 @@ class TestAnExchange:
         opening = connect(server.uri, timeout=30)
         assert [await echoed(opening) for _ in range(2)] == ["hello", "hello"]
 
+    async def test_the_zone_of_a_url(self) -> None:
+        assert str(connect("ws://[fe80::1%25lo]:80")._to) == "[fe80::1%lo]:80"
+
     async def test_the_default_ports_are_those_of_the_scheme(self) -> None:
         asked = []
 

@@ -3,7 +3,8 @@
 Rules:
 
 * A literal IP address, a unix path and a VSOCK address resolve to themselves, at once.
-* The name of an IPv6 zone is looked up in the kernel (if_nametoindex), which does not wait.
+* The name of an IPv6 zone is looked up in the kernel (if_nametoindex), which does not wait.  An
+  endpoint may have one in its host until then: no system call is given it.
 * Entries of getaddrinfo results are checked like any other argument, before any socket is
   opened.
 """
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from .values import SockAddr
 
-__all__ = ["endpoints_of_results", "zoned_endpoint"]
+__all__ = ["endpoints_of_results", "has_named_zone", "numbered", "zoned_endpoint"]
 
 # getaddrinfo() without a type lists raw sockets too; they are left out like other types.
 _TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW)
@@ -41,6 +42,23 @@ def zoned_endpoint(address: TCPAddress | UDPAddress) -> Endpoint:
     endpoint = kind(host, address.port, address.flowinfo, socket.if_nametoindex(zone)).endpoint
     assert endpoint is not None  # without the name there is nothing left to look up
     return endpoint
+
+
+def has_named_zone(endpoint: Endpoint) -> bool:
+    """Whether its host has the name of an IPv6 zone, which connect(2) cannot be given."""
+    return endpoint.family == socket.AF_INET6 and "%" in str(endpoint.sockaddr[0])
+
+
+def numbered(endpoint: Endpoint) -> Endpoint:
+    """The endpoint with the number of its zone; unchanged if no network interface has the name."""
+    if not has_named_zone(endpoint):
+        return endpoint
+    sockaddr: Any = endpoint.sockaddr
+    host, _, zone = sockaddr[0].partition("%")
+    try:
+        return endpoint._replace(sockaddr=(host, *sockaddr[1:3], socket.if_nametoindex(zone)))
+    except OSError:
+        return endpoint
 
 
 def endpoints_of_results(results: Sequence[Any]) -> tuple[Endpoint, ...]:
@@ -100,4 +118,6 @@ def _check_internet(family: int, sockaddr: Any) -> SockAddr:
     address = TCPAddress(*sockaddr)
     if literal_family(address.host.partition("%")[0]) != family:
         raise ValueError(f"sockaddr must hold an address of its family, not {sockaddr!r}")
-    return (address.host, address.port, *map(plain, sockaddr[2:]))
+    if "%" not in sockaddr[0]:
+        return (address.host, address.port, *map(plain, sockaddr[2:]))
+    return (address.host, address.port, address.flowinfo, address.scope_id)

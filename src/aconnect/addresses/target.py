@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..sansio.value import Value
-from .literal import endpoints_of_results, zoned_endpoint
+from .literal import endpoints_of_results, has_named_zone, numbered, zoned_endpoint
 from .text import format_sockaddr, parse_address, printable
 
 if TYPE_CHECKING:
@@ -33,12 +33,13 @@ class Target:
     Args:
         address: the address; or the caller's list of getaddrinfo() results, as a tuple; or what
             a socket of the caller's is connected to, in the form of the socket module.
-        endpoints: what it stands for, if that needs no resolver and no look at the interfaces.
+        endpoints: what it stands for, if that needs no resolver; of a list, some may have zones
+            that have names.
         text: as messages show it; None for the address's own.
         parts: what it consists of, if that is several addresses, in the order of preference.
 
     Attributes:
-        only: the endpoint, if there is but one.
+        only: the endpoint, if there is but one, and it needs no look at the interfaces.
         parts: what it consists of; itself, if it is one address, or one list of results.
     """
 
@@ -53,7 +54,8 @@ class Target:
     ) -> None:
         self.address: Final = address
         self.endpoints: Final = endpoints
-        self.only: Final = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
+        only = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
+        self.only: Final = None if only is None or has_named_zone(only) else only
         self.parts: Final = parts or (self,)
         self._text = text
 
@@ -98,14 +100,14 @@ class Target:
         return getattr(self.address, "host", None)
 
     def known(self) -> tuple[Endpoint, ...] | None:
-        """The endpoints, if no resolver is needed to know them.
+        """The endpoints, if no resolver is needed to know them, as the interfaces are now.
 
         Raises:
             OSError: the name of an IPv6 zone is that of no network interface.
         """
-        if self.endpoints is None and ":" in self.name.host:
-            return (zoned_endpoint(self.name),)
-        return self.endpoints
+        if self.endpoints is not None:
+            return tuple(map(numbered, self.endpoints))
+        return (zoned_endpoint(self.name),) if ":" in self.name.host else None
 
 
 def target_of(address: AddressLike | list[Any]) -> Target:

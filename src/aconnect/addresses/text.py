@@ -36,7 +36,7 @@ from .values import (
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-__all__ = ["AddressLike", "format_sockaddr", "parse_address", "printable"]
+__all__ = ["AddressLike", "format_sockaddr", "host_of_url", "parse_address", "printable"]
 
 AddressLike: TypeAlias = (
     "str | tuple[str, int] | tuple[str, int, int, int] | os.PathLike[str] | Address"
@@ -80,6 +80,12 @@ def parse_address(address: AddressLike) -> Address:
     if isinstance(address, os.PathLike):
         return UnixAddress(address)
     raise TypeError(f"address must be a str, a tuple, a path or an address, not {address!r}")
+
+
+def host_of_url(host: str) -> str:
+    """The host of a URL, in which the ``%`` of an IPv6 zone is written ``%25`` (RFC 6874)."""
+    bare, _, zone = host.partition("%25")
+    return f"{bare}%{zone}" if zone and ":" in bare else host
 
 
 def format_sockaddr(family: int, sockaddr: SockAddr | None) -> str:

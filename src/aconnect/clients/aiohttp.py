@@ -16,6 +16,7 @@ import hashlib
 import ssl as ssl_module
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.text import host_of_url
 from ..addresses.values import TCPAddress, UnixAddress
 from ..errors.errors import ConnectError, ConnectTimeout, HandshakeError, ResolveError
 from ..explanations.extras import not_installed
@@ -131,7 +132,7 @@ class AConnectConnector(aiohttp.BaseConnector):
                 "host itself: use a TCPConnector, or trust_env=False if it is from the environment"
             )
         try:
-            address = self._unix or TCPAddress(req.host, req.port or 0)
+            address = self._unix or TCPAddress(host_of_url(req.host), req.port or 0)
         except ValueError as error:  # it may come from a redirect
             raise aiohttp.InvalidUrlClientError(req.url, str(error)) from error
         wanted: SSL | None = None

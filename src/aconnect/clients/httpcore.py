@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.target import target_of
+from ..addresses.text import host_of_url
 from ..addresses.values import TCPAddress, UnixAddress
 from ..errors.errors import ConnectError, ConnectTimeout
 from ..errors.foreign import errno_of, words
@@ -113,7 +114,7 @@ class AConnectBackend(httpcore.AsyncNetworkBackend):
         When cancelled, all is closed before the cancellation leaves this call.
         """
         try:
-            address = TCPAddress(host, port)
+            address = TCPAddress(host_of_url(host), port)
         except ValueError as error:  # it may come from a redirect
             raise httpcore.ConnectError(error) from error
         local: DialerOptions = {} if local_address is None else {"local_address": local_address}

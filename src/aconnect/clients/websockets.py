@@ -18,7 +18,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from ..addresses.text import parse_address
+from ..addresses.text import host_of_url, parse_address
 from ..deadline import Deadline, earliest
 from ..explanations.extras import not_installed
 from ..handshakes.tls import settings
@@ -104,7 +104,8 @@ class connect:
         if earliest(timeout, deadline) < float("inf"):
             options.setdefault("open_timeout", None)  # ours takes its place
         self._uri = parsed = parse_uri(uri)
-        self._to = parse_address((parsed.host, parsed.port) if address is None else address)
+        host = host_of_url(parsed.host)
+        self._to = parse_address((host, parsed.port) if address is None else address)
         stream_target(self._to, None, "connect")  # or it is refused
         self._limits = (timeout, deadline)
         self._dialer = dialer_of(dialer, {})

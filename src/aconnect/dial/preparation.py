@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno as errnos
 import inspect
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..addresses.literal import has_named_zone
 from ..errors.foreign import errno_of, words
 from ..sockets.syscalls import close
 from .attempt import failed
@@ -24,7 +25,20 @@ if TYPE_CHECKING:
     from ..errors.record import Outcome
     from .plan import Plan
 
-__all__ = ["Lost", "Prepared", "opened", "refusal", "unblocked", "unopened", "vetoed"]
+__all__ = [
+    "NO_INTERFACE",
+    "Lost",
+    "Prepared",
+    "opened",
+    "refusal",
+    "unblocked",
+    "unopened",
+    "vetoed",
+]
+
+
+NO_INTERFACE: Final = "this machine has no network interface of that name"
+"""What is wrong with an IPv6 zone."""
 
 
 class Lost(NamedTuple):
@@ -61,6 +75,8 @@ def refusal(plan: Plan, endpoint: Endpoint) -> Lost | None:
 
 def opened(plan: Plan, endpoint: Endpoint) -> Prepared:
     """Open a socket, and call the hook."""
+    if has_named_zone(endpoint):  # which no interface has, or it would have a number by now
+        return Prepared(None, Lost("failed", errnos.ENODEV, NO_INTERFACE))
     try:
         sock = plan.open(endpoint)
     except OSError as error:

@@ -19,6 +19,7 @@ from ..errors.making import attempts_error, resolve_error, resolve_timeout, unre
 from ..handshakes.base import Handshake
 from ..sansio.race import Race
 from ..trace import DialCancelled, DialFailed
+from .preparation import NO_INTERFACE
 from .resolution import Resolution
 from .runner import Runner
 from .telling import Telling
@@ -132,8 +133,8 @@ def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] 
     try:
         endpoints = target.known()
     except OSError:
-        said = "this machine has no network interface of that name"
-        raise resolve_error(errnos.ENODEV, target, time.monotonic() - started, said) from None
+        elapsed = time.monotonic() - started
+        raise resolve_error(errnos.ENODEV, target, elapsed, NO_INTERFACE) from None
     if endpoints is None or family == socket.AF_UNSPEC:
         return endpoints
     kept = tuple(endpoint for endpoint in endpoints if endpoint.family == family)

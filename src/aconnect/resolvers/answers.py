@@ -12,7 +12,7 @@ import socket
 from socket import AF_INET, AF_INET6, AF_UNSPEC, SOCK_RAW
 from typing import TYPE_CHECKING, Any, Final
 
-from ..addresses.literal import check_result
+from ..addresses.literal import check_result, has_named_zone, numbered
 from ..addresses.values import Endpoint
 from ..sansio.order import sort_by_rfc6724
 from ..sockets.syscalls import source_address
@@ -51,7 +51,7 @@ def _check_endpoint(endpoint: Any) -> Endpoint:
     checked = check_result((*endpoint[:3], "", endpoint.sockaddr))
     if checked.type == SOCK_RAW or checked.family not in _FAMILIES:
         raise ValueError(f"a Batch must have Endpoints that can be connected to, not {endpoint!r}")
-    return checked
+    return numbered(checked)
 
 
 def of_family(batch: Batch, family: int) -> list[Endpoint]:
@@ -63,7 +63,11 @@ def in_order(endpoints: list[Endpoint]) -> list[Endpoint]:
     """Endpoints that are not sorted, best first; as they are if some are not of the internet."""
     if any(each.family not in (AF_INET, AF_INET6) for each in endpoints):
         return endpoints
-    return sort_by_rfc6724(endpoints, source_address, host_of=_host_of)
+    return sort_by_rfc6724(endpoints, _source_of, host_of=_host_of)
+
+
+def _source_of(endpoint: Endpoint) -> str | None:
+    return None if has_named_zone(endpoint) else source_address(endpoint)
 
 
 def _host_of(endpoint: Endpoint) -> str:
