@@ -40,10 +40,9 @@ class Target:
 
     Attributes:
         only: the endpoint, if there is but one, and it needs no look at the interfaces.
-        parts: what it consists of; itself, if it is one address, or one list of results.
     """
 
-    __slots__ = ("_text", "address", "endpoints", "only", "parts")
+    __slots__ = ("_parts", "_text", "address", "endpoints", "only")
 
     def __init__(
         self,
@@ -56,11 +55,16 @@ class Target:
         self.endpoints: Final = endpoints
         only = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
         self.only: Final = None if only is None or has_named_zone(only) else only
-        self.parts: Final = parts or (self,)
+        self._parts: Final = parts
         self._text = text
 
     def __repr__(self) -> str:
         return f"<Target {self.text}>"
+
+    @property
+    def parts(self) -> tuple[Target, ...]:
+        """What it consists of; itself, if it is one address, or one list of results."""
+        return self._parts or (self,)
 
     @property
     def text(self) -> str:
@@ -70,8 +74,8 @@ class Target:
         return self._text
 
     def _describe(self) -> str:
-        if self.parts[0] is not self:
-            return f"{self.parts[0].text} and {len(self.parts) - 1} more"
+        if self._parts:
+            return f"{self._parts[0].text} and {len(self._parts) - 1} more"
         if not isinstance(self.address, tuple):
             return printable(str(self.address))
         assert self.endpoints is not None  # as of every list
@@ -88,8 +92,8 @@ class Target:
     @property
     def type(self) -> int:
         """The type of socket that it takes."""
-        if self.parts[0] is not self:
-            return self.parts[0].type
+        if self._parts:
+            return self._parts[0].type
         if self.endpoints is not None:
             return self.endpoints[0].type  # of a list, all are of one type
         return self.name.type

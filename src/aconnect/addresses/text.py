@@ -36,7 +36,15 @@ from .values import (
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-__all__ = ["AddressLike", "format_sockaddr", "host_of_url", "parse_address", "printable"]
+__all__ = [
+    "AddressLike",
+    "clipped",
+    "format_sockaddr",
+    "host_of_url",
+    "parse_address",
+    "printable",
+    "shortened",
+]
 
 AddressLike: TypeAlias = (
     "str | tuple[str, int] | tuple[str, int, int, int] | os.PathLike[str] | Address"
@@ -104,6 +112,17 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def shortened(text: str, most: int) -> str:
+    """``text`` without its middle if it is too long: both ends tell addresses apart."""
+    tail = (most - 3) // 2
+    return text if len(text) <= most else f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def clipped(text: str, most: int) -> str:
+    """``text`` without its end if it is too long."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _format(family: int, sockaddr: SockAddr | None) -> str:

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..addresses.literal import zoned_endpoint
 from ..addresses.target import Target
-from ..addresses.text import format_sockaddr
+from ..addresses.text import format_sockaddr, shortened
 from ..addresses.values import TCPAddress, check_path
 from ..deadline import Deadline, earliest
 from ..drivers.select import running_driver
 from ..errors.errors import ConnectError
 from ..errors.making import attempts_error
+from ..errors.record import LONGEST_ADDRESS
 from ..explanations.explain import lookup
 from ..sansio.attempt import Attempt, Step
 from ..sansio.value import plain
@@ -271,7 +272,8 @@ def _refusal(errno: int, sockaddr: SockAddr, family: int, words: str) -> Connect
     """The error for an address that connect(2) was not even given."""
     return ConnectError(
         errno,
-        f"could not connect to {sockaddr!r}: {lookup(errno).name}: {words}",
+        f"could not connect to {shortened(repr(sockaddr), LONGEST_ADDRESS)}: "
+        f"{lookup(errno).name}: {words}",
         address=sockaddr,
         family=family,
     )

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from ..addresses.text import clipped, printable
 
 from .errors import ConnectError
 
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-__all__ = ["errno_of", "has_errno", "words"]
+__all__ = ["LONGEST", "errno_of", "has_errno", "words"]
+
+
+LONGEST: Final = 300
+"""Characters of somebody else's words in a message of ours."""
 
 
 def words(error: BaseException) -> str:
-    """What it says, in one way or another: it may be anybody's."""
+    """What it says, in one way or another, on one line: it may be anybody's."""
     try:
-        return str(getattr(error, "strerror", None) or error) or type(error).__name__
+        said = str(getattr(error, "strerror", None) or error)
     except Exception:
-        return type(error).__name__
+        said = ""
+    return clipped(printable(said[: LONGEST + 1]), LONGEST) or type(error).__name__
 
 
 def has_errno(error: Exception) -> TypeGuard[OSError]:

@@ -5,6 +5,8 @@ Rules:
 * The message says what was attempted, on which address as written and as resolved, how
   long it took, how far it got, and what happened in plain words.
 * Of several attempts it is the error of the one that got furthest; all are in it.
+* The message is for a line of a log, and what caused it for one screen: of many attempts they name
+  the first few, and the one that decides.  What is too long is cut.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ..addresses.text import format_sockaddr
+from ..addresses.text import clipped, shortened
 from ..explanations.explain import lookup
 from .errors import (
     AddressNotPermitted,
@@ -23,7 +25,8 @@ from .errors import (
     HandshakeError,
     ResolveError,
 )
-from .record import AttemptRecord, duration
+from .foreign import LONGEST
+from .record import LONGEST_ADDRESS, AttemptRecord, duration, sentence, way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +36,11 @@ if TYPE_CHECKING:
 __all__ = ["attempts_error", "resolve_error", "resolve_timeout", "unresolved_error"]
 
 _SILENT: Final = ("timed out", "made room")
+
+_NAMED: Final = 4
+"""Attempts that a message names: as many as two addresses of each family make."""
+_BRIEF: Final = (56, 155)
+"""Characters of an address, and of what became of it, in what is said of one of several."""
 
 
 def attempts_error(
@@ -51,7 +59,8 @@ def attempts_error(
     which all agree, else that of the first.  If the deadline put an end to them, it is a
     ConnectTimeout.
 
-    Its ``__cause__`` is an ExceptionGroup of an error for each, if there are several.
+    Its ``__cause__`` is an ExceptionGroup of an error for each that it names, if there are
+    several.
 
     Args:
         records: the attempts in the order of their start; at least one.
@@ -64,13 +73,19 @@ def attempts_error(
     causes = causes or [None] * len(records)
     if len(records) == 1 and not untried:
         return _attempt_error(records[0], target, elapsed, causes[0])
-    chosen = max(records, key=_how_far)  # the first of those
-    cause = causes[records.index(chosen)]
+    numbers = range(len(records))
+    decisive = max(numbers, key=lambda number: _how_far(records[number]))  # the first of those
+    chosen, cause = records[decisive], causes[decisive]
+    named = list(numbers[:_NAMED])
+    if decisive not in named:
+        named[-1] = decisive
+    said = [sentence(records[number], *_BRIEF) for number in named]
+    if len(records) > _NAMED:
+        said.append(f"and {len(records) - _NAMED} more")
     tried = f"{len(records)} of {len(records) + untried} addresses tried"
     error = _kind_of(chosen, timed_out or chosen.outcome in _SILENT, cause)(
         errnos.ETIMEDOUT if timed_out else _code(chosen),
-        f"could not connect to {target.text} in {duration(elapsed)}: {tried}: "
-        f"{'; '.join(map(str, records))}",
+        f"could not connect to {_text(target)} in {duration(elapsed)}: {tried}: {'; '.join(said)}",
         address=target.address,
         phase=chosen.phase,
         elapsed=elapsed,
@@ -79,10 +94,11 @@ def attempts_error(
     )
     if len(records) > 1:
         each = [
-            _attempt_error(record, target, record.end - record.start, cause)
-            for record, cause in zip(records, causes, strict=True)
+            _attempt_error(records[number], target, None, causes[number], *_BRIEF)
+            for number in named
         ]
-        error.__cause__ = ExceptionGroup("each attempt", each)
+        which = "each attempt" if len(each) == len(records) else f"{len(each)} of the attempts"
+        error.__cause__ = ExceptionGroup(which, each)
     else:
         error.__cause__ = cause
     return error
@@ -107,19 +123,27 @@ def _kind_of(
 
 
 def _attempt_error(
-    record: AttemptRecord, target: Target, elapsed: float, cause: BaseException | None = None
+    record: AttemptRecord,
+    target: Target,
+    elapsed: float | None,
+    cause: BaseException | None,
+    longest_address: int = LONGEST_ADDRESS,
+    longest_fate: int = LONGEST,
 ) -> ConnectError:
-    details = [] if record.sockaddr is None or record.peer == target.text else [record.peer]
-    if record.local_address is not None:
-        details.append(f"from {format_sockaddr(record.family, record.local_address)}")
-    where = f" ({' '.join(details)})" if details else ""
+    """The error for one attempt, which took all the time if ``elapsed`` is None."""
+    elapsed = record.end - record.start if elapsed is None else elapsed
+    known = record.sockaddr is not None and record.peer != target.text
+    where = way(record, longest_address, peer=known)
+    where = f" ({where})" if where else ""
+    text = shortened(target.text, longest_address)
     code = _code(record)
     timed_out = record.outcome in _SILENT
     name = record.note or "deadline passed" if timed_out else lookup(code).name
     what = "could not connect to" if record.sockaddr is not None else "no connection on"
     error = _kind_of(record, timed_out, cause)(
         code,
-        f"{what} {target.text}{where} in {duration(elapsed)}: {name}: {record.fate}",
+        f"{what} {text}{where} in {duration(elapsed)}: "
+        f"{name}: {clipped(record.fate, longest_fate)}",
         address=target.address,
         phase=record.phase,
         elapsed=elapsed,
@@ -134,12 +158,16 @@ def _code(record: AttemptRecord) -> int:
     return errnos.ETIMEDOUT if record.outcome in _SILENT else record.errno or 0
 
 
+def _text(target: Target) -> str:
+    return shortened(target.text, LONGEST_ADDRESS)
+
+
 def resolve_error(code: int, target: Target, elapsed: float, words: str = "") -> ResolveError:
     """The error for a lookup that failed with ``code``, of getaddrinfo(3) or of errno(3)."""
     row = lookup(code, resolving=True)
     return ResolveError(
         code,
-        f"could not resolve {target.text} in {duration(elapsed)}: "
+        f"could not resolve {_text(target)} in {duration(elapsed)}: "
         f"{row.name}: {words or row.words(socket.AF_INET)}",
         address=target.address,
         phase="resolve",
@@ -176,7 +204,7 @@ def resolve_timeout(target: Target, elapsed: float) -> ConnectTimeout:
     """The error for a deadline that passed while a name was being resolved."""
     return ConnectTimeout(
         errnos.ETIMEDOUT,
-        f"could not resolve {target.text} in {duration(elapsed)}: deadline passed: "
+        f"could not resolve {_text(target)} in {duration(elapsed)}: deadline passed: "
         "no name server has answered yet, so no address was tried",
         address=target.address,
         phase="resolve",

@@ -10,16 +10,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..addresses.text import format_sockaddr
+from ..addresses.text import clipped, format_sockaddr, printable, shortened
 from ..explanations.explain import lookup
 from ..sansio.value import Value
+from .foreign import LONGEST
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..addresses.values import SockAddr
 
-__all__ = ["OWN_TIME", "AttemptRecord", "Outcome", "Phase", "duration"]
+__all__ = [
+    "LONGEST_ADDRESS",
+    "OWN_TIME",
+    "AttemptRecord",
+    "Outcome",
+    "Phase",
+    "duration",
+    "sentence",
+    "way",
+]
+
+LONGEST_ADDRESS: Final = 285
+"""Characters of an address in a message: the longest name there is, and what stands around it."""
 
 OWN_TIME: Final = "its own time was up"
 """The note of an attempt that ran into a limit that was not the deadline of all."""
@@ -64,11 +77,7 @@ class AttemptRecord(Value):
     phase: Phase = "connect"
 
     def __str__(self) -> str:
-        took = duration(self.end - self.start)
-        local = ""
-        if self.local_address is not None:
-            local = f" from {format_sockaddr(self.family, self.local_address)}"
-        return f"{self.peer}{local}: {self.fate} after {took}"
+        return sentence(self, LONGEST_ADDRESS, LONGEST)
 
     @property
     def peer(self) -> str:
@@ -78,16 +87,32 @@ class AttemptRecord(Value):
     @property
     def fate(self) -> str:
         """The outcome in words, with the reason where there is one."""
+        note = clipped(printable(self.note[: LONGEST + 1]), LONGEST)
         if self.outcome in ("connected", "cancelled", "not permitted"):
-            return self.note or self.outcome
+            return note or self.outcome
         if self.outcome == "made room":
             return "no answer so far, and it made room for another address"
         words = lookup(self.errno or 0).words(self.family)
         if self.outcome == "failed":
-            return self.note or words
+            return note or words
         if self.phase == "handshake":
             return "connected, and its handshake was not done"
         return "still no answer" if self.errno is None else f"not started: {words}"
+
+
+def sentence(record: AttemptRecord, longest_address: int, longest_fate: int) -> str:
+    """What became of it, with so many characters of an address and of the reason."""
+    fate = clipped(record.fate, longest_fate)
+    return f"{way(record, longest_address)}: {fate} after {duration(record.end - record.start)}"
+
+
+def way(record: AttemptRecord, longest: int, *, peer: bool = True) -> str:
+    """The peer, and the local end if it is known, with so many characters of each."""
+    ends = [shortened(record.peer, longest)] if peer else []
+    if record.local_address is not None:
+        local = format_sockaddr(record.family, record.local_address)
+        ends.append(f"from {shortened(local, longest)}")
+    return " ".join(ends)
 
 
 AttemptRecord.__module__ = "aconnect"  # where users import it from

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..addresses.text import printable
+from ..addresses.text import clipped, printable, shortened
 from ..explanations.explain import lookup
 from .story import reason
 
@@ -37,7 +37,7 @@ _WHILE: Final[dict[Phase, str]] = {
 
 def draw(story: Story, width: int) -> str:
     """What `Report.draw` returns; ``width`` is at least `NARROWEST`."""
-    return "\n".join(_cut(line, width).rstrip() for line in _lines(story, width))
+    return "\n".join(clipped(line, width).rstrip() for line in _lines(story, width))
 
 
 def title(story: Story, width: int) -> str:
@@ -54,7 +54,7 @@ def title(story: Story, width: int) -> str:
     if story.outcome == "failed" and story.errno is not None:
         state += f": {story.error_name()}"
     address = _ascii(story.address) or "dial"
-    return f"{_shorten(address, max(8, width - len(state) - 2))}: {state}"
+    return f"{shortened(address, max(8, width - len(state) - 2))}: {state}"
 
 
 def _lines(story: Story, width: int) -> Iterator[str]:
@@ -140,11 +140,11 @@ def _table(story: Story, rows: list[_Row], width: int) -> Iterator[str]:
     label = max(len(unit.name), *(len(row.label) for row in rows))
     label = min(label, max(room - outcome - _SHORTEST_BAR, 8))
     columns = max(room - outcome - label, 1)
-    yield f"{_cut(unit.name, label):{label}}  {'start':>{number}}  {'took':>{number}}"
+    yield f"{clipped(unit.name, label):{label}}  {'start':>{number}}  {'took':>{number}}"
     for row, lasted in zip(rows, took, strict=True):
         yield (
-            f"{_shorten(row.label, label):{label}}  {unit.number(row.start):>{number}}  "
-            f"{unit.number(lasted):>{number}}  {_cut(row.outcome, outcome):{outcome}}  "
+            f"{shortened(row.label, label):{label}}  {unit.number(row.start):>{number}}  "
+            f"{unit.number(lasted):>{number}}  {clipped(row.outcome, outcome):{outcome}}  "
             f"|{_bar(row, story.elapsed, columns):{columns}}|"
         )
 
@@ -191,15 +191,3 @@ def _remarks(story: Story) -> Iterator[str]:
 
 def _ascii(text: str) -> str:
     return printable(text).encode("ascii", "backslashreplace").decode("ascii")
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
-
-
-def _shorten(text: str, width: int) -> str:
-    """``text`` without its middle if it is too long: both ends tell addresses apart."""
-    if len(text) <= width:
-        return text
-    tail = (width - 3) // 2
-    return f"{text[: width - 3 - tail]}...{text[len(text) - tail :]}"

@@ -15,10 +15,12 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..addresses.target import target_of
+from ..addresses.text import printable, shortened
 from ..addresses.values import UDPAddress
 from ..dial.dialer import DEFAULT, Dialer
 from ..drivers.running import in_trio
 from ..errors.errors import ConnectTimeout
+from ..errors.record import LONGEST_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -151,7 +153,8 @@ def not_done(address: Address, what: str, started: float, family: int) -> Connec
     elapsed = time.monotonic() - started
     return ConnectTimeout(
         errnos.ETIMEDOUT,
-        f"could not connect to {address} in {elapsed:.3f} s: deadline passed: "
+        f"could not connect to {shortened(printable(str(address)), LONGEST_ADDRESS)} in "
+        f"{elapsed:.3f} s: deadline passed: "
         f"connected, and the {what} handshake was not done",
         address=address,
         phase="handshake",
