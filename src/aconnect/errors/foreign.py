@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ..addresses.text import clipped, printable
-
 from .errors import ConnectError
 
 if TYPE_CHECKING:
