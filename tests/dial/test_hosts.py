@@ -214,3 +214,14 @@ async def test_when_all_are_silent_those_that_made_room_are_told_of(stack: ExitS
         await dialer.connect([*map(entry, dead)], timeout=2.2)
     assert [each.outcome for each in caught.value.attempts] == ["made room", *["timed out"] * 2]
     assert "it made room for another address" in str(caught.value)
+
+
+async def test_many_that_do_not_resolve_are_a_screen_of_words() -> None:
+    hosts = [f"{'a' * 60}.{number}.example:80" for number in range(100)]
+    with pytest.raises(ResolveError) as raised:
+        await Dialer(resolver=StaticResolver({})).connect(hosts, timeout=LONG)
+    text = str(raised.value)
+    assert len(text) < 2000
+    assert text.endswith("and 96 more")
+    assert isinstance(raised.value.__cause__, ExceptionGroup)
+    assert len(raised.value.__cause__.exceptions) == 4

@@ -18,7 +18,7 @@ from support.netns import in_new_network, ip
 
 from aconnect import Batch, ConnectError, Dialer, Endpoint, aconnect, connect_socket
 from aconnect.addresses.text import host_of_url
-from aconnect.resolvers.answers import check_batch, in_order
+from aconnect.resolvers.answers import check_batch, in_order, of_family
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -131,7 +131,7 @@ def test_a_name_is_not_looked_up_to_sort() -> None:
     nowhere = Endpoint(10, 1, 6, ("fe80::1%nowhere", 80, 0, 0))._replace(family=socket.AF_INET6)
     here = nowhere._replace(sockaddr=(f"::1%{NAME}", 80))
     batch = check_batch(Batch([nowhere, here]))
-    assert in_order(batch, socket.AF_UNSPEC) == [
+    assert in_order(of_family(batch, socket.AF_UNSPEC)) == [
         here._replace(sockaddr=("::1", 80, 0, INDEX)),
         nowhere,
     ]

@@ -17,6 +17,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ import pytest
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute
 from conftest import ASYNCIO_LOOPS, LOOPS
-from support.listeners import LOOPBACK, listening
+from support.listeners import LOOPBACK, listening, refusing
 from support.tls import BAD, NAME, Certificates, hang_up, observable, reset, say, serving
 
 import aconnect
@@ -779,3 +780,112 @@ def test_the_default_context_trusts_whom_the_system_trusts(
         )
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.split() == ["TLSv1.3"] * 3
+
+
+class TestSeveralHosts:
+    """A dial with TLS to several hosts, and peers that say nothing."""
+
+    pytestmark = with_each(CALLS)
+
+    async def test_a_silent_peer_costs_about_a_delay(
+        self, call: Any, certificates: Certificates, stack: ExitStack
+    ) -> None:
+        mute = stack.enter_context(listening("127.0.0.2")).getsockname()
+        report = Report()
+        with serving(certificates.server()) as server:
+            async with await call(
+                results(mute, server.address),
+                ssl=certificates.client(),
+                server_hostname=NAME,
+                attempt_delay=SHORT,
+                timeout=LONG,
+                trace=report,
+            ) as wire:
+                assert wire.sock.getpeername() == server.address
+                await exchange(wire)
+        lost, won = report.attempts
+        assert lost.handshake is not None
+        assert won.handshake is not None
+        assert (lost.outcome, lost.handshake.outcome) == ("connected", "cancelled")
+        # Each from the one before it: the second attempt, and then its handshake.
+        assert won.start - lost.start >= SHORT
+        assert won.handshake.start - lost.handshake.start >= SHORT
+        assert report.elapsed < LONG / 2
+
+    @pytest.mark.parametrize("right", [True, False])
+    async def test_each_proves_the_name_that_its_address_came_from(
+        self, call: Any, certificates: Certificates, stack: ExitStack, right: bool
+    ) -> None:
+        dead = stack.enter_context(refusing())
+        report = Report()
+        resolver = StaticResolver({"dead.example": [LOOPBACK], NAME: ["127.0.0.2"]})
+        kind = "good" if right else "another host"
+        with serving(certificates.server(kind), host="127.0.0.2") as server:
+            dial = call(
+                [f"dead.example:{dead[1]}", f"{NAME}:{server.address[1]}"],
+                ssl=certificates.client(),
+                resolver=resolver,
+                timeout=LONG,
+                trace=report,
+            )
+            if right:
+                async with await dial as wire:
+                    await exchange(wire)
+                assert report.winner is not None
+                assert report.winner.host == f"{NAME}:{server.address[1]}"
+            else:
+                with pytest.raises(HandshakeError, match=f"another host, not for {NAME}"):
+                    await dial
+        assert server.names == [NAME]
+
+    async def test_one_name_may_be_given_for_all(
+        self, call: Any, certificates: Certificates, stack: ExitStack
+    ) -> None:
+        dead = stack.enter_context(refusing())
+        resolver = StaticResolver({"one.example": [LOOPBACK], "two.example": ["127.0.0.2"]})
+        with serving(certificates.server(), host="127.0.0.2") as server:
+            async with await call(
+                [f"one.example:{dead[1]}", f"two.example:{server.address[1]}"],
+                ssl=certificates.client(),
+                server_hostname=NAME,
+                resolver=resolver,
+                timeout=LONG,
+            ) as wire:
+                await exchange(wire)
+        assert server.names == [NAME]
+
+    async def test_a_part_without_a_name_is_refused(
+        self, call: Any, certificates: Certificates
+    ) -> None:
+        with pytest.raises(ValueError, match="server_hostname is needed"):
+            await call([f"{NAME}:1", "unix:/nowhere"], ssl=certificates.client())
+
+    async def test_two_that_are_done_at_once(self, call: Any, certificates: Certificates) -> None:
+        go = threading.Barrier(3, timeout=LONG)
+        contexts = [certificates.server(), certificates.server()]
+        with serving(contexts[0]) as one, serving(contexts[1], host="127.0.0.2") as two:
+            for context in contexts:
+                context.sni_callback = lambda *_: go.wait() and None
+
+            async def hold_up() -> None:
+                while go.n_waiting < 2:
+                    await anyio.sleep(0.01)
+                go.wait()
+                time.sleep(ENOUGH)  # both have answered when the loop goes on
+
+            found: list[Wire] = []
+
+            async def dial() -> None:
+                addresses = results(one.address, two.address)
+                options: Any = {"attempt_delay": SHORT, "timeout": LONG}
+                found.append(
+                    await call(
+                        addresses, ssl=certificates.client(), server_hostname=NAME, **options
+                    )
+                )
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(hold_up)
+                group.start_soon(dial)
+            async with found[0] as wire:
+                await exchange(wire)

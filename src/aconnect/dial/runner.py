@@ -359,6 +359,8 @@ class Runner:
         handshake = self._handshake
         assert handshake is not None
         assert running.sock is not None
+        if self._hosts:
+            handshake = handshake.towards(self._hosts[running.endpoint].host)
         running.in_handshake = True
         shaken = None if self._begun is None else self._begun.shaken
         now = time.monotonic() if shaken is None else shaken.connected

@@ -179,20 +179,27 @@ def unresolved_error(
     errors: Mapping[int, ConnectError], target: Target, elapsed: float
 ) -> ConnectError:
     """The one error for the parts of a target, of which none has an address: that of the only one;
-    or, of several, one with the first one's code, and all as its ``__cause__``."""
+    or, of several, one with the first one's code, and those that it names as ``__cause__``."""
     ranks = sorted(errors)
     first = errors[ranks[0]]
     if len(ranks) == 1:
         return first
-    reasons = "; ".join(f"{target.parts[rank].text}: {_reason(errors[rank])}" for rank in ranks)
+    named = ranks[:_NAMED]
+    reasons = [
+        f"{shortened(target.parts[rank].text, _BRIEF[0])}: {_reason(errors[rank])}"
+        for rank in named
+    ]
+    if len(ranks) > _NAMED:
+        reasons.append(f"and {len(ranks) - _NAMED} more")
     error = ResolveError(
         first.errno or 0,
-        f"could not resolve {target.text} in {duration(elapsed)}: {reasons}",
+        f"could not resolve {_text(target)} in {duration(elapsed)}: {'; '.join(reasons)}",
         address=target.address,
         phase="resolve",
         elapsed=elapsed,
     )
-    error.__cause__ = ExceptionGroup("each host", [errors[rank] for rank in ranks])
+    which = "each host" if len(named) == len(ranks) else f"{len(named)} of the hosts"
+    error.__cause__ = ExceptionGroup(which, [errors[rank] for rank in named])
     return error
 
 

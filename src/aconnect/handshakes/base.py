@@ -47,6 +47,10 @@ class Handshake(Generic[T]):
         """Carry it out on a connected socket."""
         return await self._function(sock)
 
+    def towards(self, host: str | None) -> Handshake[T]:  # noqa: ARG002  # TLS needs it
+        """The same with one host of several that are dialled; None for one that has no name."""
+        return self
+
     def details(self, result: T) -> Mapping[str, Any]:  # noqa: ARG002  # a subclass may need it
         """What was agreed upon, such as the version of TLS."""
         return {}

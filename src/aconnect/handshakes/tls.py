@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno as errnos
 import os
 import ssl
+from copy import copy
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-__all__ = ["TLS", "TLSHandshake", "failure", "reason", "settings"]
+    from ..addresses.target import Target
+
+__all__ = ["TLS", "TLSHandshake", "failure", "reason", "settings", "settings_of"]
 
 T = TypeVar("T")
 
@@ -45,11 +48,13 @@ class TLS(Value):
             no name.  Of an IP address the server is told nothing.  It has neither the dot of the
             root nor the zone of a link, which are not part of the name.
         session: what to resume; None for a full handshake.
+        each_host: whether, of several hosts that are dialled, each has to prove its own name.
     """
 
     context: ssl.SSLContext
     server_hostname: str | None
     session: ssl.SSLSession | None = None
+    each_host: bool = False
 
     @property
     def wrapper(self) -> ssl.SSLContext:
@@ -162,6 +167,23 @@ def _name(given: str | bytes) -> str:
     return text.partition("%")[0].rstrip(_DOTS)
 
 
+def settings_of(
+    context: ssl.SSLContext | bool | None,
+    server_hostname: str | bytes | None,
+    session: ssl.SSLSession | None,
+    target: Target,
+) -> TLS | None:
+    """`settings` for whatever is dialled: of several hosts, each has to prove its own name, unless
+    one is given for all."""
+    first, *others = [part.host for part in target.parts]
+    tls = settings(context, server_hostname, session, first)
+    if tls is None or server_hostname is not None or not others:
+        return tls
+    for host in others:
+        settings(tls.context, None, session, host)  # or it is refused
+    return tls.replace(each_host=True)
+
+
 class TLSHandshake(BoundedHandshake[T]):
     """What the TLS handshakes of all event loops have in common.
 
@@ -183,6 +205,13 @@ class TLSHandshake(BoundedHandshake[T]):
             raise found.with_traceback(None)
         finally:
             del found  # its traceback leads to this frame
+
+    def towards(self, host: str | None) -> TLSHandshake[T]:
+        if not self.tls.each_host:
+            return self
+        other = copy(self)
+        other.tls = self.tls.replace(server_hostname=None if host is None else _name(host))
+        return other
 
     async def shake(self, sock: socket.socket) -> T:
         """Do the handshake, and raise whatever the event loop's TLS raises."""

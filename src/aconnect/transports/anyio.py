@@ -23,7 +23,7 @@ from ..drivers.select import running_driver
 from ..errors.errors import ConnectError
 from ..explanations.extras import not_installed
 from ..handshakes.base import OutOfTime
-from ..handshakes.tls import TLSHandshake, settings
+from ..handshakes.tls import TLSHandshake, settings_of
 from ..sockets.syscalls import close
 from .calls import dialer_of, keep_nagle, stream_target
 from .hand_over import closed, plain, take_over
@@ -149,7 +149,7 @@ async def open_stream(
     """
     _need_anyio()
     target = stream_target(address, port, "open_stream")
-    tls = settings(ssl, server_hostname, ssl_session, target.host)
+    tls = settings_of(ssl, server_hostname, ssl_session, target)
     dialer = dialer_of(dialer, options)
     if tls is None:
         sock = await dialer.dial(target, timeout, deadline)

@@ -20,7 +20,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..handshakes.base import OutOfTime
-from ..handshakes.tls import TLSHandshake, settings
+from ..handshakes.tls import TLSHandshake, settings_of
 from .calls import asyncio_loop, datagram_target, dialer_of, keep_nagle, stream_target
 from .hand_over import HandOver, take_over
 
@@ -115,7 +115,7 @@ async def create_connection(
     tls, limits = None, {}
     about_tls = (ssl, server_hostname, ssl_session, ssl_handshake_timeout, ssl_shutdown_timeout)
     if about_tls != _NOTHING:
-        tls = settings(ssl, server_hostname, ssl_session, target.host)
+        tls = settings_of(ssl, server_hostname, ssl_session, target)
         limits = _limits(tls, ssl_handshake_timeout, ssl_shutdown_timeout)
     dialer = dialer_of(dialer, options, local_addr)
     if tls is None:
@@ -127,8 +127,7 @@ async def create_connection(
         try:
             hand_over = await dialer.dial(target, timeout, deadline, handshake, loop)
         except BaseException as error:
-            if handshake.made is not None:  # it was done when this was cancelled
-                await handshake.made.abandon(error)
+            await handshake.abandon(error)  # it was done when this was cancelled
             raise
     if hand_over.error is not None:
         await hand_over.raise_error()
@@ -207,6 +206,26 @@ async def create_datagram_endpoint(
     return hand_over.transport, hand_over.protocol
 
 
+class _Taken(ConnectionAbortedError):
+    """Another address was done with TLS in the same moment."""
+
+
+class _Once:
+    """Makes the user's protocol for the first connection that is there, and for no other.
+
+    Handshakes overlap, and two may be done in one turn of the loop.
+    """
+
+    def __init__(self, factory: Callable[[], Any]) -> None:
+        self._factory: Callable[[], Any] | None = factory
+
+    def __call__(self) -> Any:
+        factory, self._factory = self._factory, None
+        if factory is None:
+            raise _Taken(errnos.ECONNABORTED, "another address was quicker")
+        return factory()
+
+
 class _LoopTLS(TLSHandshake[HandOver]):
     """TLS by the running loop, which ends in a transport.
 
@@ -217,7 +236,7 @@ class _LoopTLS(TLSHandshake[HandOver]):
         limits: the time limits, as create_connection() of the loop takes them.
 
     Attributes:
-        made: what came of it.
+        made: what came of it at each address.
     """
 
     def __init__(
@@ -228,10 +247,10 @@ class _LoopTLS(TLSHandshake[HandOver]):
         limits: dict[str, float],
     ) -> None:
         super().__init__(tls)
-        self.made: HandOver | None = None
+        self.made: list[HandOver] = []
         self._alone = False
         self._loop = loop
-        self._factory = factory
+        self._factory = _Once(factory)
         self._limits = limits
 
     async def shake(self, sock: socket.socket) -> HandOver:
@@ -247,8 +266,15 @@ class _LoopTLS(TLSHandshake[HandOver]):
             error.__traceback__ = None
             said = f"it has taken longer than {self._limits['ssl_handshake_timeout']:g} seconds"
             raise ConnectionAbortedError(errnos.ETIMEDOUT, said) from None
-        self.made = made
+        if isinstance(made.error, _Taken):
+            await made.raise_error()
+        self.made.append(made)
         return made
+
+    async def abandon(self, error: BaseException) -> None:
+        """Close what was made, because of ``error``."""
+        for made in self.made:
+            await made.abandon(error)
 
     async def _make(self, made: HandOver, sock: socket.socket) -> None:
         loop = self._loop

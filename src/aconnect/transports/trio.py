@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ..handshakes.base import OutOfTime
-from ..handshakes.tls import TLSHandshake, settings
+from ..handshakes.tls import TLSHandshake, settings_of
 from ..sockets.syscalls import abort, close
 from .calls import check_trio, dialer_of, keep_nagle, stream_target
 from .hand_over import plain
@@ -131,7 +131,7 @@ async def open_trio_stream(
     """
     check_trio("open_trio_stream")
     target = stream_target(address, port, "open_trio_stream")
-    tls = settings(ssl, server_hostname, ssl_session, target.host)
+    tls = settings_of(ssl, server_hostname, ssl_session, target)
     dialer = dialer_of(dialer, options)
     if tls is None:
         sock = plain(await dialer.dial(target, timeout, deadline))
