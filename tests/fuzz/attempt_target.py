@@ -90,8 +90,7 @@ class _Kernel:
         errno = self.choices.choice(possible)
         if errno == 0:
             self.state = "connected"
-            fast_open = self.type == socket.SOCK_STREAM and internet
-            if fast_open and self.choices.byte() > 250:
+            if internet and self.choices.byte() > 250:
                 self.state, self.at_its_word = "pending", True
         elif errno in (EINPROGRESS, EINTR):
             self.state = "pending"
@@ -175,7 +174,7 @@ def attempt(data: bytes) -> None:
         action = _next(machine, action, kernel, now)
     _comes_to_the_truth(action, machine, kernel, owned)
     if isinstance(action, Failed):
-        assert resumed or action.errno != ENOTCONN, "that is no reason"
+        assert resumed or kernel.at_its_word or action.errno != ENOTCONN, "that is no reason"
 
 
 def _next(machine: Attempt, action: Action, kernel: _Kernel, now: float) -> Action:
@@ -197,7 +196,7 @@ def _next(machine: Attempt, action: Action, kernel: _Kernel, now: float) -> Acti
 
 def _comes_to_the_truth(action: Action, machine: Attempt, kernel: _Kernel, owned: bool) -> None:
     if action is Step.CONNECTED:
-        assert kernel.state == "connected" or kernel.at_its_word
+        assert kernel.state == "connected"
         assert not (kernel.to_itself and machine.watch_for_itself)
     elif isinstance(action, Failed):
         assert action.errno in kernel.answered or action.to_itself
@@ -205,8 +204,8 @@ def _comes_to_the_truth(action: Action, machine: Attempt, kernel: _Kernel, owned
         if action.to_itself:
             assert action.errno == ECONNREFUSED
         elif kernel.state == "pending":
-            assert not owned
-            assert action.errno == EALREADY
+            begun = not owned and action.errno == EALREADY
+            assert begun or (kernel.at_its_word and action.errno == ENOTCONN)
         elif kernel.state == "connected":
             itself = kernel.to_itself and machine.watch_for_itself
             assert (not owned and action.errno == EISCONN) or itself

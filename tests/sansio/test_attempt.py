@@ -14,6 +14,7 @@ from errno import (
     EALREADY,
     EBADF,
     ECONNREFUSED,
+    ECONNRESET,
     EINPROGRESS,
     EINTR,
     EINVAL,
@@ -227,6 +228,7 @@ REOPEN, CONNECTED = Step.REOPEN, Step.CONNECTED
 WAIT = WaitWritable()
 TO_ITSELF = Failed(ECONNREFUSED, to_itself=True)
 
+AT_ONCE: Script = [(begin(), CONNECT), (called(0), PROBE)]
 STARTED: Script = [(begin(), CONNECT), (called(EINPROGRESS), PROBE)]
 WAITING: Script = [*STARTED, (probed(ENOTCONN), WAIT)]
 RESUMED: Script = [(resume(), PROBE), (probed(ENOTCONN), READ_ERROR)]
@@ -234,23 +236,35 @@ RESUMED: Script = [(resume(), PROBE), (probed(ENOTCONN), READ_ERROR)]
 
 SCRIPTS: list[tuple[str, Attempt, Script]] = [
     # The four outcomes of connect(2): connected at once.
-    ("udp at once", udp(), [(begin(), CONNECT), (called(0), CONNECTED)]),
-    ("unix at once", unix(), [(begin(), CONNECT), (called(0), CONNECTED)]),
-    ("vsock at once", attempt(AF_VSOCK), [(begin(), CONNECT), (called(0), CONNECTED)]),
+    ("udp at once", udp(), [*AT_ONCE, (probed(0), CONNECTED)]),
+    ("unix at once", unix(), [*AT_ONCE, (probed(0), CONNECTED)]),
+    ("vsock at once", attempt(AF_VSOCK), [*AT_ONCE, (probed(0), CONNECTED)]),
     (
         "tcp at once, and the probe shows that it is not connected to itself",
         tcp(),
-        [(begin(), CONNECT), (called(0), PROBE), (probed(0), CONNECTED)],
+        [*AT_ONCE, (probed(0), CONNECTED)],
     ),
     (
         "tcp at once with a fixed port",
         tcp(port_fixed=True),
-        [(begin(), CONNECT), (called(0), CONNECTED)],
+        [*AT_ONCE, (probed(0), CONNECTED)],
+    ),
+    # Connected at once, and without a peer.
+    ("udp to port 0", udp(), [*AT_ONCE, (probed(ENOTCONN), Failed(ENOTCONN))]),
+    (
+        "a caller's socket, udp to port 0",
+        udp(owned=False),
+        [*AT_ONCE, (probed(ENOTCONN), Failed(ENOTCONN))],
     ),
     (
-        "tcp fast open: taken at its word, ready to send, no peer yet",
+        "tcp fast open: ready to send, and nothing was sent",
         tcp(),
-        [(begin(), CONNECT), (called(0), PROBE), (probed(ENOTCONN), CONNECTED)],
+        [*AT_ONCE, (probed(ENOTCONN), READ_ERROR), (woken(0), Failed(ENOTCONN))],
+    ),
+    (
+        "tcp at once, and reset before anybody looked",
+        tcp(),
+        [*AT_ONCE, (probed(ENOTCONN), READ_ERROR), (woken(ECONNRESET), Failed(ECONNRESET))],
     ),
     # Started.
     ("the probe", tcp(), [*STARTED, (probed(0), CONNECTED)]),
@@ -293,18 +307,19 @@ SCRIPTS: list[tuple[str, Attempt, Script]] = [
             (begin(), CONNECT),
             (called(EAGAIN), RetryAt(NOW + 0.001)),
             (called(EAGAIN, NOW + 5), RetryAt(NOW + 5 + 0.002)),
-            (called(0), CONNECTED),
+            (called(0), PROBE),
+            (probed(0), CONNECTED),
         ],
     ),
     (
         "a full backlog on a caller's socket",
         unix(owned=False),
-        [(begin(), CONNECT), (called(EAGAIN), RetryAt(NOW + 0.001)), (called(0), CONNECTED)],
+        [(begin(), CONNECT), (called(EAGAIN), RetryAt(NOW + 0.001)), (called(0), PROBE)],
     ),
     (
         "a full queue of a datagram socket",
         unix(SOCK_DGRAM),
-        [(begin(), CONNECT), (called(EAGAIN), RetryAt(NOW + 0.001)), (called(0), CONNECTED)],
+        [(begin(), CONNECT), (called(EAGAIN), RetryAt(NOW + 0.001)), (called(0), PROBE)],
     ),
     (
         "a full backlog, then no listener",
@@ -325,7 +340,8 @@ SCRIPTS: list[tuple[str, Attempt, Script]] = [
             (begin(), CONNECT),
             (called(EAGAIN), REOPEN),
             (begin(), CONNECT),
-            (called(0), CONNECTED),
+            (called(0), PROBE),
+            (probed(0), CONNECTED),
         ],
     ),
     (
@@ -732,12 +748,8 @@ def test_whatever_the_kernel_answers(
             else:
                 assert is_a_pause(action.not_before - kernel.now)
         elif action is CONNECTED:
-            # A peer was seen; or connect(2) said 0, which is the truth for all but TCP, and
-            # for TCP where it says so of a socket without peer (Fast Open).
-            seen = before is PROBE and errno == 0
-            at_its_word = before is CONNECT and errno == 0
-            fast_open = before is PROBE and errno == ENOTCONN and machine.watch_for_itself
-            assert seen or at_its_word or fast_open
+            assert before is PROBE, "nobody is taken at his word"
+            assert errno == 0
         elif isinstance(action, Failed):
             assert action.errno in (errno, ENOTCONN, ECONNREFUSED)
             assert action.errno != 0

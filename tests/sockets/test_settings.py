@@ -150,6 +150,8 @@ class TestSocketOption:
             assert name.rstrip(b"\0") == b"reno"
 
     def test_the_last_one_wins(self) -> None:
+        with pytest.raises(ValueError, match="30, TCP_FASTOPEN_CONNECT"):
+            SocketOption(socket.IPPROTO_TCP, 30, 1)
         no_delay = SocketOption(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         with SocketSettings(socket_options=(no_delay,)).open(TCP4) as sock:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..addresses.values import Endpoint, SockAddr
     from ..drivers.base import Driver
 
-__all__ = ["TO_ITSELF", "advance", "failed", "finish", "record"]
+__all__ = ["advance", "failed", "finish", "note_of", "record"]
 
 LONGEST_WAIT: Final = 1.0
 """Seconds for which one wait for a socket lasts.  epoll forgets a descriptor that is closed
@@ -151,7 +151,7 @@ def record(
     note = ""
     if isinstance(end, Failed):
         errno = end.errno
-        note = TO_ITSELF if end.to_itself else ""
+        note = "" if sockaddr is None else note_of(end)
     return AttemptRecord(
         family=kind.family,
         type=kind.type,
@@ -165,7 +165,19 @@ def record(
     )
 
 
-TO_ITSELF: Final = (
+def note_of(end: Failed) -> str:
+    """What is to be said of the end of an attempt, besides what its errno means."""
+    if end.to_itself:
+        return _TO_ITSELF
+    return _NO_PEER if end.errno == errnos.ENOTCONN else ""
+
+
+_TO_ITSELF: Final = (
     "nobody listens there, and the kernel picked that very port as the local one, so the "
     "socket was connected to itself"
+)
+
+_NO_PEER: Final = (
+    "connect(2) has reported no error, and yet the socket has no peer: UDP has none at port 0, "
+    "and TCP none with TCP_FASTOPEN_CONNECT before it sends data"
 )

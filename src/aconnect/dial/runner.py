@@ -34,7 +34,7 @@ from ..trace import (
     HandshakeEnded,
     HandshakeStarted,
 )
-from .attempt import TO_ITSELF, advance, failed
+from .attempt import advance, failed, note_of
 from .flight import Flight, Running
 from .preparation import Lost, opened, refusal, unblocked, vetoed
 
@@ -301,8 +301,7 @@ class Runner:
         except OSError as error:
             action = failed(error)
         if isinstance(action, AttemptFailed):
-            note = TO_ITSELF if action.to_itself else ""
-            return self._lose(running, Lost("failed", action.errno, note))
+            return self._lose(running, Lost("failed", action.errno, note_of(action)))
         if action is Step.CONNECTED:
             local, note = local_address(running.sock), self._plan.settings.note(running.sock)
             return self._connected(running, time.monotonic(), local, note)

@@ -10,9 +10,10 @@ Rules:
   for EINPROGRESS, EALREADY and EAGAIN.  The meanings are the rows of `CONNECT_TABLE`.
 * connect(2) is called once for an attempt.  It is called again only where it said that
   nothing was started (a unix listener's full backlog), on a timer, on the same socket.
-* Connected means connected: after a wake-up SO_ERROR must be zero *and* the probe must find a
-  connection, which a TCP socket that knows its peer need not have: after a simultaneous open
-  (a SYN of each side) it waits for the end of the handshake.
+* Connected means connected: SO_ERROR must be zero after a wake-up, *and* the probe must find a
+  connection.  A TCP socket that knows its peer need not have one: after a simultaneous open (a
+  SYN of each side) it waits for the end of the handshake.  A socket of which connect(2) has said
+  0 need not either: UDP to port 0, or TCP that puts its SYN off (TCP_FASTOPEN_CONNECT).
 * A wake-up that brings nothing is waited out with a growing pause: no busy loop.
 * A TCP socket that was given its own address as local end has connected to itself.
   That is nobody listening.
@@ -270,7 +271,7 @@ class Attempt:
             return Step.PROBE
         if meaning is Meaning.CONNECTED:
             self._state = _State.TAKEN_AT_ITS_WORD
-            return Step.PROBE if self.watch_for_itself else Step.CONNECTED
+            return Step.PROBE
         self.errno = errno
         if meaning is Meaning.BACKLOG_FULL:
             return RetryAt(now + self._next_pause())
@@ -300,9 +301,6 @@ class Attempt:
             return _WAIT_NOW
         if self._state is _State.AWAKE:
             return Step.INSPECT
-        if self._state is _State.TAKEN_AT_ITS_WORD:
-            # TCP Fast Open has a socket ready to send that has no peer yet.
-            return Step.CONNECTED
         if self._type == socket.SOCK_DGRAM:
             return Failed(errnos.ENOTCONN)
         return Step.READ_ERROR
@@ -310,9 +308,12 @@ class Attempt:
     def woken(self, so_error: int, now: float) -> Action:
         """The socket turned writable (or was hung up) and SO_ERROR was ``so_error``."""
         if so_error in _STILL_RUNNING:
+            self._state = _State.STARTED
             return self._wait_again(now)
         if so_error:
             return Failed(so_error)
+        if self._state is _State.TAKEN_AT_ITS_WORD:
+            return Failed(errnos.ENOTCONN)
         self._state = _State.AWAKE
         return Step.PROBE
 

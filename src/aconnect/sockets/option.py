@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno as errnos
 import re
 import socket
+import sys
 from typing import Final
 
 from ..sansio.value import Value, plain, set_derived
@@ -36,6 +37,7 @@ LARGEST_INT: Final = 2**31 - 1
 # What Linux takes, which is less than the others do: net/tcp.h, MAX_TCP_KEEPIDLE and so on.
 _MAX_KEEPALIVE_SECONDS: Final = 32767
 _MAX_KEEPALIVE_COUNT: Final = 127
+_FASTOPEN_CONNECT: Final = 30 if sys.platform == "linux" else None  # linux/tcp.h
 
 _CAPABILITIES: Final = {
     "SO_MARK": "CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW",
@@ -92,7 +94,8 @@ class SocketOption(Value):
 
     Raises:
         TypeError: an argument is of another type.
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range; or it is TCP_FASTOPEN_CONNECT, with which a
+            socket is not connected when connect(2) says so.
     """
 
     level: int
@@ -114,6 +117,11 @@ class SocketOption(Value):
     ) -> None:
         check_int(level, "level", 0, LARGEST_INT)
         check_int(name, "name", 0, LARGEST_INT)
+        if (level, name) == (socket.IPPROTO_TCP, _FASTOPEN_CONNECT):
+            raise ValueError(
+                f"name must not be {name!r}, TCP_FASTOPEN_CONNECT: connect(2) would report "
+                "success before a packet is sent, of a port at which nobody listens too"
+            )
         if isinstance(value, int):
             if not -LARGEST_INT - 1 <= value <= LARGEST_INT:
                 raise ValueError(f"value must fit into a C int, not {value!r}")
