@@ -15,10 +15,13 @@ from support.netns import in_new_network
 from aconnect import (
     ConnectError,
     Dialer,
+    Endpoint,
+    SocketOption,
     StaticResolver,
     connect_socket,
     create_datagram_endpoint,
 )
+from aconnect.sockets.syscalls import SystemCalls
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +78,98 @@ class TestPortZero:
         with pytest.raises(ConnectError) as caught:
             await create_datagram_endpoint(asyncio.DatagramProtocol, f"udp://{LOOPBACK}:0")
         assert caught.value.errno == errno.ENOTCONN
+
+
+MISFITS = [TypeError("what?"), ValueError("what?"), OverflowError("what?"), RuntimeError("what?")]
+
+
+class TestMisfits:
+    """What a socket raises of an address, or an option, is that attempt's failure."""
+
+    @pytest.mark.parametrize(
+        ("family", "type", "number"),
+        [
+            (socket.AF_INET6, socket.SOCK_STREAM, errno.EAFNOSUPPORT),
+            (socket.AF_UNIX, socket.SOCK_STREAM, errno.EAFNOSUPPORT),
+            (socket.AF_INET, socket.SOCK_DGRAM, errno.EPROTOTYPE),
+        ],
+    )
+    @pytest.mark.parametrize("spare", [False, True])
+    async def test_a_factory_whose_socket_does_not_fit(
+        self, family: int, type: int, number: int, spare: bool
+    ) -> None:
+        with listening() as one, listening() as two:
+            bad, good = one.getsockname(), two.getsockname()
+
+            def factory(endpoint: Endpoint) -> socket.socket:
+                fits = endpoint.sockaddr == good
+                return socket.socket(*(endpoint[:2] if fits else (family, type)))
+
+            dialer = Dialer(socket_factory=factory)
+            if spare:
+                with await dialer.connect(infos(bad, good), timeout=30) as sock:
+                    assert sock.getpeername() == good
+            else:
+                error = await failure(dialer.connect(bad, timeout=30))
+                assert error.errno == number
+                assert "socket_factory must give a socket of AF_INET, SOCK_STREAM, not" in str(
+                    error
+                )
+
+    @pytest.mark.parametrize("raised", MISFITS, ids=repr)
+    @pytest.mark.parametrize("call", ["connect_ex", "bind", "setsockopt", "gettimeout"])
+    @pytest.mark.parametrize("addresses", [1, 2])
+    async def test_a_socket_that_raises(
+        self, call: str, raised: Exception, addresses: int
+    ) -> None:
+        made: list[socket.socket] = []
+
+        class Odd(socket.socket):
+            pass
+
+        def fail(self: Odd, *_: Any) -> Any:
+            raise raised
+
+        def make(*arguments: Any) -> socket.socket:
+            made.append((socket.socket if len(made) == 1 else Odd)(*arguments))
+            return made[-1]
+
+        setattr(Odd, call, fail)
+        with listening() as one, listening() as two:
+            dialer = Dialer(
+                system_calls=SystemCalls(socket=make),
+                local_address=LOOPBACK,
+                on_socket=lambda *_: None,
+            )
+            found = infos(one.getsockname(), two.getsockname())[:addresses]
+            if addresses == 1:
+                error = await failure(dialer.connect(found, timeout=30))
+                assert error.errno == errno.EINVAL
+                assert f"{type(raised).__name__}: what?" in str(error)
+            else:
+                with await dialer.connect(found, timeout=30) as sock:
+                    assert sock.getpeername() == two.getsockname()
+        raised.__traceback__ = None
+        assert all(sock.fileno() < 0 for sock in made)
+
+    @pytest.mark.parametrize("best_effort", [False, True])
+    async def test_an_option_that_is_of_another_type_there(self, best_effort: bool) -> None:
+        """As AF_VSOCK has it: the socket module takes its options otherwise."""
+
+        class Odd(socket.socket):
+            def setsockopt(self, level: int, name: int, *value: Any) -> None:
+                if name == socket.SO_RCVBUF:
+                    raise TypeError("an integer is required")
+                super().setsockopt(level, name, *value)
+
+        option = SocketOption(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096, best_effort=best_effort)
+        dialer = Dialer(system_calls=SystemCalls(socket=Odd), socket_options=[option])
+        with listening() as listener:
+            if best_effort:
+                (await dialer.connect(listener.getsockname())).close()
+            else:
+                error = await failure(dialer.connect(listener.getsockname()))
+                assert "could not set SO_RCVBUF to 4096: TypeError: an integer" in str(error)
 
 
 def fast_open(sock: socket.socket, _: object) -> None:

@@ -624,8 +624,9 @@ class TestRace:
 
         addresses = results((LOOPBACK, 1), ("127.0.0.2", 1))
         monkeypatch.setattr("aconnect.dial.attempt.connect_errno", connect)
-        with pytest.raises(TypeError, match="makes no sense"):
+        with pytest.raises(ConnectError, match="TypeError: makes no sense") as caught:
             await Dialer().connect(addresses, timeout=LONG)
+        assert [each.errno for each in caught.value.attempts] == [errno.EINVAL] * 2
         assert counter.open == 0
 
     async def test_cancelled_while_the_others_end(

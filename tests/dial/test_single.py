@@ -235,12 +235,13 @@ class TestWhatTheRaceTakesUp:
         assert [type(event).__name__ for event in report.events].count("AttemptStarted") == 1
 
 
+class Stop(BaseException):
+    pass
+
+
 class TestInterrupts:
     @pytest.mark.parametrize("where", ["permit", "on_socket", "trace"])
     async def test_nothing_is_left_and_the_end_is_told(self, where: str) -> None:
-        class Stop(BaseException):
-            pass
-
         seen: list[Any] = []
         opened: list[socket.socket] = []
 
@@ -261,17 +262,24 @@ class TestInterrupts:
         if where != "trace":
             assert type(seen[-1]).__name__ == "DialCancelled"
 
-    async def test_an_address_that_the_socket_module_makes_nothing_of(self) -> None:
+    @pytest.mark.parametrize(
+        ("raised", "error"),
+        [(OverflowError("no such port"), ConnectError), (Stop("stop"), Stop)],
+        ids=repr,
+    )
+    async def test_an_address_that_the_socket_module_makes_nothing_of(
+        self, raised: BaseException, error: Any
+    ) -> None:
         opened: list[socket.socket] = []
 
         class Strange(socket.socket):
             def connect_ex(self, _: Any) -> int:
-                raise OverflowError("no such port")
+                raise raised
 
         def make(*arguments: Any) -> socket.socket:
             opened.append(Strange(*arguments))
             return opened[-1]
 
-        with pytest.raises(OverflowError):
+        with pytest.raises(error, match=str(raised)):
             await Dialer(system_calls=SystemCalls(socket=make)).connect(("127.0.0.1", 1))
         assert [sock.fileno() for sock in opened] == [-1]

@@ -14,6 +14,7 @@ import errno as errnos
 import time
 from typing import TYPE_CHECKING, Final
 
+from ..errors.foreign import errno_of
 from ..errors.record import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Failed, RetryAt, Step, WaitWritable
 from ..sockets.syscalls import (
@@ -125,11 +126,10 @@ async def finish(
                 action = Failed(errnos.EBADF)
 
 
-def failed(error: OSError) -> Failed:
+def failed(error: Exception) -> Failed:
     """The end of an attempt that a system call or the event loop put an end to."""
     # The socket module has errors of its own without errno, or with one of getaddrinfo(3).
-    code = error.errno
-    return Failed(code if isinstance(code, int) and code > 0 else errnos.EINVAL)
+    return Failed(errno_of(error, errnos.EINVAL))
 
 
 def record(

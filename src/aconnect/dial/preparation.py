@@ -25,17 +25,7 @@ if TYPE_CHECKING:
     from ..errors.record import Outcome
     from .plan import Plan
 
-__all__ = [
-    "NO_INTERFACE",
-    "Lost",
-    "Prepared",
-    "opened",
-    "refusal",
-    "unblocked",
-    "unopened",
-    "vetoed",
-]
-
+__all__ = ["NO_INTERFACE", "Lost", "Prepared", "broken", "opened", "refusal", "unblocked", "vetoed"]
 
 NO_INTERFACE: Final = "this machine has no network interface of that name"
 """What is wrong with an IPv6 zone."""
@@ -79,8 +69,8 @@ def opened(plan: Plan, endpoint: Endpoint) -> Prepared:
         return Prepared(None, Lost("failed", errnos.ENODEV, NO_INTERFACE))
     try:
         sock = plan.open(endpoint)
-    except OSError as error:
-        return unopened(error)
+    except Exception as error:
+        return Prepared(None, broken(error))
     if plan.on_socket is None:
         return Prepared(sock)
     try:
@@ -95,9 +85,12 @@ def opened(plan: Plan, endpoint: Endpoint) -> Prepared:
     return Prepared(sock, unblocked(sock))
 
 
-def unopened(error: OSError) -> Prepared:
-    """What comes of a socket that is not to be had."""
-    return Prepared(None, Lost("failed", failed(error).errno, words(error)))
+def broken(error: Exception) -> Lost:
+    """The end of an attempt whose socket is not to be had, or fails in a way of its own."""
+    said = words(error)
+    if not isinstance(error, OSError):
+        said = f"its socket failed: {type(error).__name__}: {said}"
+    return Lost("failed", failed(error).errno, said)
 
 
 def vetoed(error: Exception) -> Lost:
@@ -108,9 +101,9 @@ def vetoed(error: Exception) -> Lost:
 
 def unblocked(sock: socket.socket) -> Lost | None:
     """See that a hook has not made the socket block, and the loop with it."""
-    if sock.gettimeout() != 0 and sock.fileno() >= 0:
-        try:
+    try:
+        if sock.gettimeout() != 0 and sock.fileno() >= 0:
             sock.setblocking(False)
-        except OSError as error:
-            return Lost("failed", failed(error).errno, words(error))
+    except Exception as error:
+        return broken(error)
     return None

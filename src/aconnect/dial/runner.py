@@ -36,7 +36,7 @@ from ..trace import (
 )
 from .attempt import advance, failed, note_of
 from .flight import Flight, Running
-from .preparation import Lost, opened, refusal, unblocked, vetoed
+from .preparation import Lost, broken, opened, refusal, unblocked, vetoed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -300,6 +300,8 @@ class Runner:
                 return []
         except OSError as error:
             action = failed(error)
+        except Exception as error:
+            return self._lose(running, broken(error))
         if isinstance(action, AttemptFailed):
             return self._lose(running, Lost("failed", action.errno, note_of(action)))
         if action is Step.CONNECTED:

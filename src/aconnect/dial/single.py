@@ -26,7 +26,7 @@ from ..handshakes.base import BoundedHandshake, OutOfTime
 from ..sockets.syscalls import close, connected_after_all, connected_now, local_address
 from ..trace import AttemptEnded, AttemptStarted, DialConnected
 from .begun import Begun, Shaken
-from .preparation import Prepared, opened, refusal, unopened
+from .preparation import Prepared, broken, opened, refusal
 from .race import race
 from .telling import Telling
 
@@ -88,7 +88,7 @@ async def connect(
             # Awaited here: a coroutine for it would cost every pending connect 200 bytes.
             try:
                 so_error = await driver.wait_writable(begun.sock, plan.limit(start, until))
-            except OSError:
+            except Exception:
                 pass  # the race will come across it as well
             else:
                 calls = plan.settings.system_calls
@@ -127,10 +127,6 @@ def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.s
 
     Returns:
         A connected socket; or how far the attempt has come.
-
-    Raises:
-        TypeError, ValueError, OverflowError: the socket module cannot make sense of the address;
-            nothing is open.
     """
     if plan.asks:
         lost = refusal(plan, endpoint)
@@ -142,12 +138,14 @@ def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.s
     else:
         try:
             sock = (plan.open_bare if bare else plan.open)(endpoint)
-        except OSError as error:
-            return Begun(start, None, prepared=unopened(error))
+        except Exception as error:
+            return Begun(start, None, prepared=Prepared(None, broken(error)))
     try:
         answer = connected_now(sock, endpoint, plan.settings.system_calls)
     except OSError:  # a unix path that is too long
         return Begun(start, sock, prepared=Prepared(sock))
+    except Exception as error:
+        return Begun(start, sock, prepared=Prepared(sock, broken(error)))
     except BaseException:
         close(sock)
         raise

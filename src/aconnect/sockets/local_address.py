@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.text import parse_address
 from ..addresses.values import TCPAddress, UDPAddress, UnixAddress, literal_family
-from .option import explained
+from .option import MISFITS, explained
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -120,7 +120,7 @@ def bind(sock: socket.socket, local: LocalAddress) -> None:
     if isinstance(local, UnixAddress):
         try:
             sock.bind(local.endpoint.sockaddr)
-        except OSError as error:
+        except (OSError, *MISFITS) as error:
             raise explained(error, text) from None
         return
     try:
@@ -133,7 +133,7 @@ def bind(sock: socket.socket, local: LocalAddress) -> None:
             except OSError:
                 pass
         sock.bind(endpoint.sockaddr)
-    except OSError as error:
+    except (OSError, *MISFITS) as error:
         raise explained(error, text, "bind") from None
 
 

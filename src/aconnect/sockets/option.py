@@ -17,16 +17,21 @@ import errno as errnos
 import re
 import socket
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..sansio.value import Value, plain, set_derived
+
+if TYPE_CHECKING:
+    from ..addresses.values import Endpoint
 
 __all__ = [
     "INTERNET",
     "LARGEST_INT",
+    "MISFITS",
     "Keepalive",
     "SocketOption",
     "check_bool",
+    "check_fits",
     "check_int",
     "explained",
     "set_option",
@@ -34,6 +39,8 @@ __all__ = [
 
 INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 LARGEST_INT: Final = 2**31 - 1
+MISFITS: Final = (TypeError, ValueError, OverflowError)
+"""What the socket module raises of what it cannot hand to a socket of that family."""
 # What Linux takes, which is less than the others do: net/tcp.h, MAX_TCP_KEEPIDLE and so on.
 _MAX_KEEPALIVE_SECONDS: Final = 32767
 _MAX_KEEPALIVE_COUNT: Final = 127
@@ -145,7 +152,7 @@ class SocketOption(Value):
             return
         try:
             if not self._fits(sock.family, sock.type):
-                what = _describe_socket(sock)
+                what = _describe_socket(sock.family, sock.type)
                 text = f"{self._text}: {what} has no such option; give the option a family or type"
                 raise OSError(errnos.ENOPROTOOPT, f"{text}, or make it best_effort")
             set_option(sock, self._text, self.level, self.name, self.value)
@@ -201,13 +208,15 @@ def set_option(
         raise OSError(errnos.ENOPROTOOPT, f"{text}: this platform has no such option")
     try:
         sock.setsockopt(level, name, value)
-    except OSError as error:
+    except (OSError, *MISFITS) as error:
         shown = value if shown is None else shown
         raise explained(error, f"set {text} to {shown!r}", text) from None
 
 
-def explained(error: OSError, text: str, option: str = "") -> OSError:
+def explained(error: Exception, text: str, option: str = "") -> OSError:
     """The same error, with words of ours; of the class that goes with its errno."""
+    if not isinstance(error, OSError):
+        return OSError(errnos.EINVAL, f"could not {text}: {type(error).__name__}: {error}")
     code = error.errno
     if code is None:  # the socket module's own "path too long"
         return OSError(errnos.ENAMETOOLONG, f"could not {text}: {error}")
@@ -216,9 +225,22 @@ def explained(error: OSError, text: str, option: str = "") -> OSError:
     return OSError(code, f"could not {text}: {error.strerror}{needs}")
 
 
-def _describe_socket(sock: socket.socket) -> str:
-    family, type = (getattr(each, "name", str(each)) for each in (sock.family, sock.type))
-    return f"a socket of {family}, {type}"
+def _describe_socket(family: int, type: int) -> str:
+    names = (getattr(each, "name", str(each)) for each in (family, type))
+    return f"a socket of {', '.join(names)}"
+
+
+def check_fits(sock: socket.socket, endpoint: Endpoint) -> None:
+    """See that a socket is for such addresses.
+
+    Raises:
+        OSError: it is not: EAFNOSUPPORT if its family, or else EPROTOTYPE if its type is another.
+    """
+    if (sock.family, sock.type) != endpoint[:2]:
+        code = errnos.EPROTOTYPE if sock.family == endpoint.family else errnos.EAFNOSUPPORT
+        wanted = _describe_socket(*endpoint[:2])
+        given = _describe_socket(sock.family, sock.type)
+        raise OSError(code, f"socket_factory must give {wanted}, not {given}")
 
 
 def check_int(value: int, name: str, least: int, most: int) -> int:

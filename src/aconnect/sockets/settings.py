@@ -37,6 +37,7 @@ from .option import (
     Keepalive,
     SocketOption,
     check_bool,
+    check_fits,
     check_int,
     set_option,
 )
@@ -106,8 +107,9 @@ class SocketSettings(Value, kw_only=True):
         socket_options: further options, set in this order after all of the above and before
             bind(2).
         socket_factory: opens the sockets, in place of the system: called with an `Endpoint`, it
-            gives a `socket.socket` that is not connected, to which all of this is applied.  It is
-            called once for each attempt, and again where Multipath TCP is not to be had.
+            gives a `socket.socket` of that family and type that is not connected, to which all
+            of this is applied.  It is called once for each attempt, and again where Multipath TCP
+            is not to be had.
         system_calls: what makes the system calls.
 
     Raises:
@@ -226,6 +228,7 @@ class SocketSettings(Value, kw_only=True):
             raise OSError(errnos.EINVAL, f"socket_factory gave no socket: {sock!r}")
         try:
             sock.setblocking(False)
+            check_fits(sock, endpoint)
         except BaseException:
             close(sock)
             raise
