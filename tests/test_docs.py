@@ -296,7 +296,7 @@ def test_the_tables_of_errnos_have_every_row(tables: Any) -> None:
             explanations.values(), rows, strict=True
         ):
             assert what == explanation.words(None)
-            assert check == explanation.check
+            assert check == explanation.advice(None)
             assert transient == ("yes" if explanation.transient else "no")
 
 

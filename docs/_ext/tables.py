@@ -78,7 +78,7 @@ def lookup_table() -> str:
 
 
 def _explanation(row: Explanation) -> tuple[str, str, str, str]:
-    return f"`{row.name}`", row.words(None), row.check, "yes" if row.transient else "no"
+    return f"`{row.name}`", row.words(None), row.advice(None), "yes" if row.transient else "no"
 
 
 # The state machine

@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from aconnect import AttemptRecord, ConnectError, ConnectTimeout, ResolveError, explain
+from aconnect import (
+    AddressNotPermitted,
+    AttemptRecord,
+    ConnectError,
+    ConnectTimeout,
+    HandshakeError,
+    ResolveError,
+    explain,
+)
 from aconnect.explanations.explain import BY_CODE, BY_ERRNO, Explanation, lookup
 
 UNIX, INET, INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
@@ -55,6 +63,7 @@ CONNECT_ERRNOS = [
 # Those that other calls on the way to a connection can add.
 OTHER_ERRNOS = [
     ("EPFNOSUPPORT", False, "does not support this protocol family", "protocol family"),
+    ("EPROTO", False, "a handshake with the peer failed", "a handshake with the peer failed"),
     ("EPROTONOSUPPORT", False, "does not support this protocol", "for this type of socket"),
     ("ENOPROTOOPT", False, "refuses the protocol or the option", "refuses the protocol"),
     ("ENOTCONN", False, "the socket is not connected", "no attempt is running on it"),
@@ -97,7 +106,8 @@ def test_every_errno_of_connect_is_explained(
     assert unix in row.words(None)
     assert inet in row.words(None)
     assert re.fullmatch(SENTENCES.format(name=name), explain(errno))
-    assert row.check in explain(errno)
+    assert explain(errno).endswith(f" Check {row.advice(None)}.")
+    assert explain(name) == explain(name.lower()) == explain(errno)
 
 
 def test_no_errno_is_explained_but_these() -> None:
@@ -113,7 +123,7 @@ def test_every_code_of_getaddrinfo_is_explained(name: str, transient: bool, word
     assert (row.name, row.transient, row.what) == (name, transient, words)
     assert ResolveError(code, "").transient is transient
     assert explain(code) == f"{name}: {words}. Check {row.check}."
-    assert explain(socket.gaierror(code, "")) == explain(code)
+    assert explain(socket.gaierror(code, "")) == explain(name) == explain(code)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +147,7 @@ def test_only_the_words_for_the_family_are_said(
 ) -> None:
     what, unix, inet = row
     assert Explanation("E", what, "", False, unix, inet).words(family) == words
+    assert Explanation("E", "", what, False, "", "", unix, inet).advice(family) == words
 
 
 @pytest.mark.parametrize(
@@ -159,6 +170,100 @@ def test_only_the_words_for_the_family_are_said(
 )
 def test_an_error_is_explained_for_its_family_and_phase(error: OSError, start: str) -> None:
     assert explain(error).startswith(f"{start}Check " if start.endswith(". ") else start)
+
+
+UNIX_ONLY = ("unix", "socket file", "path", "directory", "backlog")
+
+
+@pytest.mark.parametrize("row", BY_ERRNO.values(), ids=lambda row: row.name)
+def test_only_the_family_of_the_error_is_spoken_of(row: Explanation) -> None:
+    error = ConnectError(getattr(errnos, row.name), "", family=INET)
+    if row.unix or row.check_unix:
+        assert not any(word in explain(error) for word in UNIX_ONLY)
+    assert "inet" not in explain(error)
+
+
+def shaken(errno: int, note: str) -> HandshakeError:
+    record = AttemptRecord(
+        *(INET, socket.SOCK_STREAM, ("127.0.0.1", 443), None, 0, 1),
+        *("failed", errno, note, "handshake"),
+    )
+    return HandshakeError(errno, "", phase="handshake", attempts=[record], family=INET)
+
+
+CHECK = "Check what the error says of it, the server's log, and that it is the right port."
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            shaken(errnos.EPROTO, "the TLS handshake failed: the certificate has expired"),
+            f"EPROTO: the TLS handshake failed: the certificate has expired. {CHECK}",
+        ),
+        (
+            shaken(errnos.EPROTO, "the peer does not speak TLS here: is it the right port?"),
+            f"EPROTO: the peer does not speak TLS here: is it the right port? {CHECK}",
+        ),
+        (
+            shaken(errnos.ECONNRESET, "the TLS handshake failed: the peer has hung up"),
+            f"ECONNRESET: the TLS handshake failed: the peer has hung up. {CHECK}",
+        ),
+        (
+            HandshakeError(errnos.ECONNRESET, "", phase="handshake"),
+            f"ECONNRESET: a handshake with the peer failed. {CHECK}",
+        ),
+        (
+            ConnectTimeout(errnos.ETIMEDOUT, "", phase="handshake"),
+            f"ETIMEDOUT: connected, and the handshake was not done in time. {CHECK}",
+        ),
+        (
+            ConnectTimeout(
+                errnos.ETIMEDOUT,
+                "",
+                phase="handshake",
+                attempts=[replace(shaken(1, "").attempts[0], outcome="timed out", errno=None)],
+            ),
+            f"ETIMEDOUT: connected, and the handshake was not done in time. {CHECK}",
+        ),
+    ],
+)
+def test_a_handshake_is_explained_by_what_it_says(error: OSError, words: str) -> None:
+    assert explain(error) == words
+
+
+def test_an_attempt_that_has_something_to_say_is_heard() -> None:
+    refused = AttemptRecord(
+        *(INET, socket.SOCK_STREAM, ("10.0.0.1", 80), None, 0, 1, "not permitted"),
+        *(errnos.EPERM, "the address policy does not permit it"),
+    )
+    silent = replace(refused, outcome="failed", errno=errnos.ECONNREFUSED, note="")
+    error = AddressNotPermitted(errnos.EPERM, "", attempts=[silent, refused], family=INET)
+    assert explain(error) == (
+        "EPERM: the address policy does not permit it. "
+        "Check the policy (permit), and which addresses the name has."
+    )
+    bound = replace(silent, errno=errnos.EADDRINUSE, note="could not bind to local_address x")
+    error = ConnectError(errnos.EADDRINUSE, "", attempts=[silent, bound], family=INET)
+    assert explain(error).startswith("EADDRINUSE: could not bind to local_address x. Check who ")
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("ECONREFUSED", "; did you mean ECONNREFUSED"),
+        ("econnrefusd", "; did you mean ECONNREFUSED"),
+        ("EAI_NONAM", "; did you mean EAI_NONAME"),
+        ("EAI_MAX", ""),
+        ("errorcode", ""),
+        ("", ""),
+        ("111", ""),
+    ],
+)
+def test_a_name_that_no_error_has(name: str, suggestion: str) -> None:
+    message = f"errno_or_error {name!r} is not the name of a known error{suggestion}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        explain(name)
 
 
 def test_an_errno_that_is_no_number_is_none() -> None:
@@ -208,9 +313,9 @@ def test_eagain_has_its_own_name_whatever_else_has_its_number() -> None:
     assert errnos.errorcode[errnos.EOPNOTSUPP] != lookup(errnos.EOPNOTSUPP).name == "EOPNOTSUPP"
 
 
-@pytest.mark.parametrize("thing", [True, None, "ECONNREFUSED", 111.0, ValueError(5)], ids=repr)
+@pytest.mark.parametrize("thing", [True, None, b"EIO", 111.0, ValueError(5)], ids=repr)
 def test_what_is_neither_errno_nor_error_is_a_type_error_that_shows_it(thing: Any) -> None:
-    message = f"errno_or_error must be an errno or an OSError, not {thing!r}"
+    message = f"errno_or_error must be an errno, the name of one or an OSError, not {thing!r}"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         explain(thing)
 

@@ -147,7 +147,7 @@ def check(
 
 @command.command(name="explain", context_settings={**_SETTINGS, "ignore_unknown_options": True})
 @click.argument("errors", metavar="ERROR...", nargs=-1, required=True, callback=parse_errors)
-def explain_errors(errors: tuple[int | OSError, ...]) -> None:
+def explain_errors(errors: tuple[int | str, ...]) -> None:
     """Say what each ERROR means when connecting, and what to check.
 
     An ERROR is the name of an errno or of a code of getaddrinfo, or a number.

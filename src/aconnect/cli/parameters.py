@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import math
 import socket
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
@@ -67,38 +66,28 @@ def parse_loop(_ctx: click.Context, _param: click.Parameter, name: str) -> Event
 
 def parse_errors(
     _ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
-) -> tuple[int | OSError, ...]:
+) -> tuple[int | str, ...]:
     """Names and numbers of errors, as what `aconnect.explain` takes."""
     return tuple(map(_parse_error, texts))
 
 
-def _parse_error(text: str) -> int | OSError:
-    name = text.upper()
-    found = _BY_NAME.get(name) or _BY_NUMBER.get(name)
-    if found is not None:
-        return found
-    if name.removeprefix("-").isdecimal():
-        raise click.BadParameter(f"{text} is not the number of an error on this system")
-    close = get_close_matches(name, _BY_NAME, n=3, cutoff=0.7)
-    did_you_mean = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise click.BadParameter(f"{text!r} is not the name of a known error{did_you_mean}")
+def _parse_error(text: str) -> int | str:
+    if text.removeprefix("-").isdecimal():
+        if text not in _NUMBERS:
+            raise click.BadParameter(f"{text} is not the number of an error on this system")
+        return _NUMBERS[text]
+    try:
+        explain(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error).removeprefix("errno_or_error ")) from None
+    return text
 
 
-def _resolve_errors() -> dict[str, OSError]:
-    """The codes of getaddrinfo(3) that can be explained, each as an error that carries it.
-
-    On some systems a code is a small number that is an errno as well: only the class tells.
-    """
-    names = [name for name in dir(socket) if name.startswith("EAI_")]
-    errors = {name: socket.gaierror(getattr(socket, name), name) for name in names}
-    return {name: error for name, error in errors.items() if explain(error).startswith(name)}
-
-
-_ERRNOS: Final = {name: number for name, number in vars(errno).items() if name.startswith("E")}
-_RESOLVE_ERRORS: Final = _resolve_errors()
-_BY_NAME: Final[dict[str, int | OSError]] = {**_ERRNOS, **_RESOLVE_ERRORS}
-# A number that is both is an errno.
-_BY_NUMBER: Final[dict[str, int | OSError]] = {
-    **{str(error.errno): error for error in _RESOLVE_ERRORS.values()},
-    **{str(number): number for number in _ERRNOS.values()},
+_CODES: Final[list[int]] = [
+    getattr(socket, name) for name in dir(socket) if name.startswith("EAI_")
+]
+_NUMBERS: Final = {
+    str(number): number
+    for number in (*errno.errorcode, *_CODES)
+    if not explain(number).startswith("errno ")
 }

@@ -3,8 +3,9 @@
 Rules:
 
 * A row is a name; what happened; what to check; whether a later try may succeed; and, where it
-  means one thing for a unix socket and another for an internet socket, the words for each.
-* What happened is empty if it is one or the other.
+  means one thing for a unix socket and another for an internet socket, the words for each, and
+  what to check for each.
+* What happened, or what to check, is empty if it is one or the other.
 
 Sources: connect(2) and unix(7) of Linux, OpenBSD and glibc.
 """
@@ -19,16 +20,17 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "EACCES",
         "",
-        (
-            "the modes of the socket file and of each directory above it, the firewall's OUTPUT "
-            "rules and the route's type (prohibit), here and on routers; for a broadcast "
-            "address, set SO_BROADCAST"
-        ),
+        "",
         False,
         "no write permission on the socket, or no search permission on its path",
         (
             "a firewall rule or a prohibiting route forbids it, here or (over IPv6) on the way, "
             "or the address is a broadcast address and SO_BROADCAST is not set"
+        ),
+        "the modes of the socket file and of each directory above it",
+        (
+            "the firewall's OUTPUT rules and the route's type (prohibit), here and on routers; "
+            "for a broadcast address, set SO_BROADCAST"
         ),
     ),
     (
@@ -76,13 +78,12 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "EAGAIN",
         "",
-        (
-            "whether the server still accepts connections and how long its backlog is; for an "
-            "internet socket, net.ipv4.ip_local_port_range"
-        ),
+        "",
         True,
         "the listener's backlog is full",
         "no local port was free, or there was no room in the routing cache",
+        "whether the server still accepts connections and how long its backlog is",
+        "net.ipv4.ip_local_port_range, and how many sockets of this host are open",
     ),
     (
         "EALREADY",
@@ -99,10 +100,12 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "ECONNREFUSED",
         "",
-        "that the server runs, and that it listens on this address and port",
+        "",
         True,
         "the socket file is there but nobody listens on it",
         "nobody listens there",
+        "that the server which made it still runs",
+        "that the server runs, and that it listens on this address and port",
     ),
     (
         "ECONNRESET",
@@ -137,15 +140,17 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "EINVAL",
         "",
-        (
-            "the address: its form, its scope (an IPv6 link-local address needs a %zone), and "
-            "that it is the address of one host; the route's type (blackhole)"
-        ),
+        "",
         False,
         "the address is malformed",
         (
             "the address cannot be connected to: a missing or wrong scope, a broadcast or "
             "multicast address, a blackhole route, or TCP-MD5 that is set up wrongly"
+        ),
+        "the form of the address",
+        (
+            "the address: its scope (an IPv6 link-local address needs a %zone), and that it is "
+            "the address of one host; the route's type (blackhole)"
         ),
     ),
     (
@@ -167,6 +172,12 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
             "whether the server is a stream, a datagram or a seqpacket socket "
             "(unix:, unixgram: or unixpacket:)"
         ),
+        False,
+    ),
+    (
+        "EPROTO",
+        "a handshake with the peer failed",
+        "what the error says of it, the server's log, and that it is the right port",
         False,
     ),
     (

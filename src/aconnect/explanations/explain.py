@@ -6,6 +6,7 @@ Rules:
 * One row per errno: what happened, what to check, and whether a later try may succeed.
 * Where an errno means one thing for a unix socket and another for an internet socket,
   the row has both, and whoever knows the family says only the one that applies.
+* What an attempt has to say of its own failure comes before what the errno says of all.
 * An errno without a row is not guessed at: it gets the operating system's own words.
 """
 
@@ -28,8 +29,7 @@ __all__ = ["BY_CODE", "BY_ERRNO", "Explanation", "explain", "lookup"]
 class Explanation(NamedTuple):
     """One errno, or one code of getaddrinfo(3), explained.
 
-    ``what`` holds for every family but those that have words of their own in ``unix``
-    and ``inet``.
+    ``what`` and ``check`` hold for every family but those that have words of their own.
     """
 
     name: str
@@ -38,16 +38,24 @@ class Explanation(NamedTuple):
     transient: bool
     unix: str = ""
     inet: str = ""
+    check_unix: str = ""
+    check_inet: str = ""
 
     def words(self, family: int | None) -> str:
         """What happened, on a socket of this family; of every family if it is None."""
-        if family is None:
-            parts = [self.what, self.unix and f"unix: {self.unix}"]
-            parts.append(self.inet and f"inet: {self.inet}")
-            return "; ".join(filter(None, parts))
-        if family == getattr(socket, "AF_UNIX", None):
-            return self.unix or self.what or self.inet
-        return self.inet or self.what or self.unix
+        return _of_family(family, self.what, self.unix, self.inet)
+
+    def advice(self, family: int | None) -> str:
+        """What to check, in the same way."""
+        return _of_family(family, self.check, self.check_unix, self.check_inet)
+
+
+def _of_family(family: int | None, every: str, unix: str, inet: str) -> str:
+    if family is None:
+        return "; ".join(filter(None, (every, unix and f"unix: {unix}", inet and f"inet: {inet}")))
+    if family == getattr(socket, "AF_UNIX", None):
+        return unix or every or inet
+    return inet or every or unix
 
 
 def _by_number(module: object, rows: Iterable[Sequence[Any]]) -> dict[int, Explanation]:
@@ -75,23 +83,23 @@ def lookup(errno: int, *, resolving: bool = False) -> Explanation:
     return row
 
 
-def explain(errno_or_error: int | OSError) -> str:
+def explain(errno_or_error: int | str | OSError) -> str:
     """Say in plain words what happened and what to check.
 
     Args:
         errno_or_error: an errno such as `errno.ECONNREFUSED`, a code of getaddrinfo(3) such
-            as `socket.EAI_NONAME`, or an exception that carries one: a `ConnectError`, or
-            any other OSError.  A `ConnectError` is explained for its address's family, and
-            a `ConnectTimeout` for what was being waited for; an errno alone for all
-            families.  Where the two numberings overlap (they do not on Linux), a number is
-            an errno.
+            as `socket.EAI_NONAME`, the name of either, in any case, or an exception that carries
+            one: a `ConnectError`, or any other OSError.  A `ConnectError` is explained for its
+            address's family and by what its attempts say, and a `ConnectTimeout` for what was
+            being waited for; an errno alone for all families.  Where the two numberings overlap
+            (they do not on Linux), a number is an errno.
 
     Returns:
         One paragraph; no line breaks.
 
     Raises:
-        TypeError: the argument is neither.
-        ValueError: the exception carries no errno.
+        TypeError: the argument is none of these.
+        ValueError: the exception carries no errno, or no error has the name.
 
     Thread-safe; makes no system call.
 
@@ -99,25 +107,63 @@ def explain(errno_or_error: int | OSError) -> str:
     """
     if isinstance(errno_or_error, OSError):
         return _explain_error(errno_or_error)
-    if isinstance(errno_or_error, bool) or not isinstance(errno_or_error, int):
-        raise TypeError(f"errno_or_error must be an errno or an OSError, not {errno_or_error!r}")
-    row = lookup(errno_or_error, resolving=errno_or_error not in errnos.errorcode)
-    return f"{row.name}: {row.words(None)}. Check {row.check}."
+    if isinstance(errno_or_error, str):
+        row = _named(errno_or_error)
+    elif isinstance(errno_or_error, int) and not isinstance(errno_or_error, bool):
+        row = lookup(errno_or_error, resolving=errno_or_error not in errnos.errorcode)
+    else:
+        raise TypeError(
+            "errno_or_error must be an errno, the name of one or an OSError, "
+            f"not {errno_or_error!r}"
+        )
+    return _sentences(row.name, row.words(None), row.advice(None))
+
+
+def _named(name: str) -> Explanation:
+    """The row of an error with this name."""
+    rows = {each: lookup(number) for each, number in vars(errnos).items() if each[0] == "E"}
+    rows |= {row.name: row for row in BY_CODE.values()}
+    known = rows.get(name.upper())
+    if known is None:
+        from difflib import get_close_matches  # only here
+
+        close = " or ".join(get_close_matches(name.upper(), rows, n=3, cutoff=0.7))
+        suggestion = f"; did you mean {close}?" if close else ""
+        raise ValueError(f"errno_or_error {name!r} is not the name of a known error{suggestion}")
+    return known
+
+
+def _sentences(name: str, words: str, check: str) -> str:
+    end = "" if words.endswith("?") else "."
+    return f"{name}: {words}{end} Check {check}."
 
 
 def _explain_error(error: OSError) -> str:
     if not isinstance(error.errno, int):
         raise ValueError(f"errno_or_error carries no errno: {error!r}")
-    family = getattr(error, "family", None)
-    if error.errno == errnos.ETIMEDOUT:
-        if getattr(error, "phase", None) == "resolve":
-            again = BY_CODE[socket.EAI_AGAIN]
-            return f"ETIMEDOUT: no name server answered in time. Check {again.check}."
-        attempts = getattr(error, "attempts", ())
-        if attempts and attempts[-1].outcome == "timed out" and attempts[-1].errno:
-            # Time ran out, but on something that has a name.
-            row = lookup(attempts[-1].errno)
-            words = f"time ran out on {row.name}, {row.words(family)}"
-            return f"ETIMEDOUT: {words}. Check {row.check}."
+    # An error that is not ours has none of these.
+    family: int | None = getattr(error, "family", None)
+    phase: str | None = getattr(error, "phase", None)
+    attempts: Sequence[Any] = getattr(error, "attempts", ())
     row = lookup(error.errno, resolving=isinstance(error, socket.gaierror))
-    return f"{row.name}: {row.words(family)}. Check {row.check}."
+    name, words, check = row.name, row.words(family), row.advice(family)
+    late = error.errno == errnos.ETIMEDOUT
+    if phase == "handshake":
+        shaking = BY_ERRNO[errnos.EPROTO]
+        words, check = shaking.what, shaking.check
+        if late:
+            words = "connected, and the handshake was not done in time"
+    elif phase == "resolve" and late:
+        words, check = "no name server answered in time", BY_CODE[socket.EAI_AGAIN].check
+    elif late and attempts and attempts[-1].outcome == "timed out" and attempts[-1].errno:
+        # Time ran out, but on something that has a name.
+        row = lookup(attempts[-1].errno)
+        words, check = f"time ran out on {row.name}, {row.words(family)}", row.advice(family)
+    for record in attempts:
+        if (record.errno, record.phase) == (error.errno, phase) and record.note:
+            check = _POLICY if record.outcome == "not permitted" else check
+            return _sentences(name, record.fate, check)
+    return _sentences(name, words, check)
+
+
+_POLICY: Final = "the policy (permit), and which addresses the name has"
