@@ -282,7 +282,11 @@ WRONG_VALUES: list[tuple[Any, tuple[Any, ...], str]] = [
     (UnixAddress, ("",), "path must not be empty: ''"),
     (UnixAddress, ("@",), "path must not be empty: '@'"),
     (UnixAddress, ("/run\0/x",), "path must not contain a NUL character: '/run\\x00/x'"),
-    (UnixAddress, ("\0x",), "path must not contain a NUL character: '\\x00x'"),
+    (
+        UnixAddress,
+        ("\0x",),
+        "path must not contain a NUL character: '\\x00x': an abstract name is '@x'",
+    ),
     (UnixAddress, ("/\ud800",), "path cannot be encoded for the file system: '/\\ud800'"),
     (
         UnixAddress,

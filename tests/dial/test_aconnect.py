@@ -32,6 +32,7 @@ from aconnect import (
     UDPAddress,
     UnixAddress,
     VsockAddress,
+    connect_socket,
 )
 from aconnect import (
     aconnect as connect,
@@ -271,6 +272,33 @@ class TestFailures:
     async def test_refused_over_ipv6(self) -> None:
         with refusing("::1") as address, pytest.raises(ConnectionRefusedError):
             await connect(address)
+
+    @pytest.mark.parametrize(
+        ("prepare", "kind"),
+        [
+            (lambda path: path.mkdir(), "a directory"),
+            (lambda path: path.write_text(""), "a file"),
+            (os.mkfifo, "a file"),
+        ],
+        ids=["directory", "file", "fifo"],
+    )
+    async def test_a_path_that_is_no_socket(self, tmp_path: Any, prepare: Any, kind: str) -> None:
+        path = tmp_path / "s"
+        prepare(path)
+        long = tmp_path / ("x" * 100) / ".." / "s"  # too long for a sockaddr
+        long.parent.parent.mkdir()
+        said = f"ECONNREFUSED: nobody listens there: it is {kind}, not a socket"
+        for each in (path, long):
+            with pytest.raises(ConnectionRefusedError, match=said):
+                await connect(each)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.setblocking(False)
+                with pytest.raises(ConnectionRefusedError, match=said):
+                    await connect_socket(sock, str(each))
+
+    async def test_a_name_that_is_no_path(self) -> None:
+        with pytest.raises(ConnectionRefusedError, match="nobody listens on it"):
+            await connect("unix:@aconnect-nobody")
 
     @pytest.mark.parametrize(
         ("prepare", "error", "number"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aconnect import Dialer
 from aconnect.addresses.text import parse_address
 from aconnect.addresses.values import Endpoint, TCPAddress, UnixAddress, VsockAddress
 from aconnect.policy import (
@@ -801,3 +802,14 @@ class TestCallables:
         endpoint = TCPAddress("8.8.8.8", 80).endpoint
         assert endpoint is not None
         assert PUBLIC(endpoint)
+
+
+@pytest.mark.parametrize("function", [public_only, allow, deny])
+def test_a_function_that_was_not_called_is_no_policy(function: Any) -> None:
+    for make in (
+        lambda: Dialer(permit=function),
+        lambda: function & public_only(),
+        lambda: public_only() | function,
+    ):
+        with pytest.raises(TypeError, match=rf"must be a policy, such as {function.__name__}\("):
+            make()

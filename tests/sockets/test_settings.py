@@ -645,6 +645,7 @@ class TestLocalAddress:
         ("value", "error", "words"),
         [
             ("", ValueError, "local_address: host must not be empty"),
+            ([LOOPBACK, 0], TypeError, "must be a tuple for a host and a port, .*, not \\["),
             ("localhost", ValueError, "must be an IP address, not a name: 'localhost'"),
             ("localhost:80", ValueError, "must be an IP address, not a name: 'localhost:80'"),
             (("localhost", 80), ValueError, "must be an IP address, not a name"),

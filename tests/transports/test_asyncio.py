@@ -344,6 +344,18 @@ class TestCreateConnection:
             ((Journal, "127.0.0.1:1"), {"local_addr": ("nowhere", 0)}, ValueError, "nowhere"),
             (
                 (Journal, "127.0.0.1:1"),
+                {"local_addr": ("localhost", 0)},
+                ValueError,
+                r"local_addr must be an IP address, not a name: \('localhost', 0\)",
+            ),
+            (
+                (Journal, "127.0.0.1:1"),
+                {"local_addr": ["127.0.0.1", 0]},
+                TypeError,
+                r"local_addr must be a tuple for a host and a port, \('127.0.0.1', 0\), not \[",
+            ),
+            (
+                (Journal, "127.0.0.1:1"),
                 {"local_addr": "127.0.0.1", "local_address": "127.0.0.1"},
                 TypeError,
                 "local_addr",

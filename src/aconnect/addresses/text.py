@@ -167,6 +167,14 @@ def _parse_text(text: str) -> Address:
     return _refuse(text, f"unknown scheme {scheme!r}; {_FORMS}")
 
 
+def _is_unported(authority: str) -> bool:
+    """Whether there is no port behind the host."""
+    if authority.startswith("["):
+        _, bracket, rest = authority.partition("]")
+        return bool(bracket) and ":" not in rest
+    return ":" not in authority
+
+
 def _parse_internet(
     kind: type[TCPAddress | UDPAddress], authority: str, text: str
 ) -> TCPAddress | UDPAddress:
@@ -177,15 +185,17 @@ def _parse_internet(
         if name != "flowinfo":
             _refuse(text, f"nothing but flowinfo can be asked for, not {query!r}")
         flowinfo = _parse_number(value, text, "flowinfo", MAX_FLOWINFO)
-    host, colon, port = authority.rpartition(":")
-    if not colon:
+    if _is_unported(authority):
         _refuse(text, f"the port is missing; {_FORMS}")
+    host, _, port = authority.rpartition(":")
     if host.startswith("["):
         if not host.endswith("]") or literal_family(host[1:-1].partition("%")[0]) is None:
             _refuse(text, "in brackets there must be an IPv6 address, as in [::1]:80")
         host = host[1:-1]
         if ":" not in host:
             _refuse(text, "in brackets there must be an IPv6 address, as in [::1]:80")
+    elif host.lower().startswith(("tcp:", "udp:")):
+        _refuse(text, f"behind a scheme there must be //, as in {host[:3].lower()}://host:port")
     elif ":" in host:
         _refuse(text, "an IPv6 address needs brackets, as in [::1]:80")
     number = _parse_number(port, text, "port", MAX_PORT)

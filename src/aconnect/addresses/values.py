@@ -183,7 +183,8 @@ class UnixAddress(Value):
         if not text or text == "@":
             raise ValueError(f"path must not be empty: {path!r}")
         if "\0" in text:
-            raise ValueError(f"path must not contain a NUL character: {path!r}")
+            abstract = f": an abstract name is {'@' + text[1:]!r}" if text[0] == "\0" else ""
+            raise ValueError(f"path must not contain a NUL character: {path!r}{abstract}")
         try:
             encoded = os.fsencode(text)
         except UnicodeEncodeError:

@@ -21,6 +21,7 @@ from ..sockets.syscalls import (
     SYSTEM_CALLS,
     SystemCalls,
     connect_errno,
+    kind_of_file,
     poll_now,
     probe,
     so_error,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..addresses.values import Endpoint, SockAddr
     from ..drivers.base import Driver
 
-__all__ = ["advance", "failed", "finish", "note_of", "record"]
+__all__ = ["TO_ITSELF", "advance", "failed", "finish", "note_of", "record"]
 
 LONGEST_WAIT: Final = 1.0
 """Seconds for which one wait for a socket lasts.  epoll forgets a descriptor that is closed
@@ -151,7 +152,7 @@ def record(
     note = ""
     if isinstance(end, Failed):
         errno = end.errno
-        note = "" if sockaddr is None else note_of(end)
+        note = note_of(end, sockaddr)
     return AttemptRecord(
         family=kind.family,
         type=kind.type,
@@ -165,14 +166,19 @@ def record(
     )
 
 
-def note_of(end: Failed) -> str:
-    """What is to be said of the end of an attempt, besides what its errno means."""
+def note_of(end: Failed, sockaddr: SockAddr | None) -> str:
+    """What there is to say of a failure beyond its errno."""
     if end.to_itself:
-        return _TO_ITSELF
-    return _NO_PEER if end.errno == errnos.ENOTCONN else ""
+        return TO_ITSELF
+    if end.errno == errnos.ENOTCONN and sockaddr is not None:
+        return _NO_PEER
+    if end.errno == errnos.ECONNREFUSED and isinstance(sockaddr, (str, bytes)):
+        kind = kind_of_file(sockaddr)
+        return f"nobody listens there: it is {kind}, not a socket" if kind else ""
+    return ""
 
 
-_TO_ITSELF: Final = (
+TO_ITSELF: Final = (
     "nobody listens there, and the kernel picked that very port as the local one, so the "
     "socket was connected to itself"
 )

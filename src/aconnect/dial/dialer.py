@@ -248,8 +248,9 @@ _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", 
 
 def _asking(policy: Policy) -> Callable[[Endpoint], bool]:
     # Imported with the first dialer that has a policy: its tables take a while, and few need them.
-    from ..policy import permits
+    from ..policy.policies import check_policy, permits
 
+    check_policy(policy, "permit")
     return lambda endpoint: permits(policy, endpoint)
 
 

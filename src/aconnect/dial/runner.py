@@ -303,7 +303,8 @@ class Runner:
         except Exception as error:
             return self._lose(running, broken(error))
         if isinstance(action, AttemptFailed):
-            return self._lose(running, Lost("failed", action.errno, note_of(action)))
+            note = note_of(action, running.endpoint.sockaddr)
+            return self._lose(running, Lost("failed", action.errno, note))
         if action is Step.CONNECTED:
             local, note = local_address(running.sock), self._plan.settings.note(running.sock)
             return self._connected(running, time.monotonic(), local, note)

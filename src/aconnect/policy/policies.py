@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from .arguments import Network, Ports
 
-__all__ = ["AddressPolicy", "Policy", "allow", "deny", "permits", "public_only"]
+__all__ = [
+    "AddressPolicy",
+    "Policy",
+    "allow",
+    "check_policy",
+    "deny",
+    "permits",
+    "public_only",
+]
 
 Policy: TypeAlias = Callable[[Endpoint], bool]
 """Anything that says of an endpoint whether it may be dialled."""
@@ -128,6 +136,17 @@ def permits(policy: Policy, endpoint: Endpoint) -> bool:
     raise TypeError(f"policy {_name(policy)} must answer True or False, not {answer!r}")
 
 
+def check_policy(policy: Any, name: str) -> None:
+    """See that a policy is not one of the functions that make policies.
+
+    Raises:
+        TypeError: it is: somebody has forgotten to call it.
+    """
+    if policy in (public_only, allow, deny):
+        made = "public_only()" if policy is public_only else f'{policy.__name__}("10.0.0.0/8")'
+        raise TypeError(f"{name} must be a policy, such as {made}, not the function that makes it")
+
+
 class _PublicOnly(Value, AddressPolicy):
     def __call__(self, endpoint: Endpoint) -> bool:
         peer = read(endpoint)
@@ -224,7 +243,9 @@ def _combine(operator: str, left: Policy, right: Policy) -> AddressPolicy:
     for policy in (left, right):
         if isinstance(policy, _Combined) and policy.operator == operator:
             policies += policy.policies
-        elif callable(policy):
+            continue
+        check_policy(policy, f"what {operator} combines")
+        if callable(policy):
             policies.append(policy)
         else:
             return NotImplemented

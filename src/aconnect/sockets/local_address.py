@@ -39,8 +39,12 @@ _BIND_ADDRESS_NO_PORT: int | None = 24 if sys.platform == "linux" else None
 _ADDRESSES: Final = (TCPAddress, UDPAddress, UnixAddress)
 
 
-def check_local_address(value: Any) -> dict[int, LocalAddress]:
+def check_local_address(value: Any, name: str = "local_address") -> dict[int, LocalAddress]:
     """The addresses of ``value`` by their family; those that `SocketSettings` takes.
+
+    Args:
+        value: as there.
+        name: what the argument is called.
 
     Raises:
         TypeError: it is of another type.
@@ -55,20 +59,24 @@ def check_local_address(value: Any) -> dict[int, LocalAddress]:
             entries = value
     elif not isinstance(value, (str, *_ADDRESSES)):
         if not isinstance(value, Iterable):
-            raise TypeError(f"local_address must be an address or several, not {value!r}")
+            raise TypeError(f"{name} must be an address or several, not {value!r}")
         entries = tuple(value)
     if not entries:
-        raise ValueError("local_address must not be empty: None is no local address")
+        raise ValueError(f"{name} must not be empty: None is no local address")
+    if entries is not value and len(entries) == 2 and isinstance(entries[1], int):
+        raise TypeError(
+            f"{name} must be a tuple for a host and a port, {entries!r}, not {value!r}"
+        )
     local: dict[int, LocalAddress] = {}
     for entry in entries:
-        family, address = _check_one_local_address(entry)
+        family, address = _check_one_local_address(entry, name)
         if family in local:
-            raise ValueError(f"local_address has two of one family, {local[family]} and {address}")
+            raise ValueError(f"{name} has two of one family, {local[family]} and {address}")
         local[family] = address
     return local
 
 
-def _check_one_local_address(value: Any) -> tuple[int, LocalAddress]:
+def _check_one_local_address(value: Any, name: str) -> tuple[int, LocalAddress]:
     host, port, address = value, 0, None
     if isinstance(value, UnixAddress):
         return value.endpoint.family, value
@@ -76,23 +84,23 @@ def _check_one_local_address(value: Any) -> tuple[int, LocalAddress]:
         address = TCPAddress(value.host, value.port, scope_id=value.scope_id)
     elif isinstance(value, tuple):
         if len(value) != 2:
-            raise ValueError(f"local_address must be (host, port), not {value!r}")
+            raise ValueError(f"{name} must be (host, port), not {value!r}")
         host, port = value
     elif not isinstance(value, str):
-        raise TypeError(f"local_address must be a host or (host, port), not {value!r}")
+        raise TypeError(f"{name} must be a host or (host, port), not {value!r}")
     elif literal_family(value.partition("%")[0]) is None:
-        host, port = _split_local_text(value)
+        host, port = _split_local_text(value, name)
     try:
         address = address or TCPAddress(host, port)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"local_address: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
     family = literal_family(address.host.partition("%")[0])
     if family is None:
-        raise ValueError(f"local_address must be an IP address, not a name: {value!r}")
+        raise ValueError(f"{name} must be an IP address, not a name: {value!r}")
     return family, address
 
 
-def _split_local_text(value: str) -> tuple[str, int]:
+def _split_local_text(value: str, name: str) -> tuple[str, int]:
     """The host and port of ``host:port``, ``[v6]:port`` or ``[v6]``."""
     if value.startswith("[") and value.endswith("]"):
         value += ":0"
@@ -101,9 +109,9 @@ def _split_local_text(value: str) -> tuple[str, int]:
     try:
         address = parse_address(value)
     except ValueError as error:
-        raise ValueError(f"local_address: {error}") from None
+        raise ValueError(f"{name}: {error}") from None
     if not isinstance(address, TCPAddress):
-        raise ValueError(f"local_address must be host:port or a UnixAddress, not {value!r}")
+        raise ValueError(f"{name} must be host:port or a UnixAddress, not {value!r}")
     return (
         f"{address.host}%{address.scope_id}" if address.scope_id else address.host,
         address.port,

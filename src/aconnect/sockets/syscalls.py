@@ -17,6 +17,7 @@ import errno as errnos
 import os
 import select
 import socket
+import stat
 import struct
 import sys
 from contextlib import ExitStack, contextmanager
@@ -39,6 +40,7 @@ __all__ = [
     "connected_after_all",
     "connected_now",
     "dissolve",
+    "kind_of_file",
     "local_address",
     "open_bare_socket",
     "open_socket",
@@ -279,6 +281,20 @@ def local_address(sock: socket.socket) -> SockAddr | None:
     if isinstance(name, tuple):
         return name if name[1] else None  # no port means not bound
     return name or None
+
+
+def kind_of_file(path: str | bytes) -> str:
+    """What is at a path, as "a directory"; empty if that is a socket, or is not known."""
+    try:
+        mode = _stat(path).st_mode  # connect(2) has just gone the same way, so nothing waits
+    except (OSError, ValueError):  # it is gone; or an abstract name, with its NUL
+        return ""
+    if stat.S_ISSOCK(mode):
+        return ""
+    return "a directory" if stat.S_ISDIR(mode) else "a file"
+
+
+_stat: Final = os.stat
 
 
 def source_address(endpoint: Endpoint) -> str | None:

@@ -21,6 +21,7 @@ from ..dial.dialer import DEFAULT, Dialer
 from ..drivers.running import in_trio
 from ..errors.errors import ConnectTimeout
 from ..errors.record import LONGEST_ADDRESS
+from ..sockets.local_address import check_local_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,7 +97,8 @@ def dialer_of(dialer: Dialer | None, options: Any, local_addr: object = None) ->
     if local_addr is not None:
         if "local_address" in options:
             raise TypeError("local_addr and local_address are the same: give one of them")
-        options["local_address"] = local_addr
+        # Checked under the name that it was given by.
+        options["local_address"] = tuple(check_local_address(local_addr, "local_addr").values())
     return dialer.replace(**options) if options else dialer
 
 
