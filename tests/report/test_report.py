@@ -6,7 +6,14 @@ import copy
 import json
 import pickle
 import time
-from errno import EAGAIN, ECONNREFUSED, EMFILE, ENETUNREACH, ETIMEDOUT
+from errno import (
+    EAGAIN,
+    ECONNREFUSED,
+    EMFILE,
+    ENETUNREACH,
+    EPROTONOSUPPORT,
+    ETIMEDOUT,
+)
 from math import inf
 from socket import AF_INET, AF_INET6, AF_UNIX, EAI_NONAME, IPPROTO_TCP, SOCK_STREAM
 from textwrap import dedent
@@ -438,14 +445,40 @@ def test_a_long_address_leaves_room_for_the_outcome_in_the_title() -> None:
     )
 
 
-def test_long_words_are_cut_at_their_end() -> None:
-    words = "the certificate is not valid for this name, " * 5
+def test_words_go_on_in_the_next_line() -> None:
+    words = "the certificate is not valid for this name, " * 3
     report = report_of(
         *FIRST_HANDSHAKE_FAILS[:7],
-        HandshakeEnded(T + 0.1, 0, "failed", words),
+        HandshakeEnded(T + 0.1, 0, "failed", words + "w" * 80),
     )
-    [line] = [line for line in str(report).splitlines() if line.startswith("attempt 0")]
-    assert line == f"attempt 0: TLS: {words}"[:77] + "..."
+    check(report, 80)
+    assert str(report).splitlines()[-5:] == [
+        "attempt 0: TLS: the certificate is not valid for this name, the certificate is",
+        "           not valid for this name, the certificate is not valid for this name,",
+        f"           {'w' * 69}",
+        f"           {'w' * 11}",
+        *str(report).splitlines()[-1:],
+    ]
+
+
+def test_no_word_of_an_outcome_or_a_title_is_cut() -> None:
+    report = report_of(
+        DialStarted(T, "a." * 100 + "example:443"),
+        AttemptStarted(T, 0, inet(1)),
+        AttemptEnded(T + 2000.1, 0, "failed", EPROTONOSUPPORT),
+        SocketClosed(T + 2000.1, 0),
+        DialFailed(T + 123456, "failed", EPROTONOSUPPORT, "connect"),
+    )
+    check(report, 60)
+    assert report.draw(60).splitlines() == [
+        "a.a.a.a.a.a...xample:443: failed after 123456.000 s while",
+        "  connecting: EPROTONOSUPPORT",
+        "seconds        start        took",
+        "0 1...43       0.000    2000.100  EPROTONOSUPPORT,  |=     |",
+        "                                  closed",
+        "EPROTONOSUPPORT: the system does not support this protocol,",
+        "                 or not for this type of socket",
+    ]
 
 
 def test_a_handshake_that_says_nothing_needs_no_remark() -> None:

@@ -134,8 +134,8 @@ class Report:
         There is a row for the lookup, for each attempt and for each handshake, with its
         start, how long it took, what became of it, and a bar to scale; the bar of what is
         still running ends with ``...``.  All rows are drawn, however many.  Below are
-        the reasons of failures in words.  What is too long is cut with ``...``: an address
-        in its middle, all else at its end.
+        the reasons of failures in words.  An address that is too long is cut in its middle, with
+        ``...``; words go on in the next line.
 
         Args:
             width: columns; at least 60.

@@ -5,14 +5,15 @@ Rules:
 * A drawing is ASCII, so that it survives any log file; no line is longer than the width, and
   nothing that an address or a peer brings along can break a line.
 * All times of a drawing are in one unit, so that they can be compared.
-* What is too long is cut with ``...``: an address in its middle, all else at its end.
+* An address that is too long is cut in its middle, with ``...``.  Words are never cut: they go on
+  in the next line, under the words.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..addresses.text import clipped, printable, shortened
+from ..addresses.text import printable, shortened
 from ..explanations.explain import lookup
 from .story import reason
 
@@ -37,11 +38,11 @@ _WHILE: Final[dict[Phase, str]] = {
 
 def draw(story: Story, width: int) -> str:
     """What `Report.draw` returns; ``width`` is at least `NARROWEST`."""
-    return "\n".join(clipped(line, width).rstrip() for line in _lines(story, width))
+    return "\n".join(line.rstrip() for line in _lines(story, width))
 
 
 def title(story: Story, width: int) -> str:
-    """The first line: what was dialled, and what it came to."""
+    """What was dialled, and what it came to; the address is cut so that it fits, if it can."""
     unit = _unit(story.elapsed)
     state: str = story.outcome
     if story.outcome == "running":
@@ -54,15 +55,23 @@ def title(story: Story, width: int) -> str:
     if story.outcome == "failed" and story.errno is not None:
         state += f": {story.error_name()}"
     address = _ascii(story.address) or "dial"
-    return f"{shortened(address, max(8, width - len(state) - 2))}: {state}"
+    return f"{shortened(address, max(24, width - len(state) - 2))}: {state}"
 
 
 def _lines(story: Story, width: int) -> Iterator[str]:
-    yield title(story, width)
+    yield from _wrapped(title(story, width), width, 2)
     rows = list(_rows(story))
     if rows:
         yield from _table(story, rows, width)
-    yield from _remarks(story)
+    for remark in _remarks(story):
+        yield from _wrapped(remark, width, remark.find(": ") + 2)
+
+
+def _wrapped(text: str, width: int, indent: int) -> list[str]:
+    from textwrap import wrap  # only here
+
+    indented = " " * min(indent, width // 2)
+    return wrap(text, width, subsequent_indent=indented, break_on_hyphens=False)
 
 
 class _Row(NamedTuple):
@@ -136,17 +145,21 @@ def _table(story: Story, rows: list[_Row], width: int) -> Iterator[str]:
     took = [max(0.0, end - row.start) for row, end in zip(rows, ends, strict=True)]
     number = max(len("start"), len(unit.number(story.elapsed)))
     room = width - 2 * number - 10  # 10: the gaps between columns and the ends of the bars
-    outcome = min(max(len(row.outcome) for row in rows), max(room * 2 // 5, 8))
+    outcome = min(max(len(row.outcome) for row in rows), room * 2 // 5)
+    outcome = max(outcome, *(len(word) for row in rows for word in row.outcome.split()))
     label = max(len(unit.name), *(len(row.label) for row in rows))
     label = min(label, max(room - outcome - _SHORTEST_BAR, 8))
     columns = max(room - outcome - label, 1)
-    yield f"{clipped(unit.name, label):{label}}  {'start':>{number}}  {'took':>{number}}"
+    yield f"{shortened(unit.name, label):{label}}  {'start':>{number}}  {'took':>{number}}"
     for row, lasted in zip(rows, took, strict=True):
+        first, *others = _wrapped(row.outcome, outcome, 0)
         yield (
             f"{shortened(row.label, label):{label}}  {unit.number(row.start):>{number}}  "
-            f"{unit.number(lasted):>{number}}  {clipped(row.outcome, outcome):{outcome}}  "
+            f"{unit.number(lasted):>{number}}  {first:{outcome}}  "
             f"|{_bar(row, story.elapsed, columns):{columns}}|"
         )
+        for words in others:
+            yield " " * (label + 2 * number + 6) + words
 
 
 def _bar(row: _Row, whole: float, columns: int) -> str:
