@@ -20,6 +20,8 @@ import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..drivers.running import in_trio
+from .on_trio import have_trio_take
 from .pairs import connected_pair, empty, fill, unconnected
 from .timers import call_later
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["INTERNET", "FakeSocket", "Wire", "error", "full_sockaddr"]
 
 INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_PROTOCOLS: Final = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 _AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", -1)
 _AF_INET: Final[int] = socket.AF_INET
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
@@ -75,8 +78,7 @@ class Wire(Protocol):
 class FakeSocket(socket.socket):
     """A non-blocking socket on a fake network, for `FakeNetwork.socket_factory`.
 
-    What setsockopt() sets is remembered, and has no effect.  ``proto`` is 0, which keeps asyncio
-    from setting options of TCP on the bare descriptor.
+    What setsockopt() sets is remembered, and has no effect.
     """
 
     _line: _Line
@@ -87,13 +89,18 @@ class FakeSocket(socket.socket):
         """A new one, for an endpoint of the internet or a unix one.
 
         Raises:
-            OSError: EAFNOSUPPORT, it is another; or there is no descriptor to be had.
+            OSError: EAFNOSUPPORT or EPROTONOSUPPORT, it is another; or there is no descriptor to
+                be had.
         """
         if endpoint.family not in INTERNET and endpoint.family != _AF_UNIX:
             raise error(errnos.EAFNOSUPPORT)
+        if endpoint.proto not in _PROTOCOLS:  # such as that of Multipath TCP
+            raise error(errnos.EPROTONOSUPPORT)
         with unconnected(endpoint.type) as bare:
-            sock = cls(endpoint.family, endpoint.type, 0, fileno=bare.detach())
+            sock = cls(endpoint.family, endpoint.type, endpoint.proto, fileno=bare.detach())
         sock.setblocking(False)
+        if in_trio():
+            have_trio_take(FakeSocket)
         sock._options = {}
         sock._line = _Line(network, endpoint)
         return sock
@@ -154,11 +161,20 @@ class FakeSocket(socket.socket):
         self._line.let_go()
         return fd
 
+    def moved(self) -> Self:
+        """The connection in another socket; this one is left closed.
+
+        For who would make a plain socket of the descriptor, which knows nothing of the network.
+        """
+        kind = (self.family, self.type, self.proto)
+        return self._share(type(self)(*kind, fileno=super().detach()))
+
     def dup(self) -> Self:
         """Another socket of the same connection."""
-        other = super().dup()
-        other._options = self._options
-        other._line = self._line
+        return self._share(super().dup())
+
+    def _share(self, other: Self) -> Self:
+        other._options, other._line = self._options, self._line
         return other
 
     def _check_open(self) -> None:

@@ -152,7 +152,14 @@ def plain(sock: socket.socket) -> socket.socket:
 
 
 def take_over(sock: socket.socket) -> socket.socket:
-    """The connection of ``sock`` in a socket of one's own; ``sock`` is left without it."""
+    """The connection of ``sock`` in a socket of one's own; ``sock`` is left without it.
+
+    A socket with a method ``moved`` does it itself: those of a fake network have names that the
+    descriptor has not.
+    """
+    moved = getattr(sock, "moved", None)
+    if moved is not None:
+        return moved()  # type: ignore[no-any-return]
     own = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     own.setblocking(False)
     return own
