@@ -355,10 +355,6 @@ def _told(state: _State, event: str) -> str:
     except RuntimeError:
         return "RuntimeError"
     names = [f"`{type(command).__name__}`" for command in told]
-    if not names and race.wake_at is not None and now < race.wake_at < now + 0.1:
-        # The clock stands still here, and a start needs some time since the one before.
-        [start] = race.time_passed(race.wake_at)
-        return f"`{type(start).__name__}` when it is time"
     return ", ".join(names) or "nothing"
 
 

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from ..errors.record import Outcome
     from .plan import Plan
 
-__all__ = ["NO_INTERFACE", "Lost", "Prepared", "broken", "opened", "refusal", "unblocked", "vetoed"]
+__all__ = [
+    "NO_INTERFACE",
+    "Lost",
+    "Prepared",
+    "broken",
+    "opened",
+    "refusal",
+    "unblocked",
+    "vetoed",
+]
 
 NO_INTERFACE: Final = "this machine has no network interface of that name"
 """What is wrong with an IPv6 zone."""

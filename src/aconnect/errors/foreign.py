@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..addresses.text import clipped, printable
 from .errors import ConnectError
+from .record import LONGEST_WORDS
 
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-__all__ = ["LONGEST", "errno_of", "has_errno", "words"]
-
-
-LONGEST: Final = 300
-"""Characters of somebody else's words in a message of ours."""
+__all__ = ["errno_of", "has_errno", "words"]
 
 
 def words(error: BaseException) -> str:
@@ -25,7 +22,7 @@ def words(error: BaseException) -> str:
         said = str(getattr(error, "strerror", None) or error)
     except Exception:
         said = ""
-    return clipped(printable(said[: LONGEST + 1]), LONGEST) or type(error).__name__
+    return clipped(printable(said[: LONGEST_WORDS + 1]), LONGEST_WORDS) or type(error).__name__
 
 
 def has_errno(error: Exception) -> TypeGuard[OSError]:

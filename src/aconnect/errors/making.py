@@ -25,8 +25,7 @@ from .errors import (
     HandshakeError,
     ResolveError,
 )
-from .foreign import LONGEST
-from .record import LONGEST_ADDRESS, AttemptRecord, duration, sentence, way
+from .record import LONGEST_ADDRESS, LONGEST_WORDS, AttemptRecord, duration, sentence, way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -128,7 +127,7 @@ def _attempt_error(
     elapsed: float | None,
     cause: BaseException | None,
     longest_address: int = LONGEST_ADDRESS,
-    longest_fate: int = LONGEST,
+    longest_fate: int = LONGEST_WORDS,
 ) -> ConnectError:
     """The error for one attempt, which took all the time if ``elapsed`` is None."""
     elapsed = record.end - record.start if elapsed is None else elapsed

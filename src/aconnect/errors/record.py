@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Literal
 from ..addresses.text import clipped, format_sockaddr, printable, shortened
 from ..explanations.explain import lookup
 from ..sansio.value import Value
-from .foreign import LONGEST
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LONGEST_ADDRESS",
+    "LONGEST_WORDS",
     "OWN_TIME",
     "AttemptRecord",
     "Outcome",
@@ -31,6 +31,8 @@ __all__ = [
     "way",
 ]
 
+LONGEST_WORDS: Final = 300
+"""Characters of somebody else's words in a message of ours."""
 LONGEST_ADDRESS: Final = 285
 """Characters of an address in a message: the longest name there is, and what stands around it."""
 
@@ -77,7 +79,7 @@ class AttemptRecord(Value):
     phase: Phase = "connect"
 
     def __str__(self) -> str:
-        return sentence(self, LONGEST_ADDRESS, LONGEST)
+        return sentence(self, LONGEST_ADDRESS, LONGEST_WORDS)
 
     @property
     def peer(self) -> str:
@@ -87,7 +89,7 @@ class AttemptRecord(Value):
     @property
     def fate(self) -> str:
         """The outcome in words, with the reason where there is one."""
-        note = clipped(printable(self.note[: LONGEST + 1]), LONGEST)
+        note = clipped(printable(self.note[: LONGEST_WORDS + 1]), LONGEST_WORDS)
         if self.outcome in ("connected", "cancelled", "not permitted"):
             return note or self.outcome
         if self.outcome == "made room":
