@@ -173,4 +173,9 @@ def test_copies_and_pickles_are_equal() -> None:
     for each in [copy.copy(deadline), copy.deepcopy(deadline), *map(pickle.loads, pickles)]:
         assert type(each) is Deadline
         assert each == deadline
-    assert repr(deadline) == "Deadline(when=1.5)"
+
+
+def test_the_repr_says_how_much_is_left() -> None:
+    assert repr(Deadline.after(2.04)) == "<Deadline 2.0 s left>"
+    assert repr(Deadline.after(0)) == "<Deadline that has passed>"
+    assert repr(Deadline.after(inf)) == "<Deadline that never passes>"

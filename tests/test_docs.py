@@ -55,7 +55,9 @@ def public_names() -> set[str]:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    return {name for name in names if name and not name.startswith("_")}
+    public = {name for name in names if name and not name.startswith("_")}
+    assert public == set(aconnect.__all__)
+    return public
 
 
 @pytest.fixture(scope="module")

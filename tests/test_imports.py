@@ -308,3 +308,37 @@ def test_names_that_are_imported_later_are_listed_afterwards_too() -> None:
     listed = dir(aconnect)
     assert set(aconnect._LATER) <= set(listed)
     assert len(set(listed)) == len(listed)
+
+
+def test_what_is_public_is_what_is_listed() -> None:
+    code = """
+import json
+from types import ModuleType
+import aconnect
+import aconnect.policy
+
+before = dir(aconnect)
+star = {}
+exec("from aconnect import *", star)
+del star["__builtins__"]
+page = pydoc.plain(pydoc.render_doc(aconnect))
+print(json.dumps({
+    "all": aconnect.__all__,
+    "star": sorted(star),
+    "there": [name for name in aconnect.__all__ if hasattr(aconnect, name)],
+    "dir": dir(aconnect),
+    "same": before == dir(aconnect),
+    "modules": [name for name in dir(aconnect) if type(getattr(aconnect, name)) is ModuleType],
+    "help": [name for name in ("Dialer", "open_stream", "_idna", "_LATER") if name in page],
+}))
+"""
+    answer = ask("import pydoc\n" + ONLY_THE_STANDARD_LIBRARY + code)
+    names = answer["all"]
+    assert set(names) >= {"AConnectable", "Dialer", "aconnect", "open_trio_stream"}
+    assert names == answer["star"] == answer["there"]
+    assert answer["same"]
+    listed = [name for name in answer["dir"] if not name.startswith("__")]
+    assert listed == sorted([*names, "policy", "sansio", "trace"])
+    assert not {"__dir__", "__getattr__"} & set(answer["dir"])
+    assert answer["modules"] == ["policy", "sansio", "trace"]
+    assert answer["help"] == ["Dialer", "open_stream"]

@@ -37,6 +37,45 @@ from .sockets.option import Keepalive as Keepalive
 from .sockets.option import SocketOption as SocketOption
 from .sockets.syscalls import SystemCalls as SystemCalls
 
+__all__ = [
+    "AConnectable",
+    "Address",
+    "AddressLike",
+    "AddressNotPermitted",
+    "AttemptRecord",
+    "Batch",
+    "ConnectError",
+    "ConnectTimeout",
+    "Deadline",
+    "Dialer",
+    "Endpoint",
+    "Handshake",
+    "HandshakeError",
+    "Keepalive",
+    "Report",
+    "ResolveError",
+    "Resolver",
+    "SocketOption",
+    "StaticResolver",
+    "SystemCalls",
+    "SystemResolver",
+    "TCPAddress",
+    "UDPAddress",
+    "UnixAddress",
+    "VsockAddress",
+    "aconnect",
+    "connect_socket",
+    "create_connection",
+    "create_datagram_endpoint",
+    "dissolve_association",
+    "explain",
+    "open_connection",
+    "open_stream",
+    "open_trio_stream",
+    "parse_address",
+    "wait_connected",
+]
+
 __version__ = "0.1.0.dev0"
 
 if _TYPE_CHECKING:
@@ -66,5 +105,9 @@ else:
         globals()[name] = value
         return value
 
+    _MODULES = {"clients", "policy", "sansio", "testing", "trace"}
+
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_LATER})
+        """What is public: names, modules that have been imported, and what every module has."""
+        there = {name for name in globals() if name[:2] == "__"} | _MODULES & globals().keys()
+        return sorted({*__all__, *there} - {"__dir__", "__getattr__"})

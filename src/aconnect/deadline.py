@@ -26,7 +26,7 @@ class Deadline(Value):
     """A moment on the monotonic clock, usable on every event loop.
 
     Deadlines compare by time, so ``min(a, b)`` is the earlier one.  They are
-    immutable and may be shared between threads.
+    immutable and may be shared between threads.  The repr says how much time is left.
 
     Args:
         when: the moment, in seconds of `time.monotonic`.
@@ -47,6 +47,12 @@ class Deadline(Value):
 
     def __le__(self, other: Deadline) -> bool:
         return self.when <= other.when if isinstance(other, Deadline) else NotImplemented
+
+    def __repr__(self) -> str:
+        if self.when == NEVER:
+            return "<Deadline that never passes>"
+        left = f"{self.remaining():.1f} s left"
+        return f"<Deadline {'that has passed' if self.expired else left}>"
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:

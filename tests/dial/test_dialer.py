@@ -1529,3 +1529,11 @@ class TestOnReport:
 
         with listening() as listener, pytest.warns(RuntimeWarning, match="on_report raised Look"):
             (await Dialer(on_report=fail).connect(listener.getsockname())).close()
+
+
+def test_the_repr_has_what_is_not_the_default() -> None:
+    assert repr(Dialer()) == "Dialer()"
+    assert repr(Dialer(attempt_delay=0.25, socket_options=[])) == "Dialer()"
+    dialer = Dialer(attempt_delay=None, interface="lo", socket_options=iter(()))
+    assert repr(dialer) == "Dialer(attempt_delay=None, interface='lo')"
+    assert repr(dialer.replace(interface=None)) == "Dialer(attempt_delay=None)"

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aconnect import Batch, Endpoint, StaticResolver, TCPAddress, UDPAddress
+from aconnect import (
+    Batch,
+    Dialer,
+    Endpoint,
+    StaticResolver,
+    SystemResolver,
+    TCPAddress,
+    UDPAddress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,3 +117,22 @@ async def test_the_mapping_is_copied() -> None:
     addresses["db.example"].append("192.0.2.2")
     addresses.clear()
     assert await hosts(resolver, "db.example") == ["192.0.2.1"]
+
+
+def test_what_has_the_same_answers_is_equal() -> None:
+    here = StaticResolver({"DB.example.": ["192.0.2.1", "::1"], "a": []})
+    same = StaticResolver({"a": [], "db.example": ("192.0.2.1", "::1")})
+    assert here == same
+    assert hash(here) == hash(same)
+    assert Dialer(resolver=here) == Dialer(resolver=same)
+    assert hash(Dialer(resolver=here)) == hash(Dialer(resolver=same))
+    for other in (
+        StaticResolver({"db.example": ["::1", "192.0.2.1"], "a": []}),
+        StaticResolver({"db.example": ["192.0.2.1", "::1"]}),
+        StaticResolver({"db.example": ["192.0.2.1", "::1"], "a": []}, otherwise=same),
+        {"db.example": ["192.0.2.1", "::1"], "a": []},
+    ):
+        assert here != other
+    assert repr(here) == "StaticResolver({'db.example': ['192.0.2.1', '::1'], 'a': []})"
+    asking = StaticResolver({}, otherwise=SystemResolver())
+    assert repr(asking) == "StaticResolver({}, otherwise=SystemResolver(by_family=False))"

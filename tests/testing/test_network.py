@@ -1064,3 +1064,10 @@ def test_a_dialer_may_have_another_resolver(network: FakeNetwork) -> None:
     assert isinstance(dialer, Dialer)
     assert dialer.resolver is other.resolver
     assert dialer.socket_factory == network.socket_factory
+
+
+def test_the_repr() -> None:
+    network = FakeNetwork()
+    network.add("a.example", "192.0.2.1")
+    assert repr(network) == "<FakeNetwork hosts: 1, asked so far: 0>"
+    assert repr(network.resolver) == "<names of a FakeNetwork: a.example>"

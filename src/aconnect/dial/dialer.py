@@ -44,7 +44,8 @@ T = TypeVar("T")
 class Dialer(Value, kw_only=True):
     """How connections are made: options that are checked once and used for any number of dials.
 
-    Immutable.  `replace` gives a dialer with some options changed.  One may be used from several
+    Immutable, and equal to another with the same options; its repr has those that are not the
+    default.  `replace` gives a dialer with some options changed.  One may be used from several
     event loops and threads at once.
 
     Args:
@@ -162,6 +163,11 @@ class Dialer(Value, kw_only=True):
             on_report=self.on_report,
         )
         set_derived(self, "_plan", plan)
+
+    def __repr__(self) -> str:
+        fields = {name: getattr(self, name) for name in self._types}
+        other = [f"{k}={value!r}" for k, value in fields.items() if value != self._defaults[k]]
+        return f"{type(self).__name__}({', '.join(other)})"
 
     @overload
     async def connect(

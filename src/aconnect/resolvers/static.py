@@ -36,16 +36,30 @@ class StaticResolver:
         TypeError: a name or an address is no str.
         ValueError: a name or an address is none.
 
-    Immutable, and usable from several loops and threads at once.
+    Immutable, equal to another with the same answers, and usable from several loops and threads
+    at once.
     """
 
     def __init__(
         self, addresses: Mapping[str, Iterable[str]], *, otherwise: Resolver | None = None
     ) -> None:
         self._addresses = {
-            _key(name): [_literal(host) for host in hosts] for name, hosts in addresses.items()
+            _key(name): tuple(map(_literal, hosts)) for name, hosts in addresses.items()
         }
         self._otherwise = otherwise
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self._addresses, self._otherwise) == (other._addresses, other._otherwise)
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self._addresses.items()), self._otherwise))
+
+    def __repr__(self) -> str:
+        addresses = {name: list(hosts) for name, hosts in self._addresses.items()}
+        otherwise = "" if self._otherwise is None else f", otherwise={self._otherwise!r}"
+        return f"{type(self).__name__}({addresses!r}{otherwise})"
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """One batch, at once.

@@ -57,6 +57,9 @@ class Names:
         self._journal = journal
         self._names: dict[str, _Name] = {}
 
+    def __repr__(self) -> str:
+        return f"<names of a FakeNetwork: {', '.join(self._names)}>"
+
     def add(self, name: str, addresses: Iterable[str]) -> None:
         """As `FakeNetwork.add`."""
         self._names.setdefault(_key(name), _Name()).addresses += map(plain, addresses)

@@ -74,6 +74,10 @@ class FakeNetwork:
         self._ports = itertools.count()
         self._close = weakref.finalize(self, _close_all, self._held)
 
+    def __repr__(self) -> str:
+        hosts, asked = len(self._hosts), len(self.journal)
+        return f"<{type(self).__name__} hosts: {hosts}, asked so far: {asked}>"
+
     def __enter__(self) -> Self:
         return self
 
