@@ -9,6 +9,7 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from support.listeners import unix_listening
 
@@ -285,3 +286,34 @@ def test_the_help_has_examples(invoke: Any) -> None:
     assert result.exit_code == 0
     assert "aconnect check example.org:443\n" in result.output
     assert os.linesep * 2 in result.output
+
+
+def test_json_is_unicode_whatever_a_path_is(invoke: Any, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    [line] = invoke("check", "--json", f"unix:{path}").output.splitlines()
+    checked = json.loads(line)
+    line.encode()
+    json.dumps(checked, ensure_ascii=False).encode()  # it has no lone surrogate
+    assert checked["address"] == checked["peer"] == f"unix:{tmp_path}/\\udcff"
+    assert checked["attempts"][0]["peer"] == checked["peer"]
+    assert f"{tmp_path}/\\udcff" in checked["message"]
+
+
+@pytest.mark.parametrize("loop", LOOPS.values(), ids=list(LOOPS))
+def test_ctrl_c_leaves_nothing_unsaid(loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = [Target(f"{name}:1", TCPAddress(name, 1)) for name in "abcde"]
+    done: list[str] = []
+
+    async def check_one(target: Target, timeout: float) -> check.Checked:
+        if target.text == "b:1":  # still unknown when Ctrl-C comes
+            while len(done) < 4:
+                await anyio.lowlevel.checkpoint()
+            raise KeyboardInterrupt
+        done.append(target.text)
+        return check.Checked(target, None, 0.0, False, None)
+
+    monkeypatch.setattr(check, "_check", check_one)
+    shown: list[check.Checked] = []
+    with pytest.raises(KeyboardInterrupt):
+        check.check_all(targets, loop, 1.0, shown.append)
+    assert [each.target.text for each in shown] == ["a:1", "c:1", "d:1", "e:1"]

@@ -149,6 +149,39 @@ def test_a_reader_that_goes_away_is_no_traceback(
     assert (process.returncode, error) == (1, "")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+class TestAFullDisk:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            *(["check", "--loop", loop] for loop in LOOPS),
+            *(["check", "--json"], ["explain", "EIO"], ["--help"], ["--version"]),
+        ],
+    )
+    def test_is_one_line_and_a_status(
+        self, start: Any, stage: Stage, arguments: list[str]
+    ) -> None:
+        addresses = [text(stage.healthy), text(stage.silent)] if "check" in arguments else []
+        with open("/dev/full", "w") as full:
+            process = start(*arguments, *addresses, stdout=full)
+            _, error = process.communicate(timeout=60)
+        assert (process.returncode, error) == (1, "aconnect: No space left on device\n")
+
+    def test_of_both_streams(self, start: Any, stage: Stage) -> None:
+        with open("/dev/full", "w") as full:
+            process = start("check", text(stage.healthy), stdout=full, stderr=full)
+            process.communicate(timeout=60)
+        assert process.returncode == 1
+
+    def test_in_this_process(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with open("/dev/full", "w") as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            assert run(monkeypatch, "explain", "EIO") == 1
+        assert capsys.readouterr().err == "aconnect: No space left on device\n"
+
+
 def test_the_demo_in_a_process_of_its_own(start: Any, tmp_path: Path) -> None:
     process = start("demo", env={"TMPDIR": str(tmp_path)})
     out, error = process.communicate(timeout=60)

@@ -3,7 +3,7 @@
 Rules:
 
 * At most `AT_ONCE` addresses are being connected to at a time.  The results come in the order
-  of the addresses, each as soon as it and all before it are known.
+  of the addresses, each as soon as it and all before it are known; on Ctrl-C, all that are.
 * A socket is closed as soon as it is connected, however the command ends.
 * A connected datagram socket has heard from nobody, and the line says so.
 """
@@ -85,7 +85,7 @@ def check_all(
         Whether all were connected.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C; nothing is open.
+        KeyboardInterrupt: on Ctrl-C; nothing is open, and all that is known has been shown.
         Exception: what ``show`` raised; nothing is open.
     """
     waiting = iter(enumerate(targets))
@@ -103,7 +103,12 @@ def check_all(
     async def main() -> None:
         await loop.together(work, min(AT_ONCE, len(targets)))
 
-    loop.run(main)
+    try:
+        loop.run(main)
+    except KeyboardInterrupt:
+        for index in sorted(known):  # they were waiting for one before them
+            show(known[index])
+        raise
     return all(shown)
 
 
@@ -159,8 +164,8 @@ def as_text(checked: Checked) -> Text:
 def as_json(checked: Checked) -> str:
     """The result as one line of JSON."""
     fields: dict[str, object] = {
-        "address": checked.target.text,
-        "peer": checked.peer,
+        "address": _unicode(checked.target.text),
+        "peer": checked.peer and _unicode(checked.peer),
         "outcome": checked.outcome,
         "seconds": round(checked.seconds, 6),
     }
@@ -177,9 +182,14 @@ def as_json(checked: Checked) -> str:
     return json.dumps(fields)
 
 
+def _unicode(text: str) -> str:
+    """The text as a strict parser takes it: bytes of a path that are no UTF-8 are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _attempt_fields(record: AttemptRecord) -> dict[str, object]:
     return {
-        "peer": _peer(record, record.sockaddr),
+        "peer": _unicode(_peer(record, record.sockaddr)),
         "outcome": record.outcome,
         "seconds": round(record.end - record.start, 6),
         "errno_name": None if record.errno is None else _name(record.errno),
