@@ -176,6 +176,19 @@ async def test_certificates_are_verified_by_default(server: Nginx) -> None:
     assert isinstance(caught.value.__cause__, HandshakeError)
 
 
+async def test_the_default_is_as_it_would_be_made_now(
+    server: Nginx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, trusting = f"https://{NAME}:{server.tls_port}/name", server.context()
+    with monkeypatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", lambda: trusting)
+        async with client(Dialer(resolver=HERE)) as http:
+            assert await get(http, url) == NAME
+    async with client(Dialer(resolver=HERE)) as http:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await get(http, url)
+
+
 async def test_a_certificate_for_another_host(server: Nginx) -> None:
     resolver = StaticResolver({"wrong.example": ["127.0.0.1"]})
     async with client(Dialer(resolver=resolver), ssl=server.context()) as http:

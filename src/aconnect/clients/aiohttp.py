@@ -14,12 +14,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl as ssl_module
+from functools import lru_cache
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.text import host_of_url
 from ..addresses.values import TCPAddress, UnixAddress
 from ..errors.errors import ConnectError, ConnectTimeout, HandshakeError, ResolveError
 from ..explanations.extras import not_installed
+from ..handshakes.contexts import default_context
 from ..transports.asyncio import create_connection
 from ..transports.calls import dialer_of
 
@@ -36,26 +39,11 @@ if TYPE_CHECKING:
 
     from ..dial.dialer import Dialer
 
-    SSL: TypeAlias = ssl_module.SSLContext | bool | aiohttp.Fingerprint
+    SSL: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
 
 __all__ = ["AConnectConnector"]
 
-
-def _context(*, verify: bool) -> ssl_module.SSLContext:
-    if verify:
-        context = ssl_module.create_default_context()
-    else:
-        context = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl_module.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-# Made here: it takes milliseconds to read the certificates of the system, and where a connector
-# is made an event loop is running.
-_VERIFYING: Final = _context(verify=True)
-_UNVERIFYING: Final = _context(verify=False)
+_HTTP: Final = "http/1.1"  # the protocol of ALPN; aiohttp speaks no other
 
 
 class AConnectConnector(aiohttp.BaseConnector):
@@ -103,7 +91,7 @@ class AConnectConnector(aiohttp.BaseConnector):
         path: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
-        if not isinstance(ssl, (ssl_module.SSLContext, bool, aiohttp.Fingerprint)):
+        if not isinstance(ssl, (SSLContext, bool, aiohttp.Fingerprint)):
             raise TypeError(f"ssl must be a context, a bool or a Fingerprint, not {ssl!r}")
         self._dialer = dialer_of(dialer, {})
         self._tls = ssl
@@ -166,10 +154,20 @@ class AConnectConnector(aiohttp.BaseConnector):
         return protocol
 
 
-def _context_for(wanted: SSL) -> ssl_module.SSLContext:
-    if isinstance(wanted, ssl_module.SSLContext):
+def _context_for(wanted: SSL) -> SSLContext:
+    if isinstance(wanted, SSLContext):
         return wanted
-    return _VERIFYING if wanted is True else _UNVERIFYING
+    return default_context(_HTTP) if wanted is True else _unverifying(ssl_module.SSLContext)
+
+
+@lru_cache(1)
+def _unverifying(kind: type[SSLContext]) -> SSLContext:
+    """A context that verifies nothing, so that it is made from nothing but its class."""
+    context = kind(ssl_module.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl_module.CERT_NONE
+    context.set_alpn_protocols([_HTTP])
+    return context
 
 
 def _as_aiohttp(error: ConnectError, key: Any) -> aiohttp.ClientConnectorError:

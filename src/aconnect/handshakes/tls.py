@@ -17,13 +17,15 @@ import errno as errnos
 import os
 import ssl
 from copy import copy
-from functools import cache, lru_cache
+from functools import lru_cache
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..addresses.values import TCPAddress
 from ..errors.foreign import words
 from ..sansio.value import Value, plain
 from .base import BoundedHandshake
+from .contexts import default_context
 
 if TYPE_CHECKING:
     import socket
@@ -120,7 +122,7 @@ def settings(
         return None
     if context is True:
         context = default_context()
-    elif not isinstance(context, ssl.SSLContext):
+    elif not isinstance(context, SSLContext):  # the module may have got another since
         raise TypeError(f"ssl must be an ssl.SSLContext, True or None, not {context!r}")
     elif context.protocol == ssl.PROTOCOL_TLS_SERVER:
         raise ValueError(f"ssl must be a context for clients, not for servers: {context!r}")
@@ -143,15 +145,6 @@ def settings(
         except ValueError as error:
             raise ValueError(f"ssl_session {session!r} is of no use here: {error}") from None
     return tls
-
-
-@cache
-def default_context() -> ssl.SSLContext:
-    """The standard library's default context for clients.
-
-    One for the process: it takes milliseconds to read the certificates of the system.
-    """
-    return ssl.create_default_context()
 
 
 @lru_cache(_NAMES)
