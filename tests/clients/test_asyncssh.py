@@ -20,6 +20,7 @@ from conftest import ASYNCIO_LOOPS
 from support.canaries import Canaries
 from support.clients import REFUSED, SILENT, TURNS, dead_addresses_first, for_transports
 from support.listeners import listening, refusing, silent
+from support.loops import ForgetfulLoop
 from support.programs import free_port, program, running
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
 from support.scenarios import Scenario, cancel_at_every_step, new_runnable
@@ -363,3 +364,9 @@ class TestCancellation:
                 with accepted:
                     while accepted.recv(4096):
                         pass
+
+
+def test_a_loop_that_closes_the_number_and_not_the_socket() -> None:
+    with listening() as listener, ForgetfulLoop() as loop:
+        host, port = listener.getsockname()
+        loop.run_cancelled(lambda: opened(connect(host, port, config=None)))

@@ -37,6 +37,7 @@ class Canaries:
     def take(self) -> int:
         """Take the lowest number that is free."""
         number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        assert number not in self._numbers, f"somebody has closed descriptor {number}"
         self._numbers[number] = os.fstat(number)
         return number
 

@@ -12,21 +12,24 @@ import errno
 import gc
 import os
 import socket
+import ssl
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import ASYNCIO_LOOPS
 from support.canaries import Canaries
 from support.listeners import listening, unix_listening
+from support.loops import ForgetfulLoop
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
 from support.scenarios import new_runnable
 from support.stepping import one_turn
 from support.tls import NAME, Certificates
 from support.tls_server import tls_process
 
-from aconnect import create_connection, create_datagram_endpoint
-from aconnect.transports.hand_over import HandOver, closed, take_over
+from aconnect import create_connection, create_datagram_endpoint, open_stream
+from aconnect.transports.hand_over import HandOver, closed, lent, plain, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,6 +197,54 @@ class TestWhatGoesWrong:
             await canaries.settle()
             assert protocol.told == ["made", "lost"]
 
+    async def test_a_transport_that_takes_its_time(self, pair: Any) -> None:
+        """It closes the socket, and nobody else does; what it does not tell is told."""
+        ours, _ = pair
+        protocol = Told(LookupError())
+        hand_over = HandOver(lambda: protocol, asyncio.get_running_loop())
+        await begin(hand_over, ours, made_by(SlowTransport))
+        with pytest.raises(LookupError):
+            await hand_over.raise_error()
+        assert hand_over.transport.closed
+        assert protocol.told == ["made", "lost"]
+
+    async def test_a_transport_that_tells_nobody(self, pair: Any) -> None:
+        """As uvloop's does if create_connection() is cancelled."""
+        ours, _ = pair
+        open_then: list[bool] = []
+
+        class Protocol(Told):
+            def connection_lost(self, exc: Exception | None) -> None:
+                super().connection_lost(exc)
+                open_then.append(ours.fileno() >= 0)
+
+        protocol = Protocol()
+        hand_over = HandOver(lambda: protocol, asyncio.get_running_loop())
+        with pytest.raises(asyncio.CancelledError):
+            await begin(hand_over, ours, made_by(SlowTransport, asyncio.CancelledError()))
+        assert hand_over.transport.closed
+        assert protocol.told == ["made", "lost"]
+        assert open_then == [False]
+
+    async def test_what_was_raised_goes_with_the_last_reference_to_it(self, pair: Any) -> None:
+        class Bug(Exception):
+            """One that can be watched."""
+
+        def factory() -> Told:
+            raise Bug
+
+        hand_over = HandOver(factory, asyncio.get_running_loop())
+        await begin(hand_over, pair[0], maker())
+        gc.disable()
+        try:
+            try:
+                await hand_over.raise_error()
+            except Bug as error:
+                watched = weakref.ref(error)
+            assert watched() is None
+        finally:
+            gc.enable()
+
     async def test_cancelled_again_while_it_cleans_up(self, pair: Any, canaries: Canaries) -> None:
         ours, _ = pair
         hand_over = HandOver(Told, asyncio.get_running_loop())
@@ -233,6 +284,24 @@ class TestClosed:
         pair[0].close()
         await closed(pair[0])
 
+    @pytest.mark.parametrize("turns", [0, 1, 2, 7])
+    async def test_it_takes_one_turn_more_than_the_socket(self, pair: Any, turns: int) -> None:
+        """In which the protocol is told; and no more."""
+        happened: list[str] = []
+
+        def tell() -> None:
+            happened.append("told")
+            after(1, lambda: happened.append("too late"))
+
+        def close() -> None:
+            happened.append("open" if pair[0].fileno() >= 0 else "closed by another")
+            pair[0].close()
+            after(1, tell)
+
+        after(turns, close)
+        await closed(pair[0])
+        assert happened == ["open", "told"]
+
     async def test_a_cancellation_is_passed_on(self, pair: Any) -> None:
         task = asyncio.ensure_future(closed(pair[0]))
         await asyncio.sleep(0)
@@ -240,6 +309,70 @@ class TestClosed:
         await asyncio.wait([task])
         assert task.cancelled()
         assert pair[0].fileno() < 0
+
+
+class TestLent:
+    """The object tells whether its descriptor is open, whatever somebody did with the number."""
+
+    def test_what_succeeds(self, pair: Any) -> None:
+        number = pair[0].fileno()
+        with lent(pair[0]):
+            pass
+        assert pair[0].fileno() == number
+
+    def test_what_fails_and_leaves_it_open(self, pair: Any) -> None:
+        number = pair[0].fileno()
+        with pytest.raises(LookupError), lent(pair[0]):
+            raise LookupError
+        assert pair[0].fileno() == number
+
+    def test_what_closes_it(self, pair: Any) -> None:
+        with pytest.raises(LookupError), lent(pair[0]):
+            pair[0].close()
+            raise LookupError
+        assert pair[0].fileno() == -1
+
+    @pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError, GeneratorExit])
+    def test_what_closes_the_number(self, pair: Any, error: type[BaseException]) -> None:
+        with pytest.raises(error), lent(pair[0]):
+            os.close(pair[0].fileno())
+            raise error
+        assert pair[0].fileno() == -1
+
+    def test_what_closes_the_number_for_somebody_else(self, pair: Any) -> None:
+        ours, theirs = pair
+        with open(os.devnull) as stranger, pytest.raises(LookupError):
+            number = ours.fileno()
+            with lent(ours):
+                os.dup2(stranger.fileno(), number)
+                raise LookupError
+        assert ours.fileno() == -1
+        os.close(number)
+        assert theirs.recv(1) == b""
+
+
+@pytest.mark.parametrize("call", [create_connection, open_stream])
+def test_a_loop_that_closes_the_number_and_not_the_socket(call: Any) -> None:
+    tls = {"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "server_hostname": NAME}
+    first = (asyncio.Protocol,) if call is create_connection else ()
+    with listening() as listener, ForgetfulLoop() as loop:
+        loop.run_cancelled(lambda: call(*first, listener.getsockname(), **tls))
+
+
+def test_what_is_plain_is_left_alone(pair: Any) -> None:
+    assert plain(pair[0]) is pair[0]
+
+
+def test_what_is_not_is_taken_over(pair: Any) -> None:
+    class Special(socket.socket):
+        """As TLS and others have."""
+
+    with Special(fileno=pair[0].detach()) as special:
+        number = special.fileno()
+        with plain(special) as own:
+            assert type(own) is socket.socket
+            assert own.fileno() == number
+            assert special.fileno() == -1
 
 
 def test_take_over_leaves_the_other_without_it() -> None:
@@ -295,10 +428,10 @@ def test_the_loop_is_closed_meanwhile(new_loop: Any, turns: int, pair: Any) -> N
         with open(os.devnull) as canary:
             with contextlib.suppress(RuntimeError):  # the loop's own, that it is closed
                 coroutine.close()
+            assert ended or ours.fileno() < 0
             del task, coroutine, hand_over
             gc.collect()
             os.fstat(canary.fileno())
-    assert ended or ours.fileno() < 0
     del ours
     assert theirs.recv(1) == b""
 
@@ -322,20 +455,58 @@ class FakeTransport:
         self.sock.close()
 
 
+class SlowTransport(FakeTransport):
+    """One that closes its socket some turns later, and tells nobody."""
+
+    closed = False
+
+    def get_protocol(self) -> Any:
+        return self.protocol
+
+    def abort(self) -> None:
+        after(5, self.close)
+
+    def close(self) -> None:
+        self.closed |= self.sock.fileno() >= 0
+        self.sock.close()
+
+
+def made_by(kind: Any, error: BaseException | None = None) -> Any:
+    """A method of a loop that makes such a transport, and then raises."""
+
+    async def create(hand_over: Any, *, sock: socket.socket) -> None:
+        hand_over.connection_made(kind(sock))
+        if error is not None:
+            raise error
+
+    return create
+
+
+def after(turns: int, call: Any) -> None:
+    """Have the loop call something after some of its turns."""
+    if turns:
+        asyncio.get_running_loop().call_soon(after, turns - 1, call)
+    else:
+        call()
+
+
 @pytest.mark.parametrize("has_transport", [False, True])
 def test_the_coroutine_alone_is_closed(has_transport: bool, pair: Any) -> None:
     """The loop goes on: it closes what its transport has taken, and we what it has not."""
 
     async def create(hand_over: Any, *, sock: socket.socket) -> Any:
         if has_transport:
-            hand_over.connection_made(FakeTransport(sock))
+            hand_over.connection_made(SlowTransport(sock))
         await asyncio.sleep(1000)
 
     async def main() -> None:
-        beginning = begin(HandOver(Told, asyncio.get_running_loop()), pair[0], create)
+        hand_over = HandOver(Told, asyncio.get_running_loop())
+        beginning = begin(hand_over, pair[0], create)
         beginning.send(None)
         beginning.close()
-        assert pair[0].fileno() < 0
+        assert (pair[0].fileno() >= 0) is has_transport
+        await closed(pair[0])
+        assert not has_transport or hand_over.transport.closed
 
     asyncio.run(main())
 

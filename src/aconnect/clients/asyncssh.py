@@ -22,7 +22,7 @@ from ..explanations.extras import not_installed
 from ..sansio.value import plain
 from ..sockets.syscalls import close
 from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done
-from ..transports.hand_over import closed
+from ..transports.hand_over import closed, lent
 
 try:
     import asyncssh
@@ -114,9 +114,10 @@ class connect:
         try:
             async with limit:
                 # No tunnel: one from a configuration file would be opened, and not be used.
-                connection = await asyncssh.connect(
-                    self._host, self._to.port, sock=sock, tunnel=None, **self._options
-                )
+                with lent(sock):
+                    connection = await asyncssh.connect(
+                        self._host, self._to.port, sock=sock, tunnel=None, **self._options
+                    )
         except BaseException as error:
             if isinstance(error, GeneratorExit):  # which cannot wait
                 close(sock)

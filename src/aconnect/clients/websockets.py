@@ -24,7 +24,7 @@ from ..explanations.extras import not_installed
 from ..handshakes.tls import settings
 from ..sockets.syscalls import close
 from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done, stream_target
-from ..transports.hand_over import closed
+from ..transports.hand_over import closed, lent
 
 try:
     from websockets.asyncio import client
@@ -149,7 +149,8 @@ class connect:
         try:
             async with limit:
                 options = {**self._options, **tls, "create_connection": made}
-                connection = await open_on(sock=sock, **options)
+                with lent(sock):
+                    connection = await open_on(sock=sock, **options)
         except BaseException as error:
             if isinstance(error, GeneratorExit):  # which cannot wait
                 close(sock)

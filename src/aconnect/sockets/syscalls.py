@@ -39,6 +39,7 @@ __all__ = [
     "connect_errno",
     "connected_after_all",
     "connected_now",
+    "descriptor_identity",
     "dissolve",
     "kind_of_file",
     "local_address",
@@ -270,6 +271,18 @@ def so_error(sock: socket.socket) -> int:
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     except OSError as error:
         return error.errno or errnos.EBADF
+
+
+def descriptor_identity(number: int) -> tuple[int, int] | None:
+    """What a descriptor is open on, as device and inode; None if it is not open.
+
+    A number that was closed and has been given to something else is open on something else.
+    """
+    try:
+        status = os.fstat(number)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def local_address(sock: socket.socket) -> SockAddr | None:

@@ -15,6 +15,8 @@ import socket
 import stat
 from typing import TYPE_CHECKING, Any, Final
 
+from ..sockets.syscalls import descriptor_identity
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,15 +40,6 @@ def open_descriptors() -> dict[int, tuple[int, int]]:
         numbers = list(range(_MOST_NUMBERS))
     identities = ((number, descriptor_identity(number)) for number in sorted(numbers))
     return {number: identity for number, identity in identities if identity is not None}
-
-
-def descriptor_identity(number: int) -> tuple[int, int] | None:
-    """What a descriptor is open on, as device and inode; None if it is not open."""
-    try:
-        status = os.fstat(number)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def describe_descriptor(number: int) -> str:

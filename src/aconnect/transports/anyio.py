@@ -26,7 +26,7 @@ from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, settings_of
 from ..sockets.syscalls import close
 from .calls import dialer_of, keep_nagle, stream_target
-from .hand_over import closed, plain, take_over
+from .hand_over import closed, lent, plain, take_over
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -289,7 +289,8 @@ async def _stream(sock: socket.socket, dialer: Dialer) -> SocketStream:
     if in_trio():
         sock = plain(sock)
     try:
-        stream = await kind.from_socket(sock)
+        with lent(sock):
+            stream = await kind.from_socket(sock)
     except GeneratorExit:  # nothing can be waited for
         close(sock)
         raise

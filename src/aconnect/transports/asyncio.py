@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, settings_of
 from .calls import asyncio_loop, datagram_target, dialer_of, keep_nagle, stream_target
-from .hand_over import HandOver, take_over
+from .hand_over import HandOver, lent, take_over
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -280,13 +280,14 @@ class _LoopTLS(TLSHandshake[HandOver]):
         loop = self._loop
         unix = sock.family == _AF_UNIX
         make: Maker = loop.create_unix_connection if unix else loop.create_connection
-        await make(
-            made,
-            sock=sock,
-            ssl=self.tls.wrapper,
-            server_hostname=self.tls.server_hostname or "",
-            **self._limits,
-        )
+        with lent(sock):
+            await make(
+                made,
+                sock=sock,
+                ssl=self.tls.wrapper,
+                server_hostname=self.tls.server_hostname or "",
+                **self._limits,
+            )
 
     async def within(self, sock: socket.socket, until: float) -> HandOver:
         self._alone = True

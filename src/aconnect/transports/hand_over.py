@@ -6,6 +6,9 @@ Rules:
   transport.  Who owns it when something fails shows in what is left: a transport closes its
   socket within a few turns of the loop.  One that nobody closes is the caller's still, and is
   closed here.
+* uvloop before 0.23 closes the number that it was given by `create_connection`, and leaves the
+  socket object with it: the number of somebody else's descriptor, soon.  What the number is
+  open on tells, and the object is made to tell it (`lent`).
 * It is closed when the hand-over is left, however it is left; only a coroutine that is itself
   being closed cannot wait for that, and leaves a transport to the loop.
 * `connect_accepted_socket` of the loop makes a transport of any stream socket, as it is; nothing
@@ -20,14 +23,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ..sockets.syscalls import close
+from ..sockets.syscalls import close, descriptor_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["HandOver", "closed", "plain", "take_over"]
+__all__ = ["HandOver", "closed", "lent", "plain", "take_over"]
 
 _TURNS: Final = 8
 """How many turns of the loop a transport may take to close its socket.
@@ -163,6 +167,22 @@ def take_over(sock: socket.socket) -> socket.socket:
     own = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     own.setblocking(False)
     return own
+
+
+@contextmanager
+def lent(sock: socket.socket) -> Iterator[None]:
+    """While somebody else has a transport made of ``sock``, by `create_connection` of the loop.
+
+    If that fails, ``sock`` tells whether it is still open: one whose descriptor has been closed
+    by its number alone is left without it.
+    """
+    identity = descriptor_identity(sock.fileno())
+    try:
+        yield
+    except BaseException:
+        if descriptor_identity(sock.fileno()) != identity:
+            sock.detach()
+        raise
 
 
 async def closed(sock: socket.socket) -> None:
