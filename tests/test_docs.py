@@ -325,7 +325,7 @@ def test_what_the_race_does_when_it_is_told_of_an_attempt(tables: Any) -> None:
     told = {row[0]: row[1:] for row in cells(tables.TABLES["told"]())}
     assert told["is running"] == [
         "`BeginHandshake`",
-        "`Start` when it is time",
+        "`Start`",
         "RuntimeError",
         "RuntimeError",
     ]

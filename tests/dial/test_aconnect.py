@@ -457,10 +457,16 @@ class TestFailures:
             assert len(factory.opened) == 3
 
     @pytest.mark.parametrize(
-        "error", [ValueError("scripted"), KeyboardInterrupt(), SystemExit(), GeneratorExit()]
+        ("error", "raised"),
+        [
+            (ValueError("scripted"), ConnectError),
+            (KeyboardInterrupt(), KeyboardInterrupt),
+            (SystemExit(), SystemExit),
+            (GeneratorExit(), GeneratorExit),
+        ],
     )
     async def test_whatever_is_raised_frees_everything(
-        self, monkeypatch: Any, error: BaseException
+        self, monkeypatch: Any, error: BaseException, raised: type[BaseException]
     ) -> None:
         opened = []
 
@@ -470,9 +476,9 @@ class TestFailures:
                 raise error
 
         open_with(monkeypatch, lambda endpoint: Failing(*endpoint[:3], script={}))
-        with pytest.raises(type(error)) as caught:
+        with pytest.raises(raised) as caught:
             await connect((LOOPBACK, 1))
-        assert caught.value is error
+        assert error in (caught.value, caught.value.__cause__)
         assert [sock.fileno() for sock in opened] == [-1]
 
 

@@ -717,7 +717,7 @@ class TestResolving:
     async def test_ipv6_too_late(self, stack: ExitStack) -> None:
         v4 = stack.enter_context(refusing())
         v6 = stack.enter_context(listening("::1")).getsockname()
-        dialer = Dialer(resolver=Answers(batch(v4), 0.06, batch(v6), 9), resolution_delay=0.01)
+        dialer = Dialer(resolver=Answers(batch(v4), 0.4, batch(v6), 9), resolution_delay=0.01)
         trace = Names()
         with await dialer.replace(trace=trace).connect("db.example:1", timeout=LONG) as sock:
             assert sock.getpeername() == v6

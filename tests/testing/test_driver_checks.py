@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -715,8 +715,8 @@ class RunNeverAbandons(NeverAbandons):
         return await super().run_blocking(call, until)
 
     def start_blocking(self, call: Any, deliver: Any) -> Any:
-        # What `run_blocking` has called is a method; what the checks call is a function.
-        if "run_blocking" in deliver.__qualname__:
+        # What `run_blocking` has called is made by partial(); what the checks call is a function.
+        if isinstance(deliver, partial):
             return super().start_blocking(call, deliver)
         return AsyncioSelectorDriver.start_blocking(self, call, deliver)
 
@@ -769,9 +769,9 @@ class NoDaemons(OddStart):
         return PoolJob(self.pool.submit(make))
 
 
-class Stack(deque[Any]):
-    def popleft(self) -> Any:
-        return self.pop()
+class Stack(OrderedDict[Any, Any]):
+    def popitem(self, last: bool = True) -> Any:
+        return super().popitem(not last)
 
 
 class Backwards(OddStart):

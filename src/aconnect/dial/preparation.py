@@ -47,7 +47,7 @@ class Lost(NamedTuple):
     errno: int | None
     note: str = ""
     error: Exception | None = None
-    """What the user's hook has raised."""
+    """What the user's hook has raised, or the socket in a way of its own."""
 
 
 class Prepared(NamedTuple):
@@ -96,10 +96,10 @@ def opened(plan: Plan, endpoint: Endpoint) -> Prepared:
 
 def broken(error: Exception) -> Lost:
     """The end of an attempt whose socket is not to be had, or fails in a way of its own."""
-    said = words(error)
-    if not isinstance(error, OSError):
-        said = f"its socket failed: {type(error).__name__}: {said}"
-    return Lost("failed", failed(error).errno, said)
+    errno, said = failed(error).errno, words(error)
+    if isinstance(error, OSError):
+        return Lost("failed", errno, said)
+    return Lost("failed", errno, f"its socket failed: {type(error).__name__}: {said}", error)
 
 
 def vetoed(error: Exception) -> Lost:
