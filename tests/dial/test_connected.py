@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 from typing import Any
 
 import anyio
 import pytest
-from support.listeners import LOOPBACK, listening, refusing
+from support.listeners import LOOPBACK, listening, refusing, silent, unix_listening
+from support.loops import NoWriterLoop
 from support.netns import in_new_network
 
 from aconnect import (
     ConnectError,
+    ConnectTimeout,
     Dialer,
     Endpoint,
     SocketOption,
     StaticResolver,
+    UnixAddress,
     connect_socket,
     create_datagram_endpoint,
 )
@@ -170,6 +174,94 @@ class TestMisfits:
             else:
                 error = await failure(dialer.connect(listener.getsockname()))
                 assert "could not set SO_RCVBUF to 4096: TypeError: an integer" in str(error)
+
+
+class TestElsewhere:
+    """A socket that a factory or a hook has connected, and to somewhere else."""
+
+    @staticmethod
+    def connect(sock: socket.socket, address: Any, how: str) -> None:
+        sock.setblocking(False)
+        sock.connect_ex(address)
+        if how != "begun":
+            select.select([], [sock], [])
+        if how == "settled":
+            sock.connect_ex(address)  # Linux says 0 here, and EISCONN next
+
+    @pytest.mark.parametrize("options", [{}, {"trace": lambda _: None}])
+    @pytest.mark.parametrize("by", ["socket_factory", "on_socket"])
+    @pytest.mark.parametrize("how", ["settled", "waited", "begun"])
+    @pytest.mark.parametrize("spare", [False, True])
+    async def test_it_is_not_given_for_another(
+        self, by: str, how: str, options: Any, spare: bool
+    ) -> None:
+        with listening() as one, listening() as two, listening() as other:
+            bad, good, elsewhere = (each.getsockname() for each in (one, two, other))
+
+            def factory(endpoint: Endpoint) -> socket.socket:
+                sock = socket.socket(*endpoint[:3])
+                hook(sock, endpoint)
+                return sock
+
+            def hook(sock: socket.socket, endpoint: Endpoint) -> None:
+                if endpoint.sockaddr == bad:
+                    self.connect(sock, elsewhere, how)
+
+            given = {by: factory if by == "socket_factory" else hook}
+            dialer = Dialer(permit=lambda where: where.sockaddr != elsewhere, **given, **options)
+            if spare:
+                with await dialer.connect(infos(bad, good), timeout=30) as sock:
+                    assert sock.getpeername() == good
+            else:
+                error = await failure(dialer.connect(bad, timeout=30))
+                assert error.errno == errno.EISCONN
+                assert "has connected the socket to another address" in str(error)
+
+    @pytest.mark.parametrize("how", ["settled", "waited", "begun"])
+    async def test_what_is_asked_for_may_be_there_already(self, how: str) -> None:
+        with listening() as listener:
+            address = listener.getsockname()
+            dialer = Dialer(on_socket=lambda sock, _: self.connect(sock, address, how))
+            with await dialer.connect(address, timeout=30) as sock:
+                assert sock.getpeername() == address
+
+    async def test_an_attempt_that_goes_on(self) -> None:
+        with silent() as elsewhere, listening() as listener:
+            dialer = Dialer(on_socket=lambda sock, _: self.connect(sock, elsewhere, "begun"))
+            with pytest.raises(ConnectTimeout):
+                await dialer.connect(listener.getsockname(), timeout=0.05)
+
+    @pytest.mark.parametrize("same", [False, True])
+    async def test_unix(self, tmp_path: Any, same: bool) -> None:
+        path = str(tmp_path / "a")
+        with unix_listening(path), unix_listening(tmp_path / "b"):
+            there = path if same else str(tmp_path / "b")
+            dialer = Dialer(on_socket=lambda sock, _: self.connect(sock, there, "settled"))
+            if same:
+                (await dialer.connect(UnixAddress(path))).close()
+            else:
+                assert (await failure(dialer.connect(UnixAddress(path)))).errno == errno.EISCONN
+
+    async def test_datagrams_are_connected_once_more(self) -> None:
+        dialer = Dialer(on_socket=lambda sock, _: self.connect(sock, (LOOPBACK, 9), "settled"))
+        with await dialer.connect(f"udp://{LOOPBACK}:10") as sock:
+            assert sock.getpeername() == (LOOPBACK, 10)
+
+    @pytest.mark.parametrize("how", ["settled", "waited"])
+    @pytest.mark.parametrize("same", [False, True])
+    def test_on_a_loop_without_add_writer(self, how: str, same: bool) -> None:
+        async def main() -> None:
+            with listening() as one, listening() as two:
+                there = (one if same else two).getsockname()
+                dialer = Dialer(on_socket=lambda sock, _: self.connect(sock, there, how))
+                if same:
+                    (await dialer.connect(one.getsockname())).close()
+                else:
+                    error = await failure(dialer.connect(one.getsockname()))
+                    assert error.errno == errno.EISCONN
+
+        with asyncio.Runner(loop_factory=NoWriterLoop) as runner:
+            runner.run(main())
 
 
 def fast_open(sock: socket.socket, _: object) -> None:

@@ -223,7 +223,7 @@ def _are_what_the_list_says(endpoints: list[Endpoint], entries: list[Any]) -> No
 
 def _in_full(sockaddr: Any) -> Any:
     """What is kept of a sockaddr: one with a named zone has all its four parts."""
-    if not isinstance(sockaddr, tuple):
+    if not isinstance(sockaddr, tuple) or not isinstance(sockaddr[0], str):
         return sockaddr
     host, _, zone = sockaddr[0].partition("%")
     if ":" not in host or not zone or zone.isdigit():

@@ -758,3 +758,31 @@ def test_whatever_the_kernel_answers(
             assert action in (PROBE, READ_ERROR, INSPECT)
     final = [a for a in trail if a is CONNECTED or isinstance(a, Failed)]
     assert final in ([], trail[-1:])
+
+
+# ------------------------------------------------------------- sockets that others have had
+
+
+@pytest.mark.parametrize("family", [AF_INET, AF_UNIX])
+@pytest.mark.parametrize("type", [SOCK_STREAM, SOCK_DGRAM])
+@pytest.mark.parametrize(("owned", "lent"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("errno", [0, EINPROGRESS, EINTR, EALREADY, EISCONN])
+def test_the_peer_is_compared_where_another_may_have_connected_it(
+    family: int, type: int, owned: bool, lent: bool, errno: int
+) -> None:
+    machine = Attempt(family, type, owned=owned, lent=lent)
+    machine.begin()
+    machine.called(errno, NOW)
+    tcp = (family, type) == (AF_INET, SOCK_STREAM)
+    theirs = errno in (EALREADY, EISCONN) or (errno == 0 and tcp)
+    assert machine.compare_peer is (theirs and (lent or not owned))
+    if machine.compare_peer and owned:
+        assert machine.probed(EISCONN) == Failed(EISCONN)
+
+
+@pytest.mark.parametrize("lent", [False, True])
+def test_the_peer_is_compared_where_the_loop_has_called_connect(lent: bool) -> None:
+    machine = Attempt(AF_INET, SOCK_STREAM, owned=True, lent=lent)
+    machine.begin()
+    assert machine.woken(0, NOW) is PROBE
+    assert machine.compare_peer is lent

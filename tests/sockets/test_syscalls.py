@@ -184,14 +184,14 @@ class TestConnectErrno:
 class TestProbe:
     def test_connected(self) -> None:
         with listening() as listener, socket.create_connection(listener.getsockname()) as sock:
-            assert syscalls.probe(sock, True, True) == (0, False)
-            assert syscalls.probe(sock, True, False) == (0, False)
+            assert syscalls.probe(sock, True, tcp=True) == (0, False)
+            assert syscalls.probe(sock, False, tcp=True) == (0, False)
 
     def test_a_peer_that_has_closed_already(self) -> None:
         with listening() as listener, socket.create_connection(listener.getsockname()) as sock:
             listener.accept()[0].close()
             assert sock.recv(1) == b""
-            assert syscalls.probe(sock, True, True) == (0, False)
+            assert syscalls.probe(sock, True, tcp=True) == (0, False)
 
     @pytest.mark.parametrize("errno_", [errno.ENOPROTOOPT, errno.EOPNOTSUPP, None])
     def test_where_tcp_does_not_tell_its_state(self, errno_: Any, monkeypatch: Any) -> None:
@@ -202,24 +202,24 @@ class TestProbe:
         with silent() as address, ScriptedSocket(script={"state": [*script]}) as sock:
             sock.connect_ex(address)
             sock.script["getpeername"] = [address]  # as after a simultaneous open
-            assert syscalls.probe(sock, True, True) == (errno.ENOTCONN, False)
+            assert syscalls.probe(sock, True, tcp=True) == (errno.ENOTCONN, False)
         with listening() as listener, ScriptedSocket(script={"state": [*script]}) as sock:
             sock.connect_ex(listener.getsockname())
-            assert syscalls.probe(sock, True, True) == (0, False)
+            assert syscalls.probe(sock, True, tcp=True) == (0, False)
         with ScriptedSocket(script={"state": [*script]}) as sock:
-            assert syscalls.probe(sock, True, True) == (errno.ENOTCONN, False)
+            assert syscalls.probe(sock, True, tcp=True) == (errno.ENOTCONN, False)
 
     def test_connected_to_itself(self) -> None:
         with socket.socket() as sock:
             sock.bind((LOOPBACK, 0))
             sock.connect(sock.getsockname())
-            assert syscalls.probe(sock, True, True) == (0, True)
-            assert syscalls.probe(sock, True, False) == (0, False)
+            assert syscalls.probe(sock, True, tcp=True) == (0, True)
+            assert syscalls.probe(sock, False, tcp=True) == (0, False)
 
     def test_not_connected(self) -> None:
         with socket.socket() as sock:
-            assert syscalls.probe(sock, True, True) == (errno.ENOTCONN, False)
-        assert syscalls.probe(sock, True, True) == (errno.EBADF, False)
+            assert syscalls.probe(sock, True, tcp=True) == (errno.ENOTCONN, False)
+        assert syscalls.probe(sock, True, tcp=True) == (errno.EBADF, False)
 
     def test_an_error_without_errno(self) -> None:
         class Odd(socket.socket):
@@ -227,7 +227,7 @@ class TestProbe:
                 raise OSError("no errno")
 
         with Odd() as sock:
-            assert syscalls.probe(sock, True, True) == (errno.ENOTCONN, False)
+            assert syscalls.probe(sock, True, tcp=True) == (errno.ENOTCONN, False)
 
 
 class TestSoError:
@@ -349,7 +349,7 @@ class TestDissolve:
         with socket.socket(type=socket.SOCK_DGRAM) as sock:
             sock.connect((LOOPBACK, 9))
             assert syscalls.dissolve(sock) == 0
-            assert syscalls.probe(sock, False, False) == (errno.ENOTCONN, False)
+            assert syscalls.probe(sock, False) == (errno.ENOTCONN, False)
         assert syscalls.dissolve(sock) == errno.EBADF
 
 

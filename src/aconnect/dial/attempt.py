@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors.foreign import errno_of
 from ..errors.record import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Failed, RetryAt, Step, WaitWritable
+from ..sockets.connection import is_peer
 from ..sockets.syscalls import (
     SYSTEM_CALLS,
     SystemCalls,
@@ -66,7 +67,9 @@ def advance(
         if action is Step.CONNECT:
             action = attempt.called(connect_errno(sock, sockaddr, calls), time.monotonic())
         elif action is Step.PROBE:
-            errno, to_itself = probe(sock, attempt.tcp, attempt.watch_for_itself, calls)
+            errno, to_itself = probe(sock, attempt.watch_for_itself, attempt.tcp, calls)
+            if errno == 0 and attempt.compare_peer and not is_peer(sock, sockaddr):
+                errno = errnos.EISCONN
             action = attempt.probed(errno, to_itself)
         elif action is Step.READ_ERROR:
             action = attempt.woken(so_error(sock), time.monotonic())

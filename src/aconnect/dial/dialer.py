@@ -73,8 +73,8 @@ class Dialer(Value, kw_only=True):
             be connected to; it may be asynchronous.  It may set options.  What it raises ends
             that attempt alone.
         socket_factory: opens the sockets, in place of the system: called with an `Endpoint`, it
-            gives a `socket.socket` that is not connected, to which the options are applied.  What
-            it raises ends that attempt alone.
+            gives a `socket.socket` of that family and type that is not connected, to which the
+            options are applied.  What it raises ends that attempt alone.
         permit: an address policy, asked with each resolved `Endpoint` just before its socket is
             opened: a callable that answers True or False, such as `policy.public_only()`.
         resolver: turns names into endpoints; see `Resolver`.

@@ -126,7 +126,8 @@ class Flight:
         if not told:
             self._emit(AttemptStarted(now, number, endpoint, number, known, host))
         port_fixed = self._plan.settings.port_fixed(endpoint.family)
-        attempt = Attempt(endpoint.family, endpoint.type, owned=True, port_fixed=port_fixed)
+        family, type, lent = endpoint.family, endpoint.type, self._plan.lends
+        attempt = Attempt(family, type, owned=True, port_fixed=port_fixed, lent=lent)
         running = Running(number, endpoint, now, attempt)
         self.running[number] = running
         return running

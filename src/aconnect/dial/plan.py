@@ -34,11 +34,12 @@ class Plan:
         open: opens a socket for an endpoint, with all its settings.
         open_bare: the same for a transport of asyncio's, which sets TCP_NODELAY itself.
         asks: whether anybody is asked before a socket connects.
+        lends: whether somebody else has a socket before it connects, and may connect it.
         tells: whether anybody is told of what happens.
     """
 
     __slots__ = (
-        *("asks", "family", "on_report", "on_socket", "open", "open_bare"),
+        *("asks", "family", "lends", "on_report", "on_socket", "open", "open_bare"),
         *("permit", "resolver", "rules", "settings", "tells", "trace"),
     )
 
@@ -63,6 +64,7 @@ class Plan:
         self.trace: Trace | None = trace
         self.on_report: Callable[[Report], object] | None = on_report
         self.asks: bool = permit is not None or on_socket is not None
+        self.lends: bool = on_socket is not None or settings.socket_factory is not None
         self.tells: bool = trace is not None or on_report is not None
         self.open: Callable[[Endpoint], socket.socket] = settings.open
         self.open_bare: Callable[[Endpoint], socket.socket] = settings.open

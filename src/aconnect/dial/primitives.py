@@ -181,7 +181,7 @@ async def _carry_out(
     try:
         action = attempt.resume() if sockaddr is None else attempt.begin()
         once = action is Step.CONNECT and sock.type in _CONNECT_ONCE
-        if once and probe(sock, attempt.tcp, False)[0] == 0:
+        if once and probe(sock, False, attempt.tcp)[0] == 0:
             # Linux would say 0, and keep the peer, the first time after a wait.
             action = attempt.called(errnos.EISCONN, start)
         end = await finish(attempt, action, sock, sockaddr or "", driver, until, SYSTEM_CALLS)

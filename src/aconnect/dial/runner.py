@@ -20,7 +20,7 @@ from collections import deque
 from contextlib import ExitStack
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors.foreign import errno_of, words
 from ..errors.record import OWN_TIME, AttemptRecord
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from .resolution import Resolution
 
 __all__ = ["Runner"]
+
+_ELSEWHERE: Final = "on_socket or socket_factory has connected the socket to another address"
 
 
 class Runner:
@@ -303,7 +305,8 @@ class Runner:
         except Exception as error:
             return self._lose(running, broken(error))
         if isinstance(action, AttemptFailed):
-            note = note_of(action, running.endpoint.sockaddr)
+            elsewhere = action.errno == errnos.EISCONN  # ours are not, if nobody else had them
+            note = _ELSEWHERE if elsewhere else note_of(action, running.endpoint.sockaddr)
             return self._lose(running, Lost("failed", action.errno, note))
         if action is Step.CONNECTED:
             local, note = local_address(running.sock), self._plan.settings.note(running.sock)

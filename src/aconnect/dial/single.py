@@ -141,7 +141,7 @@ def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.s
         except Exception as error:
             return Begun(start, None, prepared=Prepared(None, broken(error)))
     try:
-        answer = connected_now(sock, endpoint, plan.settings.system_calls)
+        answer = connected_now(sock, endpoint, plan.settings.system_calls, plan.lends)
     except OSError:  # a unix path that is too long
         return Begun(start, sock, prepared=Prepared(sock))
     except Exception as error:

@@ -17,6 +17,8 @@ Rules:
 * A wake-up that brings nothing is waited out with a growing pause: no busy loop.
 * A TCP socket that was given its own address as local end has connected to itself.
   That is nobody listening.
+* On a socket that others have had, what is running, or connected, may be theirs, and to somewhere
+  else: unless connect(2) has said that it starts something, the peer is compared.
 * Fresh sockets are asked for at most `MAX_REOPENS` times, and only by an attempt on
   sockets which the attempt's owner opened.
 
@@ -193,6 +195,7 @@ Action = Step | WaitWritable | RetryAt | Failed
 
 _WAIT_NOW: Final = WaitWritable()
 _STILL_RUNNING: Final = frozenset({errnos.EINPROGRESS, errnos.EALREADY, errnos.EINTR})
+_THEIRS: Final = frozenset({errnos.EALREADY, errnos.EISCONN})
 # macOS and the BSDs answer EINVAL for a socket whose attempt was reset.
 _NO_PEER: Final = frozenset(
     {errnos.ENOTCONN} if sys.platform == "linux" else {errnos.ENOTCONN, errnos.EINVAL}
@@ -221,6 +224,7 @@ class Attempt:
             for a caller's socket, which is never closed.
         port_fixed: the local port was chosen by the user, so another socket would have
             no other port, and a connection to itself is what was asked for.
+        lent: somebody else has had the socket, and may have connected it; as a caller has.
 
     Not thread-safe: an attempt belongs to whoever carries it out.
     """
@@ -237,11 +241,18 @@ class Attempt:
     """The last errno of connect(2) that says why the attempt has not got further; None while
     the kernel is at work on it."""
 
-    def __init__(self, family: int, type: int, *, owned: bool, port_fixed: bool = False) -> None:
+    compare_peer: bool = False
+    """Whether each probe has to compare the peer with the address, and to answer EISCONN if it is
+    another: this attempt need not be what the socket is connected by."""
+
+    def __init__(
+        self, family: int, type: int, *, owned: bool, port_fixed: bool = False, lent: bool = False
+    ) -> None:
         self._family = family
         self._type = type
         self._owned = owned
         self._port_fixed = port_fixed
+        self._lent = lent or not owned
         self.tcp: bool = type == socket.SOCK_STREAM and family in _INTERNET
         """Whether each probe has to ask TCP for its state: getpeername() is not enough."""
         self.watch_for_itself: bool = self.tcp and not port_fixed
@@ -265,6 +276,9 @@ class Attempt:
     def called(self, errno: int, now: float) -> Action:
         """connect(2) answered ``errno`` (0 for success) at the moment ``now``."""
         meaning = _meanings(self._family, self._owned).get(errno, Meaning.FAILED)
+        # Linux says 0 of TCP that is connected already, the first time after a wait.
+        theirs = errno in _THEIRS or (errno == 0 and self.tcp)
+        self.compare_peer = self._lent and theirs
         if meaning is Meaning.STARTED:
             self._state = _State.STARTED
             self.errno = None
@@ -314,6 +328,8 @@ class Attempt:
             return Failed(so_error)
         if self._state is _State.TAKEN_AT_ITS_WORD:
             return Failed(errnos.ENOTCONN)
+        if self._state is _State.NEW:  # the event loop has called connect(2)
+            self.compare_peer = self._lent
         self._state = _State.AWAKE
         return Step.PROBE
 

@@ -132,21 +132,27 @@ def open_bare_socket(
 
 
 def connected_now(
-    sock: socket.socket, endpoint: Endpoint, calls: SystemCalls = SYSTEM_CALLS
+    sock: socket.socket,
+    endpoint: Endpoint,
+    calls: SystemCalls = SYSTEM_CALLS,
+    lent: bool = False,
 ) -> int | None:
     """Call connect(2); None if it is connected, or else what the call answered.
 
     On loopback that is mostly all there is to do, so the most frequent answers are judged here, as
     an attempt's state machine would, without the cost of making one.
 
+    Args:
+        calls: what makes the other system calls.
+        lent: whether somebody else has had the socket, and may have connected it.
+
     Raises:
         OSError: a unix path is too long for the call, which was not made.
         TypeError, ValueError, OverflowError: the socket module cannot make sense of the address.
     """
     answer = sock.connect_ex(endpoint.sockaddr)
-    if answer in (0, errnos.EINPROGRESS) and _is_connected(sock, endpoint, calls):
-        return None
-    return answer
+    begun = answer == errnos.EINPROGRESS or (answer == 0 and not (lent and _is_tcp(endpoint)))
+    return None if begun and _is_connected(sock, endpoint, calls) else answer
 
 
 def connected_after_all(
@@ -165,17 +171,20 @@ def connected_after_all(
 
 def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -> bool:
     """Whether it is, and not to itself; what fails, the state machine will come across as well."""
-    family, type, _, sockaddr = endpoint
     try:
-        if type != _SOCK_STREAM or family not in _INTERNET:
+        if not _is_tcp(endpoint):
             return sock.getpeername() is not None
         if not _is_established(sock, calls):
             return False
         # Only a socket that has the very port of its peer can be that.
         local: SockAddr = sock.getsockname()
-        return local[1] != sockaddr[1] or local != sock.getpeername()
+        return local[1] != endpoint.sockaddr[1] or local != sock.getpeername()
     except OSError:
         return False
+
+
+def _is_tcp(endpoint: Endpoint) -> bool:
+    return endpoint.type == _SOCK_STREAM and endpoint.family in _INTERNET
 
 
 def _is_established(sock: socket.socket, calls: SystemCalls) -> bool:
@@ -243,13 +252,13 @@ def connect_errno(
 
 
 def probe(
-    sock: socket.socket, tcp: bool, compare: bool, calls: SystemCalls = SYSTEM_CALLS
+    sock: socket.socket, compare: bool, tcp: bool = False, calls: SystemCalls = SYSTEM_CALLS
 ) -> tuple[int, bool]:
     """Whether the socket is connected, and whether to itself.
 
     Args:
-        tcp: whether it is TCP's, which is asked for its state before it is for its peer.
         compare: whether to ask getsockname(2) too; if not, the second answer is False.
+        tcp: whether it is TCP's, which is asked for its state before it is for its peer.
         calls: what makes the system calls.
 
     Returns:
@@ -366,7 +375,7 @@ def dissolve(sock: socket.socket) -> int:
         return 0
     errno = ctypes.get_errno()
     # macOS and the BSDs dissolve the association and complain of the address.
-    if errno == errnos.EAFNOSUPPORT and probe(sock, False, False)[0]:
+    if errno == errnos.EAFNOSUPPORT and probe(sock, False)[0]:
         return 0
     return errno
 
