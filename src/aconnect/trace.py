@@ -208,7 +208,8 @@ class HandshakeEnded(Event):
 class SocketClosed(Event):
     """The descriptor of an attempt that did not win was closed.
 
-    There is none for an attempt that never had a descriptor.
+    There is none for an attempt that never had a descriptor, or whose hook or handshake cleans up
+    longer than the dial lasts.
 
     Attributes:
         attempt: the number of the attempt.

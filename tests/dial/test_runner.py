@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import socket
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import pytest
-from conftest import ASYNCIO_LOOPS, LOOPS, LOOPS_AND_DRIVERS
+from conftest import ASYNCIO_LOOPS, LOOPS, LOOPS_AND_DRIVERS, open_descriptors
 from support.listeners import LOOPBACK, listening, refusing, silent
 from support.loops import NoWriterLoop
 from support.scenarios import ASYNCIO_LOOPS as LOOPS_TO_STEP
@@ -905,6 +906,175 @@ class Interrupt(KeyboardInterrupt):
 
 class Stop(BaseException):
     """What stops a program, and what nobody has heard of."""
+
+
+class Slow:
+    """A hook, a handshake and a resolver that have a clean-up of their own, which takes its time.
+
+    Attributes:
+        ended: how many have been done with it.
+    """
+
+    def __init__(self, *winners: Any) -> None:
+        self.winners = winners
+        self.ended = 0
+        self.go = anyio.Event()
+
+    async def _work(self) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.go.wait()
+            self.ended += 1
+
+    async def hook(self, sock: socket.socket, where: Endpoint) -> None:
+        if where.sockaddr not in self.winners:
+            await self._work()
+            assert sock.fileno() >= 0, "it was closed under the hook"
+
+    async def shake(self, sock: socket.socket) -> socket.socket:
+        if sock.getpeername() not in self.winners:
+            await self._work()
+        return sock
+
+    async def resolve(self, _: Any) -> AsyncIterator[Batch]:
+        if self.winners:
+            yield batch(*self.winners)
+        await self._work()
+
+    def options(self, who: str) -> Any:
+        return {
+            "hook": {"on_socket": self.hook},
+            "handshake": {},
+            "resolver": {"resolver": self},
+        }[who]
+
+    def address(self, who: str, *others: Any) -> Any:
+        return NAME if who == "resolver" else results(*others, *self.winners)
+
+
+@pytest.mark.parametrize("who", ["hook", "handshake", "resolver"])
+class TestSlowCleanUp:
+    """It does not hold up what is due where a task can outlive the call."""
+
+    @pytest.fixture(params=[*ASYNCIO_LOOPS])
+    def anyio_backend(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
+
+    async def test_a_winner_is_returned(
+        self, stack: ExitStack, opened: list[Counted], who: str
+    ) -> None:
+        loser, winner = listeners(stack, 2)
+        slow, log = Slow(winner), Log()
+        limit = 0.02 if who == "handshake" else None  # for they may come one after the other
+        dialer = Dialer(attempt_delay=0.01, attempt_timeout=limit, trace=log, **slow.options(who))
+        shake = slow.shake if who == "handshake" else None
+        address = slow.address(who, loser)
+        won = await dialer.connect(address, timeout=LONG, handshake=shake)  # type: ignore[arg-type]
+        with won:
+            assert won.getpeername() == winner
+            await self.end(slow, opened, log, "DialConnected 1" if len(opened) > 1 else None)
+            assert won.getpeername() == winner
+
+    async def test_a_deadline_raises(
+        self, stack: ExitStack, opened: list[Counted], who: str
+    ) -> None:
+        slow, log = Slow(), Log()
+        dialer = Dialer(trace=log, **slow.options(who))
+        shake = slow.shake if who == "handshake" else None
+        address = slow.address(who, *listeners(stack, 1))
+        with pytest.raises(ConnectTimeout):
+            await dialer.connect(address, timeout=0.02, handshake=shake)  # type: ignore[arg-type]
+        await self.end(slow, opened, log, "DialFailed timed out")
+
+    async def end(self, slow: Slow, opened: list[Counted], log: Log, last: str | None) -> None:
+        """Let the clean-up end, which closes the socket and is told to nobody."""
+        assert slow.ended == 0
+        lines = list(log.lines)
+        assert last in (None, lines[-1])
+        slow.go.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert slow.ended == 1
+        assert log.lines == lines
+        assert all(sock.closes == (1 if sock.fileno() < 0 else 0) for sock in opened)
+        assert sum(sock.fileno() >= 0 for sock in opened) == (lines[-1][:13] == "DialConnected")
+
+    async def test_a_cancelled_call_waits_for_it(
+        self, stack: ExitStack, opened: list[Counted], who: str
+    ) -> None:
+        slow = Slow()
+        dialer = Dialer(**slow.options(who))
+        shake = slow.shake if who == "handshake" else None
+        address = slow.address(who, *listeners(stack, 1))
+        dialing = asyncio.ensure_future(
+            dialer.connect(address, timeout=LONG, handshake=shake)  # type: ignore[arg-type]
+        )
+        for turn in range(200):
+            await asyncio.sleep(0)
+            if turn > 20:
+                dialing.cancel()
+        assert not dialing.done()
+        slow.go.set()
+        await asyncio.wait([dialing])
+        assert dialing.cancelled()
+        assert slow.ended == 1
+        assert all(sock.closes == 1 for sock in opened)
+
+    def test_the_end_of_the_loop_ends_it(self, stack: ExitStack, who: str) -> None:
+        """Also one that has no end of its own: what asyncio.run() cancels it waits for."""
+        before = open_descriptors()
+        slow = Slow()
+        slow.go = None  # type: ignore[assignment]
+
+        async def work() -> None:
+            for _ in range(2):  # the first cancellation is not enough
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(LONG)
+            slow.ended += 1
+
+        slow._work = work  # type: ignore[method-assign]
+        address = slow.address(who, *listeners(stack, 1))
+
+        async def main() -> None:
+            dialer = Dialer(**slow.options(who))
+            shake = slow.shake if who == "handshake" else None
+            with pytest.raises(ConnectTimeout):
+                await dialer.connect(address, timeout=0.02, handshake=shake)  # type: ignore[arg-type]
+            assert slow.ended == 0
+
+        asyncio.run(main())
+        assert slow.ended == 1
+        stack.close()
+        assert open_descriptors() <= before
+
+
+@pytest.mark.parametrize("anyio_backend", [LOOPS[-1], LOOPS_AND_DRIVERS[-1]])
+@pytest.mark.parametrize("who", ["hook", "handshake", "resolver"])
+async def test_where_no_task_outlives_a_call_the_clean_up_is_waited_for(
+    stack: ExitStack, opened: list[Counted], who: str
+) -> None:
+    """If it is shielded; trio ends any other at once."""
+    slow = Slow()
+    dialer = Dialer(**slow.options(who))
+    shake = slow.shake if who == "handshake" else None
+    address = slow.address(who, *listeners(stack, 1))
+    raised: list[BaseException] = []
+
+    async def dial() -> None:
+        with pytest.raises(ConnectTimeout):
+            await dialer.connect(address, timeout=0.02, handshake=shake)  # type: ignore[arg-type]
+        raised.append(ConnectTimeout(0, ""))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(dial)
+        await anyio.sleep(0.05)
+        assert not raised
+        slow.go.set()
+    assert raised
+    assert slow.ended == 1
+    assert all(sock.closes == 1 for sock in opened)
 
 
 class TestInterrupts:

@@ -220,8 +220,9 @@ class Dialer(Value, kw_only=True):
             ConnectTimeout: there was no connection in time.
             ConnectError: no address could be connected to.
 
-            After any of these, nothing is open or registered.  The error has the records of all
-            attempts in ``attempts``, and a `Report` in ``report``.
+            After any of these, nothing is open or registered, but for the socket of a hook or a
+            handshake that takes its time to clean up on asyncio, and is closed then.  The error
+            has the records of all attempts in ``attempts``, and a `Report` in ``report``.
 
         When cancelled, at any ``await``, everything is unregistered and closed before the
         cancellation leaves this call.  Cancellation beats success.

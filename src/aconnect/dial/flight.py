@@ -3,7 +3,8 @@
 Rules:
 
 * One owner: every socket of the race is in `Flight` until it has won; or, once its attempt is
-  over, in the hands of the task that still works on it, whose last act is to close it.
+  over, in the hands of the task that still works on it, whose last act is to close it.  That may
+  be after the race.
 * A socket is unregistered, then closed.
 * Hooks and handshakes are the user's.  What they raise is an attempt that has failed; what they
   give and nobody will get is closed.
@@ -113,6 +114,7 @@ class Flight:
         self._watch = watch
         self._emit = emit
         self._closed_late = closed_late
+        self._over = False
 
     def enter(
         self,
@@ -132,10 +134,15 @@ class Flight:
         self.running[number] = running
         return running
 
-    def end_all(self) -> None:
-        """End whatever is left, whatever a trace may raise."""
+    def end_all(self, cut_off: bool) -> None:
+        """End whatever is left, whatever a trace may raise; nobody is told of what comes later.
+
+        Args:
+            cut_off: whether the race has not come to its end, so that no task is to keep a socket.
+        """
+        self._over = True
         with ExitStack() as stack:
-            while self.dropped:  # the watch could not wait for their tasks
+            while cut_off and self.dropped:  # the watch could not wait for their tasks
                 stack.callback(self.close, self.dropped.popitem()[1])
             for running in reversed(list(self.running.values())):
                 running.cancel = None  # its task has ended with the watch
@@ -180,7 +187,7 @@ class Flight:
                 self.dropped[running.number] = running
                 running.cancel()
 
-    def close(self, running: Running) -> None:
+    def close(self, running: Running, tell: bool = True) -> None:
         running.ended = None
         running.cancel = None  # its task's traceback leads to this attempt
         try:
@@ -190,7 +197,8 @@ class Flight:
             if running.sock is not None:
                 self._watch.discard(running.sock)
                 abort(running.sock)
-                self._emit(SocketClosed(time.monotonic(), running.number))
+                if tell:
+                    self._emit(SocketClosed(time.monotonic(), running.number))
 
     def spawn(
         self,
@@ -222,7 +230,7 @@ class Flight:
             if running.in_handshake:
                 running.result = result  # to be disposed of, if nobody gets to it
             if self.dropped.pop(running.number, None) is not None:
-                self.close(running)
+                self.close(running, tell=not self._over)
                 self.post(self._closed_late)
             else:
                 running.ended = partial(then, running, result, error)

@@ -135,7 +135,7 @@ class Runner:
                 with ExitStack() as stack:  # whatever a trace may raise
                     for search in searches:
                         stack.callback(search.abandon, self.timed_out)
-                    stack.callback(self._flight.end_all)
+                    stack.callback(self._flight.end_all, cut_off=not self._race.over)
             if self.winner is None:
                 return None
             self._emit(DialConnected(time.monotonic(), self.winner.number))

@@ -6,9 +6,13 @@ Rules:
   one point of cancellation.
 * A socket is registered from `add` to `discard`, or to the wake-up that reports it; SO_ERROR
   is read before it is unregistered.
-* When the watch has been left, nothing is registered and no task of it runs.  A cancellation
-  that arrives while tasks are waited for is raised when they have ended.  Only a coroutine that
-  is closed (GeneratorExit) cannot wait for them: they are cancelled, and end after it.
+* When the watch has been left, nothing is registered, and its tasks have been cancelled.  After a
+  cancellation or an error they have ended, too.  A cancellation that arrives while they are waited
+  for is raised when they have.
+* Who leaves it without an error has a result that is due, and a coroutine that is closed
+  (GeneratorExit) cannot wait: a task that takes its time to clean up ends after them.  The end
+  of the loop cancels it and waits for it, as asyncio.run() does.  What can wake it keeps it alive;
+  one that nothing can wake goes with the garbage, and cleans up then.
 * What a task raises is raised in the task that has the watch, for as long as it has it.
 """
 
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = ["AsyncioWatch", "start_timer", "until_ended", "wake"]
+
+_TURNS: Final = 50
+"""Turns of the loop in which tasks have ended that have nothing to wait for in their clean-up;
+that of a transport takes eight at most."""
 
 _SHORTEST_TIMER: Final = 0.001
 """uvloop rounds a delay to milliseconds, and one of 0 would have the waiter spin."""
@@ -56,13 +64,12 @@ class AsyncioWatch:
             return
         for task in self._tasks:
             self._cancel_soon(task)
-        if kind is GeneratorExit:  # a coroutine that is closed must not wait any more
+        try:
+            if kind is not GeneratorExit:
+                await until_ended(self._tasks, None if kind else _TURNS)
+        finally:
             self._left = True
-        else:
-            try:
-                await until_ended(self._tasks)
-            finally:
-                self._raise()
+            self._raise()
 
     def add(self, sock: socket.socket) -> None:
         fd = sock.fileno()
@@ -143,17 +150,27 @@ class AsyncioWatch:
         self.notify()
 
 
-async def until_ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+async def until_ended(tasks: Collection[asyncio.Task[Any]], turns: int | None = None) -> None:
     """Wait until all tasks have ended, whatever happens to the one that waits.
 
     If it is cancelled meanwhile, the cancellation is raised when they have.
+
+    Args:
+        turns: how many of the loop to wait for them, if it is not cancelled.
     """
     cancelled: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         try:
-            await asyncio.wait(pending)
+            if turns is None:
+                await asyncio.wait(pending)
+            elif turns == 0:
+                break
+            else:
+                turns -= 1
+                await asyncio.sleep(0)
         except asyncio.CancelledError as caught:
             cancelled = caught
+            turns = None
     if cancelled is not None:
         try:
             raise cancelled

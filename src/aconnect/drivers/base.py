@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 class Watch(Protocol):
     """The sockets and tasks of one race.  It is entered with ``async with``; when that is left,
-    nothing is registered and no task of it runs.
+    nothing is registered, and its tasks have ended; but for one that takes its time to clean up
+    when it is left without an error, if the event loop can look after a task by itself.
 
     One that has neither sockets nor tasks need not be entered: it is `notify` and `wait`.
     """
