@@ -1077,6 +1077,36 @@ async def test_where_no_task_outlives_a_call_the_clean_up_is_waited_for(
     assert all(sock.closes == 1 for sock in opened)
 
 
+@pytest.mark.parametrize("anyio_backend", [LOOPS[0], LOOPS_AND_DRIVERS[-1]])
+async def test_no_core_spins_while_a_cancelled_handshake_cleans_up(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scope of anyio's cancels a task in every turn of the loop, until it is out of it."""
+    turns = spent = 0
+    run_once = asyncio.BaseEventLoop._run_once  # type: ignore[attr-defined]
+
+    def counted(loop: Any) -> None:
+        nonlocal turns
+        turns += 1
+        run_once(loop)
+
+    async def shake(_: Any) -> None:
+        nonlocal spent
+        try:
+            await anyio.sleep_forever()
+        finally:
+            before = turns
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.1)
+            spent = turns - before
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "_run_once", counted)
+    with anyio.move_on_after(0.02) as scope:
+        await Dialer().connect(results(*listeners(stack, 1)), timeout=LONG, handshake=shake)
+    assert scope.cancelled_caught
+    assert 0 < spent < 20
+
+
 class TestInterrupts:
     @pytest.mark.parametrize("handshake", [False, True])
     async def test_a_trace_that_raises_at_the_end(

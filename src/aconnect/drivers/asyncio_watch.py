@@ -19,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from functools import partial
 from math import inf
@@ -153,12 +154,14 @@ class AsyncioWatch:
 async def until_ended(tasks: Collection[asyncio.Task[Any]], turns: int | None = None) -> None:
     """Wait until all tasks have ended, whatever happens to the one that waits.
 
-    If it is cancelled meanwhile, the cancellation is raised when they have.
+    If it is cancelled meanwhile, the cancellation is raised when they have.  A scope of anyio's
+    that cancels it would do so again in every turn of the loop: it is told once.
 
     Args:
         turns: how many of the loop to wait for them, if it is not cancelled.
     """
     cancelled: asyncio.CancelledError | None = None
+    shield: Any = None
     while pending := [task for task in tasks if not task.done()]:
         try:
             if turns is None:
@@ -171,6 +174,11 @@ async def until_ended(tasks: Collection[asyncio.Task[Any]], turns: int | None = 
         except asyncio.CancelledError as caught:
             cancelled = caught
             turns = None
+            if shield is None and "anyio._backends._asyncio" in sys.modules:
+                shield = sys.modules["anyio"].CancelScope(shield=True)
+                shield.__enter__()
+    if shield is not None:
+        shield.__exit__(None, None, None)
     if cancelled is not None:
         try:
             raise cancelled
