@@ -1,4 +1,7 @@
-"""An HTTP client that follows its users' links, but not into places that the policy forbids."""
+"""An HTTP client that follows its users' links, but not into places that the policy forbids.
+
+It needs httpx: the extra "httpx" of aconnect-io.
+"""
 
 import asyncio
 

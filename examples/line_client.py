@@ -12,7 +12,8 @@ async def ask(address: str, questions: list[str], deadline: Deadline) -> list[st
             answers = []
             for question in questions:
                 writer.write(f"{question}\n".encode())
-                answers.append((await reader.readline()).decode().rstrip())
+                # Unlike readline(), this raises if the server has hung up.
+                answers.append((await reader.readuntil(b"\n")).decode().rstrip())
             return answers
     finally:
         writer.close()

@@ -1,4 +1,7 @@
-"""The program of line_client.py on trio: the same deadline, on a stream of trio's."""
+"""The program of line_client.py on trio: the same deadline, on a stream of trio's.
+
+It needs trio: the extra "trio" of aconnect-io.
+"""
 
 from functools import partial
 
@@ -16,7 +19,10 @@ async def ask(address: str, questions: list[str], deadline: Deadline) -> list[st
                 await stream.send_all(f"{question}\n".encode())
                 answer = b""
                 while not answer.endswith(b"\n"):
-                    answer += await stream.receive_some()
+                    more = await stream.receive_some()
+                    if not more:
+                        raise EOFError("the server has hung up")
+                    answer += more
                 answers.append(answer.decode().rstrip())
             return answers
 

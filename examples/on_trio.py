@@ -1,4 +1,7 @@
-"""The same call under trio, and a stream of trio's around the socket."""
+"""The same call under trio, and a stream of trio's around the socket.
+
+It needs trio: the extra "trio" of aconnect-io.
+"""
 
 from functools import partial
 

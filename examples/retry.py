@@ -1,4 +1,7 @@
-"""Try again, with stamina, for as long as the error says that a later try may succeed."""
+"""Try again, with stamina, for as long as the error says that a later try may succeed.
+
+It needs stamina, which no extra of aconnect-io brings: pip install stamina
+"""
 
 import asyncio
 import socket

@@ -1,4 +1,7 @@
-"""Send a message with aiosmtplib, which like many clients takes a connected socket."""
+"""Send a message with aiosmtplib, which like many clients takes a connected socket.
+
+It needs aiosmtplib, which no extra of aconnect-io brings: pip install aiosmtplib
+"""
 
 import asyncio
 from email.message import EmailMessage

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
+from support.listeners import listening
 
 import aconnect
 
@@ -41,6 +47,45 @@ SLOW = re.compile(r"Executing <.*> took \d\.\d+ seconds")
 
 def test_every_example_is_known() -> None:
     assert [example.stem for example in EXAMPLES] == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_an_example_says_what_it_needs(example: Path) -> None:
+    """In its first lines; and which extra brings it, if one does."""
+    tree = ast.parse(example.read_text())
+    needs = {
+        (node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name)
+        for node in tree.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
+    needs = {name.partition(".")[0] for name in needs} - sys.stdlib_module_names - {"aconnect"}
+    said = re.findall(r"^It needs (\w+)[:,]", ast.get_docstring(tree) or "", re.MULTILINE)
+    assert said == sorted(needs)
+    extras = tomllib.loads((example.parents[1] / "pyproject.toml").read_text())
+    for name in needs:
+        brings = name in extras["project"]["optional-dependencies"]
+        assert brings == (f'the extra "{name}"' in example.read_text())
+        assert brings != (f"pip install {name}" in example.read_text())
+
+
+@pytest.mark.anyio
+async def test_line_clients_notice_that_the_server_hangs_up(anyio_backend: Any) -> None:
+    stem = "line_client_trio" if anyio_backend[0] == "trio" else "line_client"
+    ask: Any = runpy.run_path(str(EXAMPLES[0].with_name(f"{stem}.py")))["ask"]
+    with listening() as listener:
+
+        async def hang_up() -> None:
+            await anyio.wait_readable(listener)
+            with listener.accept()[0] as peer:
+                await anyio.wait_readable(peer)
+                peer.recv(100)
+                peer.send(b"half a li")
+
+        host, port = listener.getsockname()
+        async with anyio.create_task_group() as group:
+            group.start_soon(hang_up)
+            with pytest.raises(EOFError):
+                await ask(f"{host}:{port}", ["hello"], aconnect.Deadline.after(30))
 
 
 @pytest.mark.slow
