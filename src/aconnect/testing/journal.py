@@ -47,7 +47,7 @@ class FakeAttempt:
         at: the moment, in seconds of `time.monotonic`.
         endpoint: what was to be connected to.
         local_address: what the socket was bound to; port 0, or no path, for nothing.
-        options: what had been set: the values as bytes, by level and option.
+        options: what had been set: the values as they were given, as bytes, by level and option.
     """
 
     at: float

@@ -5,6 +5,7 @@ Rules:
 * No packet leaves, and none is sent: a connection is a pair of sockets.  (Under uvloop it is one
   over 127.0.0.1.)  Nothing is looked up.
 * What has not been added does not exist: no such name, no route, nobody who listens.
+* Sockets answer as real ones do: `line` and `fake_socket`.
 * What takes time is a timer of the running event loop.
 * All that is asked of the network is in its journal.
 """
@@ -24,11 +25,12 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.values import Endpoint, TCPAddress, UnixAddress
 from ..dial.dialer import Dialer
 from ..trace import guarded
-from .fake_socket import INTERNET, FakeSocket, error
+from .fake_socket import FakeSocket
 from .journal import FakeAttempt, FakeLookup, timeline
 from .names import Names
 from .outcomes import Outcome, Script, outcome_of, seconds_of
 from .pairs import reset
+from .sockaddrs import INTERNET, error, unmapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from ..addresses.values import SockAddr
     from ..resolvers.base import Resolver
+    from .line import Line
     from .outcomes import OutcomeLike
 
 __all__ = ["FakeHost", "FakeNetwork"]
@@ -72,6 +75,12 @@ class FakeNetwork:
         self.resolver: Resolver = self._names
         self._held: set[socket.socket] = set()
         self._ports = itertools.count()
+        self._own: dict[int, list[str]] = {
+            socket.AF_INET: ["192.0.2.254"],
+            socket.AF_INET6: ["2001:db8::fffe"],
+        }
+        self.interfaces = {"lo", "eth0"}
+        self._bound: weakref.WeakSet[Line] = weakref.WeakSet()
         self._close = weakref.finalize(self, _close_all, self._held)
 
     def __repr__(self) -> str:
@@ -142,6 +151,30 @@ class FakeNetwork:
         self._hosts.append(host)
         return host
 
+    def has(self, *addresses: str, interface: str | None = None) -> None:
+        """Give this machine, where the sockets are, more than it has.
+
+        Without this it has 192.0.2.254 and 2001:db8::fffe, the loopback addresses, and the
+        interfaces lo and eth0.  A socket that is bound to any other cannot be.
+
+        Args:
+            addresses: for `Dialer`'s ``local_address``.
+            interface: a name for its ``interface``.
+
+        Raises:
+            TypeError: an argument is of another type.
+            ValueError: an address is no IP address.
+        """
+        if interface is not None and not isinstance(interface, str):
+            raise TypeError(f"interface must be a str or None, not {interface!r}")
+        for address in addresses:
+            if isinstance(address, UnixAddress):
+                raise TypeError(f"an address of a machine must be an IP address, not {address!r}")
+        for family, address in [_place(address, None, None) for address in addresses]:
+            self._own[family].append(address)
+        if interface is not None:
+            self.interfaces.add(interface)
+
     def resolves(
         self,
         name: str,
@@ -204,11 +237,14 @@ class FakeNetwork:
 
     # For the sockets.
 
-    def ask(
+    def note(
         self, endpoint: Endpoint, local: SockAddr, options: dict[tuple[int, int], bytes]
-    ) -> tuple[Callable[[socket.socket], None] | None, Outcome]:
-        """What becomes of a call of connect(2), and who meets the far end; not for users."""
+    ) -> None:
+        """Note a call of connect(2); not for users."""
         self.journal.append(FakeAttempt(time.monotonic(), endpoint, local, dict(options)))
+
+    def ask(self, endpoint: Endpoint) -> tuple[Callable[[socket.socket], None] | None, Outcome]:
+        """What becomes of it, and who meets the far end; not for users."""
         there = [host for host in self._hosts if host.is_at(endpoint)]
         for exact in (True, False):
             for host in there:
@@ -217,6 +253,21 @@ class FakeNetwork:
         if there:
             return None, _NOBODY
         return None, _NO_ROUTE if endpoint.family in INTERNET else _NO_FILE
+
+    def own(self, family: int) -> list[str]:
+        """The addresses of this machine; not for users."""
+        return self._own[family]
+
+    def occupy(self, line: Line) -> bool:
+        """Give a port to a socket that is bound; False if it is taken.  Not for users."""
+        if any(line.clashes(other) for other in self._bound):
+            return False
+        self._bound.add(line)
+        return True
+
+    def vacate(self, line: Line) -> None:
+        """Take it back; not for users."""
+        self._bound.discard(line)
 
     def next_port(self) -> int:
         """A local port; not for users."""
@@ -278,8 +329,8 @@ class FakeHost:
         self.script = Script(outcome, make)
 
     def accept(self) -> socket.socket:
-        """The host's end of the oldest connection that has not been taken: a non-blocking socket,
-        which the caller closes.
+        """The host's end of the oldest connection that has not been taken: a non-blocking socket
+        with the names of both ends, which the caller closes.
 
         Connections that have been aborted meanwhile are left out; one that was merely closed is
         not.
@@ -299,9 +350,9 @@ class FakeHost:
     def is_at(self, endpoint: Endpoint) -> bool:
         """Whether an endpoint is one of this host's, whatever its port; not for users."""
         sockaddr = endpoint.sockaddr
-        return (endpoint.family, sockaddr[0] if isinstance(sockaddr, tuple) else sockaddr) in (
-            self._places
-        )
+        if isinstance(sockaddr, tuple):
+            return unmapped(endpoint.family, str(sockaddr[0])) in self._places
+        return (endpoint.family, sockaddr) in self._places
 
     def listens(self, endpoint: Endpoint, exactly: bool) -> bool:
         """Whether it listens on this port, or on all, at its endpoint; not for users."""
@@ -343,7 +394,7 @@ def _place(address: str | UnixAddress, name: str | None, port: int | None) -> tu
     if endpoint is None:
         raise ValueError(f"an address must be an IP address, not {address!r}")
     packed = socket.inet_pton(endpoint.family, endpoint.sockaddr[0])  # type: ignore[arg-type]
-    return endpoint.family, socket.inet_ntop(endpoint.family, packed)
+    return unmapped(endpoint.family, socket.inet_ntop(endpoint.family, packed))
 
 
 def _close_all(held: set[socket.socket]) -> None:

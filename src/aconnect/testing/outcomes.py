@@ -49,8 +49,10 @@ class Outcome:
             ``"itself"``, is connected to itself, as happens when nobody listens on a local port;
             ``"refused"``, ``"unreachable"``, ``"no local port"``, ``"backlog full"``; or an errno,
             as a number or by its name.
-        after: seconds from connect(2) to the answer.  0 is an answer that is there when
-            connect(2) returns.
+            Datagrams are not answered, and connect(2) says nothing of ``"refused"``: the first
+            call after a send does, as with a real socket.
+        after: seconds from connect(2) to the answer; for a refused datagram, from the send.  0 is
+            an answer that is there when the call returns.
         at_once: whether connect(2) itself gives the answer, rather than EINPROGRESS.  Lack of a
             local port and a full backlog always are like that.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ..addresses.values import Endpoint
 
-__all__ = ["connected_pair", "empty", "fill", "reset", "unconnected"]
+__all__ = ["connected_pair", "empty", "fill", "in_uvloop", "reset", "unconnected"]
 
 _AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", -1)
 _PIECE: Final = bytes(65536)
@@ -41,14 +41,17 @@ def connected_pair(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
     Raises:
         OSError: there are none to be had; nothing stays open.
     """
-    loop = asyncio._get_running_loop()
-    in_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
-    if in_uvloop and endpoint.type == socket.SOCK_STREAM and endpoint.family != _AF_UNIX:
+    if in_uvloop() and endpoint.type == socket.SOCK_STREAM and endpoint.family != _AF_UNIX:
         return _tcp_pair()
     near, far = socket.socketpair(_AF_UNIX, endpoint.type)
     near.setblocking(False)
     far.setblocking(False)
     return near, far
+
+
+def in_uvloop() -> bool:
+    """Whether uvloop is running."""
+    return type(asyncio._get_running_loop()).__module__.partition(".")[0] == "uvloop"
 
 
 def _tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -89,7 +92,7 @@ def fill(near: socket.socket) -> None:
 def empty(far: socket.socket) -> None:
     """See that the other end is writable, if it was filled."""
     try:
-        while far.recv(len(_PIECE)):
+        while socket.socket.recv(far, len(_PIECE)):
             pass
     except OSError:
         pass  # all is read; or it was closed without a word
@@ -97,5 +100,7 @@ def empty(far: socket.socket) -> None:
 
 def reset(far: socket.socket) -> None:
     """Close it, with nothing left of it in the kernel."""
-    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    socket.socket.setsockopt(  # and not the fake socket's
+        far, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
     far.close()
