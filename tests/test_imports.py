@@ -6,15 +6,20 @@ under test, and of everything else only what the standard library has.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 import aconnect
+from aconnect.drivers import select
 
 WHERE = Path(aconnect.__file__).parents[1]
 
@@ -116,7 +121,7 @@ CLIENTS = {
     "redis": "redis",
     "websockets": "websockets",
 }
-"""The extra of each client."""
+"""The extra of each adapter for a client."""
 
 
 def test_every_module_that_needs_no_extra_imports_without_one() -> None:
@@ -161,9 +166,9 @@ DIALS = {
     "open_connection": "await fails(open_connection(refused, timeout=10))",
     "TLS": "await fails(open_connection(silent, ssl=True, server_hostname='a', timeout=0.1))",
     "open_stream": "await fails(open_stream(refused, timeout=10))",
-    "open_stream, connected": "await succeeds(open_stream(there, timeout=10))",
-    "open_stream, TLS": "await fails(open_stream(silent, ssl=True, server_hostname='a', **LIMIT))",
     "open_trio_stream": "await fails(open_trio_stream(refused, timeout=10))",
+    "open_stream, and a stream": "await fails(closed(open_stream(healthy, timeout=10)))",
+    "open_stream with TLS": "await fails(open_stream(healthy, ssl=True, timeout=0.1))",
 }
 ON_ASYNCIO = [name for name in DIALS if name != "open_trio_stream"]
 ON_TRIO = [name for name in DIALS if name not in ("open_connection", "TLS")]
@@ -174,38 +179,26 @@ LOOP
 import aconnect
 NAMES
 
-seen = None
-LIMIT = {"timeout": 0.2}
-
-def clock_starts(*limits):
-    global seen
-    seen = seen or set(sys.modules)
-    return earliest(*limits)
-
-earliest = aconnect.deadline.earliest
-for module in (aconnect.dial.single, aconnect.dial.primitives):
-    module.earliest = clock_starts
-
 async def fails(dial):
+    seen = set(sys.modules)
     try:
         await dial
     except OSError:
-        print(json.dumps(sorted(set(sys.modules) - seen)))
-
-async def succeeds(dial):
-    stream = await dial
+        pass
     print(json.dumps(sorted(set(sys.modules) - seen)))
-    await stream.aclose()
+
+async def closed(dial):
+    await (await dial).aclose()
 
 async def main():
     permitting = aconnect.Dialer(permit=lambda _: True)
     reporting = aconnect.Dialer(trace=aconnect.Report())
     full = aconnect.Dialer(mptcp=True, keepalive=aconnect.Keepalive(1, 1, 1), tos=8)
     silent = listener.getsockname()
-    global seen
-    seen = None if LATER else set(sys.modules)
+    await asyncio.sleep(0) if "asyncio.run" in RUN else None
     DIAL
 
+RUN = "RUNNER"
 with socket.socket() as bound, socket.socket() as sock, socket.socket() as listener:
     sock.setblocking(False)
     bound.bind(("127.0.0.1", 0))
@@ -216,20 +209,17 @@ with socket.socket() as bound, socket.socket() as sock, socket.socket() as liste
         filler.setblocking(False)
         filler.connect_ex(listener.getsockname())
     refused = bound.getsockname()
-    server = socket.create_server(("127.0.0.1", 0))
-    there = server.getsockname()
+    other = socket.create_server(("127.0.0.1", 0))
+    healthy = other.getsockname()
     results = socket.getaddrinfo(*refused, type=socket.SOCK_STREAM)
     results += socket.getaddrinfo("127.0.0.2", refused[1], type=socket.SOCK_STREAM)
     RUNNER
+    other.close()
 """
 
 
-def modules_of_the_first_dial(kind: str, loop: str, runner: str) -> list[str]:
-    """The modules that a fresh process imports in its first dial.
-
-    On trio, and for streams of anyio, those do not count that it imports before the clock starts.
-    """
-    later = bool(loop) or kind.startswith("open_stream")
+def modules_of_the_first_dial(kind: str, loop: str, runner: str, *, site: bool) -> list[str]:
+    """The modules that a fresh process imports in its first dial."""
     names = [
         name
         for name in ("open_connection", "open_stream", "open_trio_stream")
@@ -240,9 +230,8 @@ def modules_of_the_first_dial(kind: str, loop: str, runner: str) -> list[str]:
         .replace("NAMES", f"from aconnect import {names[0]}" if names else "")
         .replace("DIAL", DIALS[kind])
         .replace("RUNNER", runner)
-        .replace("LATER", str(later))
     )
-    if later:
+    if site:
         code = f"import sys; sys.path[:0] = {sys.path!r}\n" + code
     found: list[str] = ask(code)
     return found
@@ -250,13 +239,183 @@ def modules_of_the_first_dial(kind: str, loop: str, runner: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ON_ASYNCIO)
 def test_the_first_dial_on_asyncio_imports_nothing(kind: str) -> None:
-    """Streams of anyio do so before the clock starts."""
-    assert modules_of_the_first_dial(kind, "", "asyncio.run(main())") == []
+    site = kind.startswith("open_stream")  # which needs anyio
+    found = modules_of_the_first_dial(kind, "", "asyncio.run(main())", site=site)
+    assert found == []
 
 
 @pytest.mark.parametrize("kind", ON_TRIO)
-def test_the_first_dial_on_trio_imports_nothing_while_the_clock_runs(kind: str) -> None:
-    assert modules_of_the_first_dial(kind, "import trio", "trio.run(main)") == []
+def test_the_first_dial_on_trio_imports_nothing(kind: str) -> None:
+    assert modules_of_the_first_dial(kind, "import trio", "trio.run(main)", site=True) == []
+
+
+@pytest.mark.parametrize("kind", ["a literal address that refuses", "a name", "a list"])
+def test_the_first_dial_on_a_trio_that_came_late_imports_nothing_while_it_runs(kind: str) -> None:
+    """What it needs of anyio's has to be imported first, before the clock starts."""
+    run = "import trio; trio.run(main)"
+    found = modules_of_the_first_dial(kind, "", run, site=True)
+    ours = {"aconnect.drivers.anyio_generic", "aconnect.drivers.anyio_watch"}
+    anyios = ("anyio", "typing_extensions")
+    assert not {name for name in found if name.partition(".")[0] not in anyios} - ours
+
+
+NO_DESCRIPTOR_LEFT = """
+import json, os, resource, socket, ssl, sys
+EARLY
+import asyncio
+import aconnect
+LATE
+from aconnect import create_connection, open_connection, open_stream, open_trio_stream
+
+async def main():
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    port = listener.getsockname()[1]
+    dialer = aconnect.Dialer(permit=lambda _: True, trace=aconnect.Report())
+    results = [(2, 1, 6, "", ("127.0.0.1", port))] * 2
+
+    async def primitive(address):
+        await aconnect.connect_socket(sock, address)
+        aconnect.dissolve_association(sock)
+
+    async def dial():
+        try:
+            await DIAL
+        except aconnect.ConnectError as error:
+            return [type(error).__name__, error.errno, str(error)]
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    taken = []
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        pass
+    outcomes = [await dial()]
+    for fd in taken:
+        os.close(fd)
+    outcomes.append(await dial())
+    print(json.dumps(outcomes))
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    RUN
+"""
+
+OUT_OF_DESCRIPTORS = {
+    "a literal address": "aconnect.aconnect(('127.0.0.1', port))",
+    "a name": "aconnect.aconnect(('localhost', port))",
+    "a list": "aconnect.aconnect(results)",
+    "every listener": "dialer.connect(('localhost', port))",
+    "one's own socket": "primitive(('127.0.0.1', port))",
+    "open_stream": "open_stream('localhost', port)",
+}
+
+
+def outcomes_without_descriptors(dial: str, early: str, late: str, run: str) -> Any:
+    code = NO_DESCRIPTOR_LEFT.replace("EARLY", early).replace("LATE", late)
+    code = code.replace("DIAL", dial).replace("RUN", run)
+    code = f"import sys; sys.path[:0] = {sys.path!r}\n" + code
+    command = [sys.executable, "-I", "-S", "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert not answer.returncode, answer.stderr
+    return json.loads(answer.stdout)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no limit of descriptors")
+class TestNoDescriptorIsLeft:
+    """The first dial of a process fails as any does, and does no harm to the next."""
+
+    @pytest.mark.parametrize(
+        "dial",
+        [*OUT_OF_DESCRIPTORS.values(), "open_connection('localhost', port)"],
+        ids=[*OUT_OF_DESCRIPTORS, "open_connection"],
+    )
+    def test_on_asyncio(self, dial: str) -> None:
+        first, second = outcomes_without_descriptors(dial, "", "", "asyncio.run(main())")
+        assert first is not None
+        assert "import" not in first[2]
+        assert "unknown encoding" not in first[2]
+        assert second is None
+
+    @pytest.mark.parametrize(
+        "dial",
+        [*OUT_OF_DESCRIPTORS.values(), "open_trio_stream('localhost', port)"],
+        ids=[*OUT_OF_DESCRIPTORS, "open_trio_stream"],
+    )
+    def test_on_trio(self, dial: str) -> None:
+        first, second = outcomes_without_descriptors(dial, "import trio", "", "trio.run(main)")
+        if "primitive" in dial:  # which needs no descriptor, now that ctypes came with trio
+            assert first is None
+        else:
+            assert "import" not in first[2]
+        assert second is None
+
+    @pytest.mark.parametrize("dial", OUT_OF_DESCRIPTORS.values(), ids=OUT_OF_DESCRIPTORS)
+    def test_on_a_trio_that_came_late(self, dial: str) -> None:
+        """Nobody could know that its driver would be needed."""
+        first, second = outcomes_without_descriptors(dial, "", "import trio", "trio.run(main)")
+        assert first[:2] == ["ConnectError", errno.EMFILE]
+        assert "EMFILE: the driver for trio could not be imported" in first[2]
+        assert "if trio was before" in first[2]
+        assert second is None
+
+    def test_names_are_looked_up_by_the_next(self) -> None:
+        dial = "aconnect.aconnect('b\xfccher.invalid:1')"
+        _, second = outcomes_without_descriptors(dial, "", "", "asyncio.run(main())")
+        assert second[0] == "ResolveError"
+        assert "encoding" not in second[2]
+
+
+class _NoDescriptor:
+    """Finds no module, for want of a descriptor."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == self.name:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), name)
+
+
+@pytest.mark.parametrize("primitive", [False, True])
+def test_the_driver_of_trio_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, primitive: bool
+) -> None:
+    name = "aconnect.drivers.anyio_generic"
+    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(select, "_trio_driver", select._trio_driver.__wrapped__)
+    monkeypatch.setattr(sys, "meta_path", [_NoDescriptor(name), *sys.meta_path])
+
+    async def main() -> None:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            if primitive:
+                await aconnect.connect_socket(sock, ("127.0.0.1", 9))
+            else:
+                await aconnect.aconnect("127.0.0.1:9")
+
+    with pytest.raises(aconnect.ConnectError) as caught:
+        trio.run(main)
+    assert caught.value.errno == errno.EMFILE
+    assert str(caught.value).startswith("[Errno 24] could not connect to 127.0.0.1:9: EMFILE: ")
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_ctypes_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ctypes", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [_NoDescriptor("ctypes"), *sys.meta_path])
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as sock,
+        pytest.raises(aconnect.ConnectError, match="could not dissolve") as caught,
+    ):
+        aconnect.dissolve_association(sock)
+    assert caught.value.errno == errno.EMFILE
+
+
+def test_a_driver_that_nothing_runs_on_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "trio")
+    monkeypatch.setattr(select, "_trio_driver", None)
+    select._prepare()
 
 
 def test_a_short_deadline_is_enough_for_the_first_dial() -> None:
@@ -308,37 +467,3 @@ def test_names_that_are_imported_later_are_listed_afterwards_too() -> None:
     listed = dir(aconnect)
     assert set(aconnect._LATER) <= set(listed)
     assert len(set(listed)) == len(listed)
-
-
-def test_what_is_public_is_what_is_listed() -> None:
-    code = """
-import json
-from types import ModuleType
-import aconnect
-import aconnect.policy
-
-before = dir(aconnect)
-star = {}
-exec("from aconnect import *", star)
-del star["__builtins__"]
-page = pydoc.plain(pydoc.render_doc(aconnect))
-print(json.dumps({
-    "all": aconnect.__all__,
-    "star": sorted(star),
-    "there": [name for name in aconnect.__all__ if hasattr(aconnect, name)],
-    "dir": dir(aconnect),
-    "same": before == dir(aconnect),
-    "modules": [name for name in dir(aconnect) if type(getattr(aconnect, name)) is ModuleType],
-    "help": [name for name in ("Dialer", "open_stream", "_idna", "_LATER") if name in page],
-}))
-"""
-    answer = ask("import pydoc\n" + ONLY_THE_STANDARD_LIBRARY + code)
-    names = answer["all"]
-    assert set(names) >= {"AConnectable", "Dialer", "aconnect", "open_trio_stream"}
-    assert names == answer["star"] == answer["there"]
-    assert answer["same"]
-    listed = [name for name in answer["dir"] if not name.startswith("__")]
-    assert listed == sorted([*names, "policy", "sansio", "trace"])
-    assert not {"__dir__", "__getattr__"} & set(answer["dir"])
-    assert answer["modules"] == ["policy", "sansio", "trace"]
-    assert answer["help"] == ["Dialer", "open_stream"]

@@ -27,7 +27,7 @@ from ..addresses.values import TCPAddress, check_path
 from ..deadline import Deadline, earliest
 from ..drivers.select import running_driver
 from ..errors.errors import ConnectError
-from ..errors.making import attempts_error
+from ..errors.making import attempts_error, driver_error
 from ..errors.record import LONGEST_ADDRESS
 from ..explanations.explain import lookup
 from ..sansio.attempt import Attempt, Step
@@ -170,10 +170,15 @@ async def _carry_out(
     deadline: Deadline | None,
 ) -> None:
     """Connect to ``sockaddr``, or take up the attempt that is running if it is None."""
-    driver = running_driver()  # it may import something
+    name = _name(sock)
+    text = name if sockaddr is None else format_sockaddr(sock.family, sockaddr)
+    target = Target(sockaddr, None, text)
+    try:
+        driver = running_driver()
+    except OSError as error:
+        raise driver_error(error, target) from error
     start = time.monotonic()
     until = earliest(timeout, deadline)
-    name = _name(sock)
     port_fixed = sockaddr is not None and local_address(sock) is not None
     attempt = Attempt(sock.family, sock.type, owned=False, port_fixed=port_fixed)
     if driver.checkpoint is not None:
@@ -190,8 +195,7 @@ async def _carry_out(
     if end is Step.CONNECTED:
         return
     ended = record(sock, sockaddr, local_address(sock), start, end, attempt.errno)
-    text = name if sockaddr is None else format_sockaddr(sock.family, sockaddr)
-    raise attempts_error([ended], Target(sockaddr, None, text), ended.end - start)
+    raise attempts_error([ended], target, ended.end - start)
 
 
 def _name(sock: socket.socket) -> str:

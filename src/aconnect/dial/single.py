@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..deadline import earliest
 from ..drivers.select import driver_of, running_driver
+from ..errors.making import driver_error
 from ..handshakes.base import BoundedHandshake, OutOfTime
 from ..sockets.syscalls import close, connected_after_all, connected_now, local_address
 from ..trace import AttemptEnded, AttemptStarted, DialConnected
@@ -67,7 +68,10 @@ async def connect(
     Raises:
         TypeError, ValueError, RuntimeError, ConnectError: as `Dialer.connect`.
     """
-    driver = running_driver() if loop is None else driver_of(loop)  # it may import something
+    try:
+        driver = running_driver() if loop is None else driver_of(loop)
+    except OSError as error:
+        raise driver_error(error, target) from error
     started = time.monotonic()
     until = earliest(timeout, deadline)
     if driver.checkpoint is not None:

@@ -3,8 +3,9 @@
 Rules:
 
 * What runs decides, never a setting.
-* The drivers of asyncio are imported with this module, so that no dial has to wait for that.  Of
-  no other event loop anything is imported before it is known to be running.
+* The drivers of asyncio are imported with this module, so that no dial has to wait for that, or
+  for want of a descriptor cannot.  So is that of trio if trio has been imported; if not, the first
+  dial that trio runs imports it.
 * Trio's driver has no state, and there is one.
 * An asyncio loop keeps its driver for as long as it lives: the driver knows who waits for
   which socket there.
@@ -12,6 +13,8 @@ Rules:
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
@@ -38,6 +41,7 @@ def running_driver() -> Driver:
     Raises:
         RuntimeError: none is.
         ImportError: trio is, but anyio is not installed.
+        OSError: trio is, and its driver cannot be imported now.
     """
     return _trio_driver() if in_trio() else driver_of(running_asyncio())
 
@@ -65,10 +69,20 @@ def _asyncio_driver(loop: Any) -> Driver:
 @cache
 def _trio_driver() -> Driver:
     try:
-        import anyio
+        # Anyio would import this in the first wait, while a deadline runs.
+        import anyio._backends._trio  # noqa: F401
 
         from .anyio_generic import AnyioDriver
     except ImportError as error:
         raise ImportError(not_installed("anyio", "trio")) from error
-    anyio.get_cancelled_exc_class()  # it imports what it needs under trio
     return AnyioDriver()
+
+
+def _prepare() -> None:
+    """Import the driver of trio, if it may be needed."""
+    if "trio" in sys.modules:
+        with suppress(ImportError):
+            _trio_driver()
+
+
+_prepare()

@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
     from ..addresses.target import Target
 
-__all__ = ["attempts_error", "resolve_error", "resolve_timeout", "unresolved_error"]
+__all__ = [
+    "attempts_error",
+    "driver_error",
+    "resolve_error",
+    "resolve_timeout",
+    "unresolved_error",
+]
 
 _SILENT: Final = ("timed out", "made room")
 
@@ -159,6 +165,17 @@ def _code(record: AttemptRecord) -> int:
 
 def _text(target: Target) -> str:
     return shortened(target.text, LONGEST_ADDRESS)
+
+
+def driver_error(cause: OSError, target: Target) -> ConnectError:
+    """The error for a dial that has not begun: what it would wait with cannot be imported."""
+    code = cause.errno or errnos.EIO
+    return ConnectError(
+        code,
+        f"could not connect to {_text(target)}: {lookup(code).name}: the driver for trio could not "
+        f"be imported: {cause.strerror or cause}; it is imported with aconnect if trio was before",
+        address=target.address,
+    )
 
 
 def resolve_error(code: int, target: Target, elapsed: float, words: str = "") -> ResolveError:

@@ -367,8 +367,10 @@ def dissolve(sock: socket.socket) -> int:
     """
     if sys.platform == "win32":
         return errnos.EOPNOTSUPP
-    import ctypes  # only here, and slow to import
-
+    try:
+        import ctypes  # only here, and slow to import
+    except OSError as error:  # no descriptor is left to read it by
+        return error.errno or errnos.EIO
     libc = ctypes.CDLL(None, use_errno=True)
     # A struct sockaddr of zeros: AF_UNSPEC is 0, and so it is wherever the family stands.
     if libc.connect(sock.fileno(), bytes(_SIZEOF_SOCKADDR), _SIZEOF_SOCKADDR) == 0:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from .calls import DialerOptions
 else:
     try:
+        # All of anyio that a call may need, so that none has to wait for it.
+        import anyio._backends._asyncio
+        import anyio.streams.tls  # noqa: F401
         from anyio.abc import ByteStreamConnectable as Connectable
     except ImportError:
         Connectable = object  # an AConnectable can be made, and says what is missing
