@@ -16,6 +16,7 @@ from aconnect.handshakes.tls import TLS, TLSHandshake, default_context, failure,
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,21 @@ class TestTheContext:
         assert first is not None
         assert second is not None
         assert first.context is second.context is default_context()
+
+    def test_a_default_context_that_could_not_read_the_certificates_is_not_kept(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Certificates
+    ) -> None:
+        """As when no descriptor is left: OpenSSL does not complain of that."""
+        file = tmp_path / "authority.pem"
+        file.write_bytes(certificates.authority)
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        with monkeypatch.context() as patch:
+            patch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
+            unread = default_context()
+            assert not unread.cert_store_stats()["x509_ca"]
+        read = default_context()
+        assert read.cert_store_stats()["x509_ca"]
+        assert default_context() is read
 
     def test_a_users_own_is_not_changed(
         self, certificates: Certificates, session: ssl.SSLSession

@@ -8,6 +8,8 @@ Rules:
   changed, another is made.
 * Looking takes 10 us, of which stat(2) is most.  It is done in the event loop, and waits for no
   thread: the kernel has these files at hand.
+* One that could not read the authorities, as when no descriptor is left, is not kept.  OpenSSL does
+  not complain of that.
 * They are shared, and nobody changes them.
 
 Source: `ssl.create_default_context`, SSL_CTX_set_default_verify_paths(3ssl).
@@ -39,24 +41,38 @@ def default_context(*alpn: str) -> ssl.SSLContext:
     """
     if sys.platform == "win32":  # where the authorities are no files
         _made.cache_clear()
-    return _made(
-        ssl.create_default_context,
-        alpn,
-        ssl.SSLContext,
-        os.environ.get("SSLKEYLOGFILE"),
-        _authorities(),
-    )
+    try:
+        return _made(
+            ssl.create_default_context,
+            alpn,
+            ssl.SSLContext,
+            os.environ.get("SSLKEYLOGFILE"),
+            _authorities(),
+        )
+    except _NotRead as made:
+        return made.context
+
+
+class _NotRead(Exception):
+    """There is a file of authorities, and the context has none of them."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context)
+        self.context = context
 
 
 @lru_cache(_KEPT)
 def _made(
     make: Callable[[], ssl.SSLContext],
     alpn: tuple[str, ...],
-    *_: object,  # what ``make`` looks at
+    *looked_at: Any,  # by ``make``; the authorities are the last
 ) -> ssl.SSLContext:
     context = make()
     if alpn:
         context.set_alpn_protocols(list(alpn))
+    (_, file), *_ = looked_at[-1]
+    if file is not None and not context.cert_store_stats()["x509_ca"]:
+        raise _NotRead(context)
     return context
 
 
