@@ -8,8 +8,8 @@ Rules:
   changed, another is made.
 * Looking takes 10 us, of which stat(2) is most.  It is done in the event loop, and waits for no
   thread: the kernel has these files at hand.
-* One that could not read the authorities, as when no descriptor is left, is not kept.  OpenSSL does
-  not complain of that.
+* One that could not read the authorities, as when no descriptor is left, is not kept.  OpenSSL
+  does not complain of that.
 * They are shared, and nobody changes them.
 
 Source: `ssl.create_default_context`, SSL_CTX_set_default_verify_paths(3ssl).

@@ -25,7 +25,7 @@ from ..explanations.extras import not_installed
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, settings_of
 from ..sockets.syscalls import close
-from .calls import dialer_of, keep_nagle, stream_target
+from .calls import dialer_of, keep_nagle, left_quietly, stream_target
 from .hand_over import closed, lent, plain, take_over
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class _AnyioTLS(TLSHandshake["TLSStream"]):
         if in_trio():
             from anyio import move_on_after
 
-            with move_on_after(seconds):
+            with left_quietly(move_on_after(seconds)):
                 return await self(sock)
         else:
             # A scope of anyio's would keep the task if its loop is closed now.

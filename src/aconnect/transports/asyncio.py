@@ -17,6 +17,7 @@ import errno as errnos
 import socket
 import time
 from math import isfinite
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..handshakes.base import OutOfTime
@@ -26,7 +27,7 @@ from .hand_over import HandOver, lent, take_over
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
     from typing import TypeAlias, Unpack
 
     from ..addresses.text import AddressLike
@@ -281,12 +282,14 @@ class _LoopTLS(TLSHandshake[HandOver]):
         unix = sock.family == _AF_UNIX
         make: Maker = loop.create_unix_connection if unix else loop.create_connection
         with lent(sock):
-            await make(
-                made,
-                sock=sock,
-                ssl=self.tls.wrapper,
-                server_hostname=self.tls.server_hostname or "",
-                **self._limits,
+            await _awaited_to_the_last(
+                make(
+                    made,
+                    sock=sock,
+                    ssl=self.tls.wrapper,
+                    server_hostname=self.tls.server_hostname or "",
+                    **self._limits,
+                )
             )
 
     async def within(self, sock: socket.socket, until: float) -> HandOver:
@@ -304,6 +307,40 @@ class _LoopTLS(TLSHandshake[HandOver]):
 
     def ssl_object(self, result: HandOver) -> Any:
         return result.transport.get_extra_info("ssl_object")
+
+
+@coroutine
+def _awaited_to_the_last(making: Coroutine[Any, Any, Any]) -> Generator[Any, None, Any]:
+    """Await ``making``, and have each future that it has made be awaited or cancelled.
+
+    uvloop makes one for the connection, and one for TLS, which it awaits second.  If it is
+    cancelled in between, nobody awaits the second, and the loop logs that nobody has looked at its
+    exception.  So ``making`` is told of a cancellation only where it awaits what is not done yet.
+    """
+    thrown: BaseException | None = None
+    try:
+        while thrown is None:
+            waiting = making.send(None)
+            try:
+                yield waiting
+            except BaseException as error:
+                thrown = error
+        if waiting.done():
+            waiting = making.send(None)
+        if not waiting.cancel() and not waiting.cancelled():
+            waiting.exception()  # looked at
+        making.throw(thrown)
+    except StopIteration as made:
+        if thrown is None:
+            return made.value
+    except BaseException:
+        if thrown is None:
+            raise
+    try:
+        raise thrown  # whatever came of it: a cancellation wins
+    finally:
+        del thrown, waiting  # its traceback leads to this frame
+        making.close()
 
 
 def _limits(tls: TLS | None, handshake: float | None, shutdown: float | None) -> dict[str, float]:

@@ -12,6 +12,8 @@ import asyncio
 import errno as errnos
 import socket
 import time
+from contextlib import contextmanager, suppress
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..addresses.target import target_of
@@ -24,7 +26,7 @@ from ..errors.record import LONGEST_ADDRESS
 from ..sockets.local_address import check_local_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..addresses.target import Target
     from ..addresses.text import AddressLike
@@ -44,6 +46,7 @@ __all__ = [
     "datagram_target",
     "dialer_of",
     "keep_nagle",
+    "left_quietly",
     "not_done",
     "stream_target",
 ]
@@ -141,6 +144,31 @@ def keep_nagle(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         except OSError:
             pass  # the peer has hung up, which some systems tell in this way
+
+
+@contextmanager
+def left_quietly(scope: Any) -> Iterator[None]:
+    """Enter a cancel scope of anyio's or trio's, and leave it quietly if the coroutine is closed.
+
+    That may be done anywhere, and a scope can be left in its own task alone: what it raises
+    elsewhere would take the place of the GeneratorExit, as if the handshake had failed.
+    """
+    closed: GeneratorExit | None = None
+    try:
+        with scope:
+            try:
+                yield
+            except GeneratorExit as error:
+                closed = error
+                with suppress(Exception):  # trio, when it does not run any more
+                    scope.deadline = inf  # no timer is left
+                raise
+    except RuntimeError:
+        if closed is None:
+            raise
+        raise closed from None
+    finally:
+        del closed  # its traceback leads to this frame
 
 
 def not_done(address: Address, what: str, started: float, family: int) -> ConnectTimeout:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, settings_of
 from ..sockets.syscalls import abort, close
-from .calls import check_trio, dialer_of, keep_nagle, stream_target
+from .calls import check_trio, dialer_of, keep_nagle, left_quietly, stream_target
 from .hand_over import plain
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class _TrioTLS(TLSHandshake["TLSStream"]):
         import trio
 
         try:
-            with trio.move_on_after(max(0, until - time.monotonic())):
+            with left_quietly(trio.move_on_after(max(0, until - time.monotonic()))):
                 return await self(sock)
             raise OutOfTime
         except BaseException:
