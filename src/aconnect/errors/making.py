@@ -173,7 +173,8 @@ def driver_error(cause: OSError, target: Target) -> ConnectError:
     return ConnectError(
         code,
         f"could not connect to {_text(target)}: {lookup(code).name}: the driver for trio could "
-        f"not be imported: {cause.strerror or cause}; it is imported with aconnect if trio was before",
+        f"not be imported: {cause.strerror or cause}; it is imported with aconnect if trio was "
+        "before",
         address=target.address,
     )
 
