@@ -160,6 +160,10 @@ class AttemptEnded(Event):
             else None.
         local_address: the local end, if the socket was bound to one; else None.
         note: what else there is to say, in words.
+        round_trip: seconds for which a packet and its answer were under way, as TCP has measured
+            it; None if it has not, or the platform does not tell.
+        resent: how many packets TCP sent again, which of an attempt are all SYNs; None if it had
+            sent none, or the platform does not tell.
     """
 
     attempt: int
@@ -167,6 +171,8 @@ class AttemptEnded(Event):
     errno: int | None = None
     local_address: SockAddr | None = None
     note: str = ""
+    round_trip: float | None = None
+    resent: int | None = None
 
 
 class HandshakeStarted(Event):

@@ -12,7 +12,7 @@ import pytest
 from lab.support import Lab, Path
 from lab.support.dials import LONG, SYN_INTERVAL, dial, dial_all, named, tries
 
-from aconnect import aconnect
+from aconnect import ConnectTimeout, aconnect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,6 +178,24 @@ def test_a_lost_packet_costs_a_second(loop: Any, family: int, direction: str) ->
         assert lost[0].forward == (direction == "forward")
         again = [packet for packet in packets if packet.carried and packet.flags == lost[0].flags]
         assert again[0].time > lost[0].time
+        [attempt] = done.report.attempts
+        if direction == "forward":
+            assert attempt.resent == 1
+            assert "attempt 0: the first SYN was lost and sent again" in str(done.report)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_how_many_syns_a_silent_address_was_sent(loop: Any, family: int) -> None:
+    with far_apart(delay=0.01, loss=1.0) as (client, server, link):
+        address = (address_of(server, family), 80)
+        done = client.run(partial(dial, address, timeout=SYN_INTERVAL * 1.5), loop)
+        syns = sum(packet.is_syn for packet in link.packets())
+        assert syns == 2
+        assert isinstance(done.error, ConnectTimeout)
+        assert done.error.attempts[0].resent == syns - 1
+        assert done.error.attempts[0].round_trip is None
+        assert "2 SYNs sent, still no answer" in str(done.error)
+        assert "attempt 0: 2 SYNs sent, no answer" in str(done.report)
 
 
 def test_a_lost_packet_costs_less_than_a_second_where_there_is_another_address(loop: Any) -> None:

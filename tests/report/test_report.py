@@ -644,6 +644,43 @@ class TestProperties:
         assert report.phase_seconds["connect"] == 3.0
 
 
+class TestPackets:
+    """What became of the SYNs, where the first one was not answered."""
+
+    @pytest.mark.parametrize(
+        ("ended", "said"),
+        [
+            (("connected", None, None, "", 0.02, 0), None),
+            (("connected", None, None, "", 0.02, 1), "the first SYN was lost and sent again"),
+            (("connected", None, None, "", None, 2), "the first 2 SYNs were lost and sent again"),
+            (
+                ("failed", ECONNREFUSED, None, "", None, 1),
+                "the first SYN was lost and sent again",
+            ),
+            (("failed", ECONNREFUSED, None, "", None, 0), None),
+            (("failed", ETIMEDOUT, None, "", None, 6), "7 SYNs sent, no answer"),
+            (("timed out", None, None, "", None, 2), "3 SYNs sent, no answer"),
+            (("timed out", None, None, "", None, 0), "1 SYN sent, no answer"),
+            (("timed out", None, None, "", None, None), None),
+            (("cancelled", None, None, "", None, 0), None),
+            (("cancelled", None, None, "", None, 1), "2 SYNs sent, no answer"),
+        ],
+    )
+    def test_are_told_of(self, ended: Any, said: str | None) -> None:
+        report = report_of(
+            *resolved(inet()),
+            AttemptStarted(T + 0.02, 0, inet(), 0, 1),
+            AttemptEnded(T + 3, 0, *ended),
+            now=T + 3,
+        )
+        remarks = [line for line in str(report).splitlines() if "SYN" in line]
+        assert remarks == ([] if said is None else [f"attempt 0: {said}"])
+        [attempt] = report.attempts
+        assert (attempt.round_trip, attempt.resent) == ended[4:]
+        plain = report.to_dict()["attempts"][0]
+        assert (plain["round_trip"], plain["resent"]) == ended[4:]
+
+
 class TestADict:
     def test_has_plain_values_only(self) -> None:
         plain = report_of(*TIME_RUNS_OUT).to_dict()
@@ -680,6 +717,8 @@ class TestADict:
                     "error": None,
                     "local_address": None,
                     "note": "",
+                    "round_trip": None,
+                    "resent": None,
                     "closed": 10.0,
                     "won": False,
                     "host": "",
@@ -697,6 +736,8 @@ class TestADict:
                     "error": None,
                     "local_address": None,
                     "note": "",
+                    "round_trip": None,
+                    "resent": None,
                     "closed": 10.0,
                     "won": False,
                     "host": "",

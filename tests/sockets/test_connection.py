@@ -6,10 +6,15 @@ import errno
 import socket
 from typing import Any
 
+import anyio
 import pytest
+from support.listeners import LOOPBACK, listening, silent
 from support.sockets import ScriptedSocket
 
-from aconnect.sockets.connection import is_peer
+from aconnect import ConnectTimeout, Dialer, Report, connect_socket
+from aconnect.sockets import connection
+from aconnect.sockets.connection import Packets, is_peer, packets
+from aconnect.sockets.syscalls import SystemCalls
 
 V6 = ("fe80::1", 80, 0, 2)
 
@@ -48,3 +53,93 @@ class TestIsPeer:
     def test_without_a_peer_there_is_none(self) -> None:
         with ScriptedSocket(script={"getpeername": [errno.ENOTCONN]}) as sock:
             assert not is_peer(sock, ("192.0.2.1", 80))
+
+
+class TestPackets:
+    def test_of_a_connection(self) -> None:
+        with listening() as listener, socket.create_connection(listener.getsockname()) as sock:
+            told = packets(sock)
+            assert told.resent == 0
+            assert told.round_trip is not None
+            assert 0 < told.round_trip < 1
+
+    def test_of_an_attempt(self) -> None:
+        with socket.socket() as sock:
+            assert packets(sock) == Packets()  # nothing has been sent
+            with silent() as address:
+                sock.setblocking(False)
+                sock.connect_ex(address)
+                assert packets(sock) == Packets(None, 0)
+        assert packets(sock) == Packets()
+
+    @pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])
+    def test_of_what_is_not_tcp(self, family: int) -> None:
+        for type in (socket.SOCK_DGRAM, socket.SOCK_STREAM)[: 1 + (family == socket.AF_UNIX)]:
+            with socket.socket(family, type) as sock:
+                assert packets(sock) == Packets()
+
+    def test_on_another_platform(self, monkeypatch: Any) -> None:
+        monkeypatch.setattr(connection, "_TCP_INFO", None)
+        with listening() as listener, socket.create_connection(listener.getsockname()) as sock:
+            assert packets(sock) == Packets()
+
+    def test_of_a_kernel_that_tells_less(self) -> None:
+        class Old(socket.socket):
+            def getsockopt(self, *_: Any) -> Any:
+                return bytes(104)
+
+        with Old() as sock:
+            assert packets(sock) == Packets()
+
+
+@pytest.mark.anyio
+class TestInRecords:
+    async def test_of_what_is_connected(self) -> None:
+        with listening() as one, listening() as two:
+            for addresses in ([one], [one, two]):
+                report = Report()
+                found = [
+                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", each.getsockname())
+                    for each in addresses
+                ]
+                (await Dialer(trace=report).connect(found)).close()
+                assert report.winner is not None
+                assert report.winner.resent == 0
+                assert report.winner.round_trip is not None
+
+    async def test_of_what_is_not(self) -> None:
+        with silent() as address, pytest.raises(ConnectTimeout) as caught:
+            await Dialer().connect(address, timeout=0.02)
+        [record] = caught.value.attempts
+        assert (record.round_trip, record.resent) == (None, 0)
+        assert caught.value.report is not None
+        assert caught.value.report.attempts[0].resent == 0
+        assert "attempt 0: 1 SYN sent, no answer" in str(caught.value.report)
+        assert "3 SYNs sent, still no answer" in str(record.replace(resent=2))
+
+    async def test_of_a_callers_socket(self) -> None:
+        with silent() as address, socket.socket() as sock:
+            sock.setblocking(False)
+            with pytest.raises(ConnectTimeout) as caught:
+                await connect_socket(sock, address, timeout=0.02)
+        assert caught.value.attempts[0].resent == 0
+
+    async def test_of_a_hook_that_takes_all_the_time(self) -> None:
+        async def hook(*_: object) -> None:
+            await anyio.sleep_forever()
+
+        with pytest.raises(ConnectTimeout) as caught:
+            await Dialer(on_socket=hook).connect((LOOPBACK, 1), timeout=0.02)
+        assert caught.value.attempts[0].resent is None
+
+    async def test_nobody_listens_and_nothing_is_asked(self) -> None:
+        class Counting(ScriptedSocket):
+            def getsockopt(self, level: int, option: int, *size: int) -> Any:
+                asked.append((level, option, *size))
+                return super().getsockopt(level, option, *size)
+
+        asked: list[Any] = []
+        with listening() as listener:
+            calls = SystemCalls(socket=lambda *kind: Counting(*kind, script={}))
+            (await Dialer(system_calls=calls).connect(listener.getsockname())).close()
+        assert asked == [(socket.IPPROTO_TCP, socket.TCP_INFO, 1)]

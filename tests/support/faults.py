@@ -290,7 +290,7 @@ def _socket_class(faults: Faults) -> Any:
             super().setsockopt(level, name, *value)
 
         def getsockopt(self, level: int, name: int, *size: int) -> Any:
-            if (level, name) == (socket.IPPROTO_TCP, socket.TCP_INFO):
+            if (level, name, size) == (socket.IPPROTO_TCP, socket.TCP_INFO, (1,)):
                 self._happen("getpeername", "TCP_INFO")  # the same question, to TCP
                 return super().getsockopt(level, name, *size)
             pending = (level, name) == (socket.SOL_SOCKET, socket.SO_ERROR)

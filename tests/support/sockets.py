@@ -58,14 +58,14 @@ class ScriptedSocket(socket.socket):
         return answer
 
     def getsockopt(self, level: int, option: int, *args: Any) -> Any:
-        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO):
-            return self._tcp_info(*args)
+        if (level, option, args) == (socket.IPPROTO_TCP, socket.TCP_INFO, (1,)):
+            return self._state()
         if (level, option) != (socket.SOL_SOCKET, socket.SO_ERROR):
             return super().getsockopt(level, option, *args)
         answer = self._answer("so_error")
         return super().getsockopt(level, option) if answer is None else answer
 
-    def _tcp_info(self, size: int) -> bytes:
+    def _state(self) -> bytes:
         answer = self._answer("state")
         if isinstance(answer, bytes):
             return answer
@@ -74,7 +74,7 @@ class ScriptedSocket(socket.socket):
             answer = names.pop(0) if isinstance(names[0], int) else bytes([ESTABLISHED])
         if isinstance(answer, int):
             raise OSError(answer, "scripted")
-        return answer or super().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+        return answer or super().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
 
 
 class SocketFactory:

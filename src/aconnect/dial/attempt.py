@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors.foreign import errno_of
 from ..errors.record import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Failed, RetryAt, Step, WaitWritable
-from ..sockets.connection import is_peer
+from ..sockets.connection import is_peer, packets
 from ..sockets.syscalls import (
     SYSTEM_CALLS,
     SystemCalls,
@@ -31,7 +31,7 @@ from ..sockets.syscalls import (
 if TYPE_CHECKING:
     import socket
 
-    from ..addresses.values import Endpoint, SockAddr
+    from ..addresses.values import SockAddr
     from ..drivers.base import Driver
 
 __all__ = ["TO_ITSELF", "advance", "failed", "finish", "note_of", "record"]
@@ -137,7 +137,7 @@ def failed(error: Exception) -> Failed:
 
 
 def record(
-    kind: Endpoint | socket.socket,
+    sock: socket.socket,
     sockaddr: SockAddr | None,
     local_address: SockAddr | None,
     start: float,
@@ -147,18 +147,19 @@ def record(
     """The record of an attempt that did not connect.
 
     Args:
-        kind: what has the family and type.
+        sock: its socket.
         sockaddr: the peer; None if it is not known.
         end: what `finish` returned.
         errno: the attempt's own ``errno``, for one that ran out of time.
     """
+    told = packets(sock)
     note = ""
     if isinstance(end, Failed):
         errno = end.errno
         note = note_of(end, sockaddr)
     return AttemptRecord(
-        family=kind.family,
-        type=kind.type,
+        family=sock.family,
+        type=sock.type,
         sockaddr=sockaddr,
         local_address=local_address,
         start=start,
@@ -166,6 +167,8 @@ def record(
         outcome="failed" if isinstance(end, Failed) else "timed out",
         errno=errno,
         note=note,
+        round_trip=told.round_trip,
+        resent=told.resent,
     )
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors.record import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Step
+from ..sockets.connection import Packets, packets
 from ..sockets.syscalls import abort, local_address
 from ..trace import AttemptEnded, AttemptStarted, HandshakeEnded, SocketClosed
 
@@ -57,6 +58,7 @@ class Running:
         local: the local end, as far as it is known.
         connected: whether it is.
         in_handshake: whether its handshake has begun, and has not succeeded.
+        packets: how those of TCP have fared, if that has been asked.
         result: what its handshake has given.
         cancel: ends the task that works on it.
         ended: what is to be done now that the task has ended.
@@ -64,7 +66,7 @@ class Running:
 
     __slots__ = (
         *("attempt", "cancel", "connected", "ended", "endpoint", "in_handshake", "local", "next"),
-        *("number", "result", "sock", "start", "wake_at"),
+        *("number", "packets", "result", "sock", "start", "wake_at"),
     )
 
     def __init__(self, number: int, endpoint: Endpoint, start: float, attempt: Attempt) -> None:
@@ -78,6 +80,7 @@ class Running:
         self.local: SockAddr | None = None
         self.connected: bool = False
         self.in_handshake: bool = False
+        self.packets: Packets | None = None
         self.result: Any = None
         self.cancel: Callable[[], object] | None = None
         self.ended: Callable[[], list[Command[Endpoint]]] | None = None
@@ -162,6 +165,10 @@ class Flight:
         if running.sock is not None and running.local is None:
             running.local = local_address(running.sock)
         local = running.local
+        # Only who is told of an attempt that has not failed learns what became of its packets.
+        if running.sock is not None and (outcome != "cancelled" or self._plan.tells):
+            running.packets = running.packets or packets(running.sock)
+        told = running.packets or Packets()
         self.records[running.number] = AttemptRecord(
             family=running.endpoint.family,
             type=running.endpoint.type,
@@ -173,13 +180,15 @@ class Flight:
             errno=errno,
             note=note,
             phase="handshake" if running.connected else "connect",
+            round_trip=told.round_trip,
+            resent=told.resent,
         )
         try:
             if running.in_handshake:
                 ended: Any = outcome  # no handshake is "not permitted"
                 self._emit(HandshakeEnded(now, running.number, ended, reason or note or None))
             elif not running.connected:
-                self._emit(AttemptEnded(now, running.number, outcome, errno, local, note))
+                self._emit(AttemptEnded(now, running.number, outcome, errno, local, note, *told))
         finally:
             if running.cancel is None or running.ended is not None:
                 self.close(running)

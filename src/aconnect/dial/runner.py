@@ -27,6 +27,7 @@ from ..errors.record import OWN_TIME, AttemptRecord
 from ..sansio.attempt import Action, RetryAt, Step, WaitWritable
 from ..sansio.attempt import Failed as AttemptFailed
 from ..sansio.race import BeginHandshake, Cancel, Command, Failed, Race, Start, Won
+from ..sockets.connection import Packets, packets
 from ..sockets.syscalls import abort, local_address
 from ..trace import (
     AttemptEnded,
@@ -326,7 +327,10 @@ class Runner:
     ) -> list[Command[Endpoint]]:
         running.connected = True
         running.local = local
-        self._emit(AttemptEnded(now, running.number, "connected", None, local, note))
+        if self._plan.tells and running.sock is not None:
+            running.packets = packets(running.sock)
+        told = running.packets or Packets()
+        self._emit(AttemptEnded(now, running.number, "connected", None, local, note, *told))
         return self._race.attempts_connected(now, [running.number])
 
     def _lose(self, running: Running, lost: Lost) -> list[Command[Endpoint]]:

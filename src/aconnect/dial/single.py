@@ -24,6 +24,7 @@ from ..deadline import earliest
 from ..drivers.select import driver_of, running_driver
 from ..errors.making import driver_error
 from ..handshakes.base import BoundedHandshake, OutOfTime
+from ..sockets.connection import packets
 from ..sockets.syscalls import close, connected_after_all, connected_now, local_address
 from ..trace import AttemptEnded, AttemptStarted, DialConnected
 from .begun import Begun, Shaken
@@ -160,7 +161,7 @@ def _tell(plan: Plan, telling: Telling, sock: socket.socket) -> None:
     """Tell that the only attempt is connected, and that this was all."""
     now = time.monotonic()
     local, note = local_address(sock), plan.settings.note(sock)
-    telling.emit(AttemptEnded(now, 0, "connected", None, local, note))
+    telling.emit(AttemptEnded(now, 0, "connected", None, local, note, *packets(sock)))
     telling.emit(DialConnected(time.monotonic(), 0))
 
 

@@ -65,6 +65,10 @@ class AttemptRecord(Value):
             (EAGAIN for a full backlog), or None if the peer had not answered.
         note: what else there is to say, in words; often empty.
         phase: how far it got: "connect", or "handshake" if it had connected.
+        round_trip: seconds for which a packet and its answer were under way, as TCP has measured
+            it; None if it has not, or the platform does not tell.
+        resent: how many packets TCP sent again, which of an attempt are all SYNs; None if it had
+            sent none, or the platform does not tell.
     """
 
     family: int
@@ -77,6 +81,8 @@ class AttemptRecord(Value):
     errno: int | None
     note: str = ""
     phase: Phase = "connect"
+    round_trip: float | None = None
+    resent: int | None = None
 
     def __str__(self) -> str:
         return sentence(self, LONGEST_ADDRESS, LONGEST_WORDS)
@@ -99,7 +105,11 @@ class AttemptRecord(Value):
             return note or words
         if self.phase == "handshake":
             return "connected, and its handshake was not done"
-        return "still no answer" if self.errno is None else f"not started: {words}"
+        if self.errno is not None:
+            return f"not started: {words}"
+        return (
+            f"{self.resent + 1} SYNs sent, still no answer" if self.resent else "still no answer"
+        )
 
 
 def sentence(record: AttemptRecord, longest_address: int, longest_fate: int) -> str:

@@ -173,8 +173,9 @@ class Report:
             * ``resolutions``: one for each name;
             * ``attempts``: dicts with ``attempt``, ``place``, ``address``, ``family``,
               ``host``, ``start``, ``end``, ``outcome``, ``errno``, ``error``,
-              ``local_address``, ``note``, ``closed``, ``won``, and ``handshake``: None, or a
-              dict with ``name``, ``start``, ``end``, ``outcome``, ``error`` and ``details``.
+              ``local_address``, ``note``, ``round_trip`` (seconds), ``resent``, ``closed``,
+              ``won``, and ``handshake``: None, or a dict with ``name``, ``start``, ``end``,
+              ``outcome``, ``error`` and ``details``.
         """
         return _plain(self._story())
 

@@ -114,7 +114,7 @@ class AttemptSummary(Value):
         end: when it was connected, or ended otherwise; None as long as it is running.
         outcome: as in `AttemptEnded`, or "running"; of connect(2) alone, whatever became of
             the handshake.
-        errno, local_address, note: as in `AttemptEnded`.
+        errno, local_address, note, round_trip, resent: as in `AttemptEnded`.
         handshake: what followed; None if nothing has.
         closed: when its descriptor was closed; None if it was not.
         won: whether it is the one that the call returned.
@@ -134,6 +134,8 @@ class AttemptSummary(Value):
     closed: float | None = None
     won: bool = False
     host: str = ""
+    round_trip: float | None = None
+    resent: int | None = None
 
     @property
     def address(self) -> str:
@@ -233,6 +235,8 @@ def read(events: Iterable[Event], now: float) -> Story:
                     errno=event.errno,
                     local_address=event.local_address,
                     note=event.note,
+                    round_trip=event.round_trip,
+                    resent=event.resent,
                 )
             case HandshakeStarted(_, number, name) if number in attempts:
                 handshake = HandshakeSummary(name, at)

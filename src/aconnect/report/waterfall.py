@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import errno as errnos
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..addresses.text import printable, shortened
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..trace import Phase
-    from .story import ResolutionSummary, Story
+    from .story import AttemptSummary, ResolutionSummary, Story
 
 __all__ = ["NARROWEST", "draw", "title"]
 
@@ -29,6 +30,7 @@ NARROWEST: Final = 60
 """Columns that a drawing has at least: below that, there is no room for bars."""
 
 _SHORTEST_BAR: Final = 12  # columns; what is left of 80 has room for "[2001:db8::1234]:443"
+_ANSWERS: Final = (errnos.ECONNREFUSED, errnos.ECONNRESET)
 _WHILE: Final[dict[Phase, str]] = {
     "resolve": "resolving",
     "connect": "connecting",
@@ -186,6 +188,8 @@ def _remarks(story: Story) -> Iterator[str]:
         elif each.errno is not None:
             row = lookup(each.errno)
             remarks.append(f"{row.name}: {row.words(each.endpoint.family)}")
+        if _sent(each):
+            remarks.append(f"attempt {number}: {_sent(each)}")
         shake = each.handshake
         if shake:
             facts = [f"{key} {value}" for key, value in shake.details.items()]
@@ -200,6 +204,19 @@ def _remarks(story: Story) -> Iterator[str]:
         spent = f"{unit.number(story.phase_seconds()[slowest])} of {unit.text(story.elapsed)}"
         remarks.append(f"out of time: {_WHILE[slowest]} took the most, {spent}")
     yield from map(_ascii, dict.fromkeys(remarks))
+
+
+def _sent(each: AttemptSummary) -> str:
+    """What became of the SYNs, if that was not the first one's answer."""
+    resent = each.resent
+    silent = each.outcome == "timed out" or each.errno == errnos.ETIMEDOUT
+    if resent is None or not (resent or silent):
+        return ""
+    if each.outcome == "connected" or each.errno in _ANSWERS:
+        return (
+            f"the first {'SYN was' if resent == 1 else f'{resent} SYNs were'} lost and sent again"
+        )
+    return f"{resent + 1} SYN{'s' * (resent > 0)} sent, no answer"
 
 
 def _ascii(text: str) -> str:

@@ -1,18 +1,51 @@
-"""What the system says of a socket's connection: whom it is with.
+"""What the system says of a socket's connection: whom it is with, and how its packets fared.
 
-Rule: nothing is raised; what cannot be known is not so.
+Rule: nothing is raised; what cannot be known is not so, or None.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+import struct
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from ..addresses.values import SockAddr
 
-__all__ = ["is_peer"]
+__all__ = ["Packets", "is_peer", "packets"]
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+# tcpi_rtt, tcpi_total_retrans and tcpi_segs_out of struct tcp_info (linux/tcp.h), the last of them
+# since Linux 4.2.
+_FIELDS: Final = struct.Struct("=68xI28xI32xI")
+
+
+class Packets(NamedTuple):
+    """How the packets of a TCP connection, or of an attempt at one, have fared so far."""
+
+    round_trip: float | None = None
+    """Seconds, smoothed; None if nothing has been measured, as where only one of several SYNs was
+    answered."""
+    resent: int | None = None
+    """How many were sent again, before there is a connection all of them SYNs; None if nothing has
+    been sent."""
+
+
+def packets(sock: socket.socket) -> Packets:
+    """Ask TCP; of anything else, and where the platform does not tell, there is nothing to say.
+
+    Source: TCP_INFO in tcp(7).  Its tcpi_retransmits starts again when there is a connection.
+    """
+    try:
+        if _TCP_INFO is None or sock.type != socket.SOCK_STREAM:
+            return Packets()
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _FIELDS.size)
+        round_trip, resent, sent = _FIELDS.unpack(info)
+    except Exception:  # it is not TCP's, or closed, or too old; or a user's own
+        return Packets()
+    return Packets(round_trip / 1e6 if round_trip else None, resent if sent else None)
 
 
 def is_peer(sock: socket.socket, sockaddr: SockAddr) -> bool:
