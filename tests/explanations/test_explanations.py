@@ -18,6 +18,7 @@ from aconnect import (
     ConnectTimeout,
     HandshakeError,
     ResolveError,
+    TCPAddress,
     explain,
 )
 from aconnect.explanations.explain import BY_CODE, BY_ERRNO, Explanation, lookup
@@ -156,6 +157,10 @@ def test_only_the_words_for_the_family_are_said(
         (ConnectError(errnos.EAGAIN, "", family=UNIX), "EAGAIN: the listener's backlog is full. "),
         (ConnectError(errnos.EAGAIN, "", family=INET), "EAGAIN: no local port was free, or "),
         (ConnectError(errnos.EAGAIN, ""), "EAGAIN: unix: the listener's backlog is full; inet: "),
+        (
+            ConnectError(errnos.EAGAIN, "", address=TCPAddress("a.example", 80)),
+            "EAGAIN: no local port was free, or ",
+        ),
         (ConnectTimeout(errnos.ETIMEDOUT, ""), "ETIMEDOUT: no answer came in time. "),
         (ResolveError(socket.EAI_AGAIN, ""), "EAI_AGAIN: no name server gave an answer "),
         (ResolveError(socket.EAI_FAIL, "", phase="resolve"), "EAI_FAIL: the name server failed "),
@@ -204,6 +209,10 @@ CHECK = "Check what the error says of it, the server's log, and that it is the r
         (
             shaken(errnos.EPROTO, "the peer does not speak TLS here: is it the right port?"),
             f"EPROTO: the peer does not speak TLS here: is it the right port? {CHECK}",
+        ),
+        (
+            shaken(errnos.EPROTO, "the handshake failed: cut off..."),
+            f"EPROTO: the handshake failed: cut off... {CHECK}",
         ),
         (
             shaken(errnos.ECONNRESET, "the TLS handshake failed: the peer has hung up"),

@@ -134,7 +134,7 @@ def _named(name: str) -> Explanation:
 
 
 def _sentences(name: str, words: str, check: str) -> str:
-    end = "" if words.endswith("?") else "."
+    end = "" if words.endswith(("?", "...")) else "."
     return f"{name}: {words}{end} Check {check}."
 
 
@@ -143,6 +143,8 @@ def _explain_error(error: OSError) -> str:
         raise ValueError(f"errno_or_error carries no errno: {error!r}")
     # An error that is not ours has none of these.
     family: int | None = getattr(error, "family", None)
+    if family is None and hasattr(getattr(error, "address", None), "host"):
+        family = socket.AF_INET  # of either version, which makes no difference here
     phase: str | None = getattr(error, "phase", None)
     attempts: Sequence[Any] = getattr(error, "attempts", ())
     row = lookup(error.errno, resolving=isinstance(error, socket.gaierror))
