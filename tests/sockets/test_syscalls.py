@@ -13,7 +13,7 @@ from support.listeners import LOOPBACK, listening, silent, unix_listening
 from support.sockets import ScriptedSocket
 
 from aconnect.addresses.values import Endpoint
-from aconnect.sockets import syscalls
+from aconnect.sockets import datagrams, syscalls
 
 TCP = Endpoint(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, (LOOPBACK, 1))
 
@@ -269,14 +269,14 @@ class TestSourceAddress:
             peer.bind((host, 0))
             before = open_descriptors()
             endpoint = Endpoint(family, socket.SOCK_STREAM, 0, peer.getsockname())
-            assert syscalls.source_address(endpoint) == host
+            assert datagrams.source_address(endpoint) == host
             assert open_descriptors() == before
             with pytest.raises(BlockingIOError):  # nothing was sent
                 peer.recv(1)
 
     def test_it_is_not_the_address_that_is_asked_about(self) -> None:
         """127.0.0.2 is reached from where all of loopback is."""
-        assert syscalls.source_address(TCP._replace(sockaddr=("127.0.0.2", 1))) == LOOPBACK
+        assert datagrams.source_address(TCP._replace(sockaddr=("127.0.0.2", 1))) == LOOPBACK
 
     @pytest.mark.parametrize(
         ("family", "host"),
@@ -288,7 +288,7 @@ class TestSourceAddress:
     def test_where_the_kernel_does_not_send(self, family: int, host: str) -> None:
         before = open_descriptors()
         endpoint = Endpoint(family, socket.SOCK_STREAM, 0, (host, 80))
-        assert syscalls.source_address(endpoint) is None
+        assert datagrams.source_address(endpoint) is None
         assert open_descriptors() == before
 
     def test_no_route(self, monkeypatch: Any) -> None:
@@ -299,14 +299,14 @@ class TestSourceAddress:
 
         made: list[ScriptedSocket] = []
         monkeypatch.setattr("socket.socket", Unreachable)
-        assert syscalls.source_address(TCP) is None
+        assert datagrams.source_address(TCP) is None
         assert [(sock.type, sock.calls) for sock in made] == [(socket.SOCK_DGRAM, ["connect"])]
         assert made[0].fileno() == -1
 
     def test_a_family_that_no_platform_has(self) -> None:
         before = open_descriptors()
         endpoint = Endpoint(0xFFFF, socket.SOCK_STREAM, 0, (LOOPBACK, 1))
-        assert syscalls.source_address(endpoint) is None
+        assert datagrams.source_address(endpoint) is None
         assert open_descriptors() == before
 
 
@@ -342,15 +342,15 @@ class TestDissolve:
             socket.AF_UNIX, socket.SOCK_STREAM, script={"getpeername": [errno.ENOTCONN, ("x", 1)]}
         ) as sock:
             monkeypatch.setattr("ctypes.CDLL", _Libc)
-            assert syscalls.dissolve(sock) == 0
-            assert syscalls.dissolve(sock) == errno.EAFNOSUPPORT
+            assert datagrams.dissolve(sock) == 0
+            assert datagrams.dissolve(sock) == errno.EAFNOSUPPORT
 
     def test_dissolved(self) -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as sock:
             sock.connect((LOOPBACK, 9))
-            assert syscalls.dissolve(sock) == 0
+            assert datagrams.dissolve(sock) == 0
             assert syscalls.probe(sock, False) == (errno.ENOTCONN, False)
-        assert syscalls.dissolve(sock) == errno.EBADF
+        assert datagrams.dissolve(sock) == errno.EBADF
 
 
 class _Libc:

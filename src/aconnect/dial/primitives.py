@@ -32,7 +32,8 @@ from ..errors.record import LONGEST_ADDRESS
 from ..explanations.explain import lookup
 from ..sansio.attempt import Attempt, Step
 from ..sansio.value import plain
-from ..sockets.syscalls import SYSTEM_CALLS, dissolve, local_address, probe
+from ..sockets.datagrams import dissolve
+from ..sockets.syscalls import SYSTEM_CALLS, local_address, probe
 from .attempt import failed, finish, record
 
 if TYPE_CHECKING:

@@ -217,7 +217,7 @@ class Runner:
             elif isinstance(command, Cancel):
                 self._cancel(command.attempt, command.why)
             elif isinstance(command, Won):
-                self._win(command.attempt)
+                self.winner = self._flight.running.pop(command.attempt)
 
     # Attempts.
 
@@ -355,11 +355,6 @@ class Runner:
                 if running.sock is None:
                     return self._open(running)
         return []
-
-    def _win(self, number: int) -> None:
-        running = self._flight.running.pop(number)
-        assert running.sock is not None
-        self.winner = running
 
     # Handshakes.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.literal import check_result, has_named_zone, numbered
 from ..addresses.values import Endpoint
 from ..sansio.order import sort_by_rfc6724
-from ..sockets.syscalls import source_address
+from ..sockets.datagrams import source_address
 from .base import Batch
 
 if TYPE_CHECKING:

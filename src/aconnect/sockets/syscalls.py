@@ -40,7 +40,6 @@ __all__ = [
     "connected_after_all",
     "connected_now",
     "descriptor_identity",
-    "dissolve",
     "kind_of_file",
     "local_address",
     "open_bare_socket",
@@ -48,7 +47,6 @@ __all__ = [
     "poll_now",
     "probe",
     "so_error",
-    "source_address",
 ]
 
 _NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
@@ -63,7 +61,6 @@ _NO_STATE: Final = (errnos.ENOPROTOOPT, errnos.EOPNOTSUPP)  # of something that 
 # SYN_SENT (2), SYN_RECV (3), TIME_WAIT (6), CLOSE (7), LISTEN (10).
 _CONNECTED: Final = frozenset({1, 4, 5, 8, 9, 11})
 _LONGEST_SUN_PATH: Final = 107  # Linux: 108 bytes, of which Python gives the NUL one
-_SIZEOF_SOCKADDR: Final = 16
 
 
 class SystemCalls(Value, kw_only=True):
@@ -319,21 +316,6 @@ def kind_of_file(path: str | bytes) -> str:
 _stat: Final = os.stat
 
 
-def source_address(endpoint: Endpoint) -> str | None:
-    """The local address from which the kernel would send to ``endpoint``; None without a route.
-
-    Asks by connecting a datagram socket, which sends nothing.
-    """
-    try:
-        with socket.socket(endpoint.family, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
-            if sock.connect_ex(endpoint.sockaddr):
-                return None
-            return str(sock.getsockname()[0])
-    except OSError:
-        return None
-
-
 class Polled(NamedTuple):
     """What poll(2) says without waiting."""
 
@@ -357,29 +339,6 @@ def poll_now(sock: socket.socket, calls: SystemCalls = SYSTEM_CALLS) -> Polled:
     except OSError:  # ENOMEM
         return Polled(False, False)
     return Polled(bool(events), bool(events & select.POLLHUP))
-
-
-def dissolve(sock: socket.socket) -> int:
-    """Connect a datagram socket to AF_UNSPEC, which leaves it without a peer.
-
-    Returns:
-        0 or an errno; EOPNOTSUPP where the platform has no such call.
-    """
-    if sys.platform == "win32":
-        return errnos.EOPNOTSUPP
-    try:
-        import ctypes  # only here, and slow to import
-    except OSError as error:  # no descriptor is left to read it by
-        return error.errno or errnos.EIO
-    libc = ctypes.CDLL(None, use_errno=True)
-    # A struct sockaddr of zeros: AF_UNSPEC is 0, and so it is wherever the family stands.
-    if libc.connect(sock.fileno(), bytes(_SIZEOF_SOCKADDR), _SIZEOF_SOCKADDR) == 0:
-        return 0
-    errno = ctypes.get_errno()
-    # macOS and the BSDs dissolve the association and complain of the address.
-    if errno == errnos.EAFNOSUPPORT and probe(sock, False)[0]:
-        return 0
-    return errno
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from .clock import VirtualClock
 from .conformance import Broken, NotConformant, check_driver, check_resolver
+from .host import FakeHost
 from .journal import FakeAttempt, FakeLookup
 from .leaks import Leak, Snapshot, leaks_since, snapshot
-from .network import FakeHost, FakeNetwork
+from .network import FakeNetwork
 from .outcomes import Outcome
 
 __all__ = [

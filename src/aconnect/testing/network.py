@@ -18,19 +18,18 @@ import itertools
 import socket
 import time
 import weakref
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.values import Endpoint, TCPAddress, UnixAddress
 from ..dial.dialer import Dialer
-from ..trace import guarded
 from .fake_socket import FakeSocket
+from .host import FakeHost
 from .journal import FakeAttempt, FakeLookup, timeline
 from .names import Names
-from .outcomes import Outcome, Script, outcome_of, seconds_of
+from .outcomes import Outcome
 from .pairs import reset
-from .sockaddrs import INTERNET, error, unmapped
+from .sockaddrs import INTERNET, unmapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from .line import Line
     from .outcomes import OutcomeLike
 
-__all__ = ["FakeHost", "FakeNetwork"]
+__all__ = ["FakeNetwork"]
 
 _FIRST_PORT: Final = 49152  # RFC 6335: the first of the dynamic ports
 _PORTS: Final = 65536 - _FIRST_PORT
@@ -289,95 +288,6 @@ class FakeNetwork:
         held = far in self._held
         self._held.discard(far)
         return held
-
-
-class FakeHost:
-    """A host of a `FakeNetwork`, which `FakeNetwork.add` gives."""
-
-    def __init__(
-        self,
-        network: FakeNetwork,
-        places: list[tuple[int, Any]],
-        port: int | None,
-        on_connection: Callable[[socket.socket], object] | None,
-    ) -> None:
-        self.script: Script[Outcome]
-        self._network = weakref.ref(network)
-        self._places = places
-        self._port = port
-        self._on_connection = on_connection
-        self._met: deque[socket.socket] = deque()
-
-    def becomes(self, outcome: OutcomeLike | Iterable[OutcomeLike], *, after: float = 0.0) -> None:
-        """Change what becomes of attempts from now on.
-
-        Args:
-            outcome, after: as for `FakeNetwork.add`.
-
-        Raises:
-            TypeError, ValueError: as there.
-        """
-        seconds_of(after, "after")
-        unix = any(family not in INTERNET for family, _ in self._places)
-
-        def make(given: OutcomeLike) -> Outcome:
-            made = outcome_of(given, after)
-            if unix and (made.after or made.what in ("silent", "itself")):
-                raise ValueError(f"a unix socket is connected at once or not at all: {given!r}")
-            return made
-
-        self.script = Script(outcome, make)
-
-    def accept(self) -> socket.socket:
-        """The host's end of the oldest connection that has not been taken: a non-blocking socket
-        with the names of both ends, which the caller closes.
-
-        Connections that have been aborted meanwhile are left out; one that was merely closed is
-        not.
-
-        Raises:
-            BlockingIOError: there is none.
-        """
-        network = self._network()
-        while self._met:
-            far = self._met.popleft()
-            if network is not None and network.take(far):
-                return far
-        raise error(errnos.EAGAIN)
-
-    # For the network.
-
-    def is_at(self, endpoint: Endpoint) -> bool:
-        """Whether an endpoint is one of this host's, whatever its port; not for users."""
-        sockaddr = endpoint.sockaddr
-        if isinstance(sockaddr, tuple):
-            return unmapped(endpoint.family, str(sockaddr[0])) in self._places
-        return (endpoint.family, sockaddr) in self._places
-
-    def listens(self, endpoint: Endpoint, exactly: bool) -> bool:
-        """Whether it listens on this port, or on all, at its endpoint; not for users."""
-        port = endpoint.sockaddr[1] if endpoint.family in INTERNET else None
-        return self._port == (port if exactly else None)
-
-    def meet(self, network: FakeNetwork, far: socket.socket) -> None:
-        """A connection has been made; raises nothing.  Not for users."""
-        if self._on_connection is None:
-            self._met.append(far)
-        else:
-            network.take(far)
-            handler = guarded(partial(_call, self._on_connection), "on_connection")
-            assert handler is not None
-            handler(far)
-
-
-def _call(handler: Callable[[socket.socket], object], far: socket.socket) -> None:
-    """Call it; what `pytest.fail` raises is no Exception, and would be the end of trio's run."""
-    try:
-        handler(far)
-    except (Exception, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as outcome:
-        raise RuntimeError(f"{type(outcome).__name__}: {outcome}") from outcome
 
 
 def _place(address: str | UnixAddress, name: str | None, port: int | None) -> tuple[int, Any]:
