@@ -16,7 +16,9 @@ import trio
 from conformance_rows import PATIENCE, TURNS, Row, row, within
 from conformance_stage import (
     FIRST,
+    MANY,
     NAME,
+    NINE,
     SECOND,
     SLOW_NAME,
     Fault,
@@ -182,6 +184,43 @@ async def tls_in_the_race(peer: Peer) -> str:
         _, (host, _) = connection.names()
         await connection.close()
         return f"connects to {host}"
+
+
+@row(
+    ROWS,
+    "silent-tls",
+    "An address that accepts and never answers in TLS does not keep the next from winning",
+    "Two addresses; the first accepts, the second speaks TLS. Within 2 s.",
+)
+async def silent_tls(peer: Peer) -> str:
+    with listening(FIRST) as mute:
+        port = mute.getsockname()[1]
+        with tls_server(SECOND, port, right=True):
+            connection = await within(peer, 2.0, peer.tcp(NAME, port, tls=tls_client()))
+            if connection is None:
+                raise Fault("waits for the first")
+            await connection.close()
+    return "the second wins"
+
+
+@row(
+    ROWS,
+    "many-silent",
+    "Eight silent addresses do not keep a ninth from winning",
+    "A name with nine addresses, of which the last answers. Within 5 s.",
+)
+async def many_silent(peer: Peer) -> str:
+    with ExitStack() as stack:
+        port = stack.enter_context(listening(NINE[-1])).getsockname()[1]
+        for address in NINE[:-1]:
+            stack.enter_context(silent(address, port))
+        start = time.monotonic()
+        connection = await within(peer, 5.0, peer.tcp(MANY, port))
+        waited = time.monotonic() - start
+        if connection is None:
+            raise Fault("does not connect")
+        await connection.close()
+    return f"connects after {waited:.1f} s"
 
 
 # ---------------------------------------------------------------------------------- errors

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 __all__ = [
     "FIRST",
     "LINK_LOCAL",
+    "MANY",
     "NAME",
+    "NINE",
     "SECOND",
     "SLOW_NAME",
     "Fault",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 NAME, FIRST, SECOND = "two.test", "127.0.0.2", "127.0.0.3"
+MANY, NINE = "nine.test", tuple(f"127.0.1.{number}" for number in range(1, 10))
 LINK_LOCAL = "fe80::1"  # of lo
 SLOW_NAME = "slow.test"  # its name server is silent
 _NAME_SERVER = "127.0.0.53"
@@ -58,6 +61,7 @@ GRACE = 10.0  # seconds
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 
 _HOSTS = f"127.0.0.1 localhost\n{FIRST} {NAME}\n{SECOND} {NAME}\n"
+_HOSTS += "".join(f"{address} {MANY}\n" for address in NINE)
 _RESOLV = f"nameserver {_NAME_SERVER}\noptions timeout:1 attempts:4\n"
 
 
