@@ -105,8 +105,10 @@ def nothing_is_left() -> Iterator[None]:
         gc.collect()
         gc.freeze()  # what a test has left to pytest need not be looked through after the next
     assert not [str(warning.message) for warning in caught]
-    left = open_descriptors() - before
+    now = open_descriptors()
+    left, gone = now - before, before - now
     assert not left, f"left open: {sorted(map(describe_descriptor, left))}"
+    assert not gone, f"closed under somebody: {sorted(gone)}"
 
 
 def open_descriptors() -> set[int]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import os
+import select
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 import weakref
 from contextlib import contextmanager
 from functools import partial
@@ -18,10 +24,11 @@ import trio.testing
 import uvloop
 from blockbuster import blockbuster as blocking
 
-from aconnect.testing import VirtualClock, descriptors
+from aconnect.testing import VirtualClock, descriptors, process_contents
 from aconnect.testing.descriptors import describe_descriptor, open_descriptors
 from aconnect.testing.leaks import Leak, leaks_since, snapshot
 from aconnect.testing.loop_contents import LoopContents, Seen, pool_threads
+from aconnect.testing.process_contents import describe_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +90,50 @@ def test_a_number_that_belongs_to_another_file() -> None:
         before = snapshot()
         os.dup2(other.fileno(), sock.fileno())
         [leak] = leaks_since(before)
-        assert leak.text.startswith(f"{sock.fileno()} (socket")
+        assert leak.text.startswith(f"{sock.fileno()} (socket AF_INET")
+        assert f", in place of {sock.fileno()} (socket AF_INET" in leak.text
+
+
+def test_one_that_was_open_before_and_was_closed() -> None:
+    """By its number, under whoever has it."""
+    with pair() as (sock, _):
+        before = snapshot()
+        number = sock.fileno()
+        other = os.dup(number)
+        os.close(number)
+        closed, copy = leaks_since(before)
+        os.dup2(other, number)
+        os.close(other)
+        what = "(socket AF_UNIX unnamed to unnamed)"
+        assert closed == Leak("descriptor", f"{number} (closed), in place of {number} {what}")
+        assert copy == Leak("descriptor", f"{other} {what}")
+        assert leaks_since(before) == []
+
+
+@every_loop
+def test_those_of_a_loop_that_is_closed(new_loop: Any) -> None:
+    """They are its own; what has the number of one is there all the same."""
+    loop = new_loop()
+    before = snapshot(loop)
+    loop.close()
+    assert leaks_since(before) == []
+    reader, writer = os.pipe()
+    try:
+        assert [leak.kind for leak in leaks_since(before)] == ["descriptor"] * 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_what_is_closed_by_whom_it_belongs_to() -> None:
+    with pair() as (left, right):
+        before = snapshot()
+        with before.closing():
+            left.close()
+        assert leaks_since(before) == []
+        right.close()
+        [leak] = leaks_since(before)
+        assert "(closed), in place of " in leak.text
 
 
 def test_sockets_are_described_by_their_addresses() -> None:
@@ -168,7 +218,8 @@ def test_a_thread_that_is_as_good_as_gone(monkeypatch: Any) -> None:
     thread = threading.Thread(target=release.wait, name="going")
     thread.start()
     try:
-        monkeypatch.setattr("sys._current_frames", dict)
+        frames = {k: v for k, v in sys._current_frames().items() if k != thread.ident}
+        monkeypatch.setattr("sys._current_frames", lambda: frames)
         assert leaks_since(before) == [Leak("thread", "'going'")]
     finally:
         release.set()
@@ -213,23 +264,70 @@ def test_the_threads_that_trio_keeps_do_not_count() -> None:
     assert leaks_since(before, grace=PATIENCE) == []
 
 
-def test_threads_that_are_not_of_python_do_not_count() -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_a_thread_that_threading_has_not_started(known: bool) -> None:
     before = snapshot()
     begun, release = threading.Event(), threading.Event()
 
     def work() -> None:
-        threading.current_thread()  # which makes an object for a thread that has none
+        if known:
+            threading.current_thread()  # which makes an object for a thread that has none
         begun.set()
         release.wait(PATIENCE)
 
-    import _thread
-
-    _thread.start_new_thread(work, ())
+    number = _thread.start_new_thread(work, ())
     assert begun.wait(PATIENCE)
     try:
+        [leak] = leaks_since(before)
+        assert leak.kind == "thread"
+        assert leak.text.startswith(f"{number}, which is not of threading, in work at {__file__}:")
+        assert leaks_since(snapshot()) == []
+    finally:
+        release.set()
+    assert leaks_since(before, grace=PATIENCE) == []
+
+
+def test_such_a_thread_has_time_to_end() -> None:
+    before = snapshot()
+    _thread.start_new_thread(threading.Event().wait, (0.1,))
+    assert [leak.kind for leak in wait_for_leaks(before)] == ["thread"]
+    assert leaks_since(before, grace=PATIENCE) == []
+
+
+def test_a_thread_that_runs_no_python_code() -> None:
+    with pair() as (left, right):
+        poller = select.poll()
+        poller.register(left, select.POLLIN)
+        before = snapshot()
+        _thread.start_new_thread(poller.poll, ())
+        try:
+            [leak] = wait_for_leaks(before)
+            assert leak == Leak("thread", "which is not of threading, in no Python code")
+            assert leaks_since(snapshot()) == []
+        finally:
+            right.send(b"x")
+        assert leaks_since(before, grace=PATIENCE) == []
+
+
+def wait_for_leaks(before: Any) -> list[Leak]:
+    """What is left, as soon as it is there: nobody tells that such a thread has begun."""
+    until = time.monotonic() + PATIENCE
+    while not (leaks := leaks_since(before)) and time.monotonic() < until:
+        time.sleep(0.001)
+    return leaks
+
+
+def test_a_thread_that_begins_or_ends_is_of_threading(monkeypatch: Any) -> None:
+    before = snapshot()
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    try:
+        monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
         assert leaks_since(before) == []
     finally:
         release.set()
+        thread.join()
 
 
 @every_loop
@@ -241,6 +339,56 @@ def test_the_threads_of_a_loops_own_pool(new_loop: Any) -> None:
         assert pool_threads(loop) == {thread}
 
     run(new_loop, main)
+
+
+# --------------------------------------------------------- child processes, signal handlers
+
+
+def test_a_child_process() -> None:
+    before = snapshot()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()  # it is there
+        leaks = [leak for leak in leaks_since(before) if leak.kind != "descriptor"]
+        assert leaks == [Leak("process", f"{child.pid} (cat)")]
+        assert leaks_since(snapshot()) == []
+        child.stdin.close()
+        child.stdout.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        ended = f"{child.pid} (cat), which has ended and was not waited for"
+        assert leaks_since(before) == [Leak("process", ended)]
+    assert leaks_since(before) == []
+    assert describe_child(child.pid) == f"{child.pid} (gone)"
+
+
+def test_where_nothing_lists_the_children(monkeypatch: Any) -> None:
+    monkeypatch.setattr(process_contents, "_TASKS", "/nowhere")
+    before = snapshot()
+    with subprocess.Popen(["true"]):
+        assert leaks_since(before) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGRTMIN + 1])
+def test_a_signal_handler(number: int) -> None:
+    def handler(*_: Any) -> None: ...
+
+    before = snapshot()
+    others = signal.signal(number, handler)
+    try:
+        name = "SIGUSR1" if number == signal.SIGUSR1 else f"signal {number}"
+        [leak] = leaks_since(before)
+        assert leak.kind == "signal handler"
+        assert leak.text.startswith(f"of {name}: <function ")
+        assert leaks_since(snapshot()) == []
+        again = snapshot()
+        signal.signal(number, signal.SIG_IGN)
+        assert leaks_since(again) == [Leak("signal handler", f"of {name}: {signal.SIG_IGN!r}")]
+    finally:
+        signal.signal(number, others)
+    assert leaks_since(before) == []
 
 
 # ------------------------------------------------------------------------ what a loop has

@@ -258,6 +258,50 @@ def test_every_kind_of_leak_there_is_on_trio(run: Any, style: str) -> None:
     run(body, "-k", "clean").assert_outcomes(passed=1, deselected=4)
 
 
+def test_what_is_not_pythons_own(run: Any) -> None:
+    result = run("""
+import _thread, signal, subprocess
+@pytest.fixture(scope="module", autouse=True)
+def before():
+    with socket.socket() as sock:
+        yield sock
+        sock.detach()
+def test_closes(before): os.close(before.fileno())
+def test_child():
+    class Child(subprocess.Popen):
+        def set(self):
+            self.stdin.close()
+            self.wait()
+    hold(Child(["cat"], stdin=subprocess.PIPE))
+def test_handler():
+    class Back:
+        was = signal.signal(signal.SIGUSR1, print)
+        def set(self): signal.signal(signal.SIGUSR1, self.was)
+    hold(Back())
+def test_raw():
+    lock = _thread.allocate_lock()
+    class Lock:
+        set = lock.release
+    lock.acquire()
+    begun = threading.Event()
+    def work():
+        begun.set()
+        lock.acquire()
+    _thread.start_new_thread(work, ())
+    begun.wait()
+    hold(Lock())
+""")
+    result.assert_outcomes(passed=4, errors=4)
+    result.stdout.fnmatch_lines(
+        [
+            "*  descriptor * (closed), in place of * (socket AF_INET *)",
+            "*  process * (*)",
+            "*  signal handler of SIGUSR1: <built-in function print>",
+            "*  thread *, which is not of threading, in work at *",
+        ]
+    )
+
+
 def test_a_loop_that_is_left_open(run: Any) -> None:
     result = run("""
 def test_leaks():

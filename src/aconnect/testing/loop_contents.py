@@ -40,8 +40,8 @@ class Leak(NamedTuple):
     """One thing that was left.
 
     Attributes:
-        kind: "descriptor", "reader", "writer", "timer", "task", "thread", or "object" for one
-            that was never closed.
+        kind: "descriptor", "reader", "writer", "timer", "task", "thread", "process", "signal
+            handler", or "object" for one that was never closed.
         text: which one, and where it comes from.
     """
 
@@ -78,14 +78,22 @@ class LoopContents:
         self._timers = Seen(() if empty else _timers(loop))
         self._registered = set() if empty else {each.identity for each in _registered(loop)}
 
+    @property
+    def closed(self) -> bool:
+        """Whether the loop has been closed since, or is gone."""
+        if self._loop is None:
+            return False
+        loop = self._loop()
+        return loop is None or loop.is_closed()
+
     def left(self) -> list[Leak]:
         """What has come since and is still there; nothing if the loop has been closed.
 
         It must not be called while the loop runs in another thread.
         """
-        loop = None if self._loop is None else self._loop()
-        if self._loop is not None and (loop is None or loop.is_closed()):
+        if self.closed:
             return []
+        loop = None if self._loop is None else self._loop()
         leaks = [
             Leak(each.kind, each.text)
             for each in _registered(loop)

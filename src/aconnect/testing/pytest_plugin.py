@@ -9,12 +9,14 @@ Rules:
 * A loop is looked at at the last moment at which what was left is still there: when its runner
   is closed, before that cancels all tasks; else when the loop is closed; else when the fixture
   ends.
-* What was there when the fixture began is not counted, nor what its own end closes.
+* What was there when the fixture began is not counted, nor what its own end closes.  A loop may
+  have been there and be closed.
 * Garbage is collected before anything is counted; an object that had not been closed is then
   reported by the warning that Python makes of it.
 * What is replaced for the length of the test is put back: `asyncio.Runner.close`; `run_forever`,
-  `close` and ``__init__`` of `asyncio.BaseEventLoop` and `uvloop.Loop`; `trio.run` and
-  `trio.lowlevel.start_guest_run`, which get one more instrument; and `warnings.showwarning`.
+  `close` and ``__init__`` of `asyncio.BaseEventLoop` and `uvloop.Loop`; `close` of
+  `asyncio.SelectorEventLoop`; `trio.run` and `trio.lowlevel.start_guest_run`, which get one more
+  instrument; and `warnings.showwarning`.
 """
 
 from __future__ import annotations
@@ -59,8 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test if it leaves a descriptor, a reader, a writer, a timer, a task, a thread or
-    an object that was not closed.
+    """Fail the test if it leaves a descriptor, a reader, a writer, a timer, a task, a thread, a
+    child process, a signal handler or an object that was not closed; or if it closes a descriptor
+    that somebody else has open.
 
     Counted is what comes between the setup of this fixture and its teardown, and so what the
     fixtures that are set up after it leave.  The failure is an error at the teardown of the test.
@@ -76,7 +79,7 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     gc.collect()
     leaks: list[Leak] = []
     before = Snapshot(None)
-    with _loops_watched(leaks) as contents, _runs_of_trio_watched(leaks), _unclosed(leaks):
+    with _loops_watched(leaks, before) as contents, _runs_of_trio_watched(leaks), _unclosed(leaks):
         yield
         gc.collect()
         kept: set[threading.Thread] = set()
@@ -130,7 +133,7 @@ def _unclosed(leaks: list[Leak]) -> Iterator[None]:
 
 @contextmanager
 def _loops_watched(
-    leaks: list[Leak],
+    leaks: list[Leak], before: Snapshot
 ) -> Iterator[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopContents]]:
     """Look at every loop of asyncio's or uvloop's before it is closed.
 
@@ -163,7 +166,8 @@ def _loops_watched(
     def closed(original: Callable[..., None]) -> Callable[..., None]:
         def close(loop: Any) -> None:
             look(loop)
-            original(loop)
+            with before.closing():
+                original(loop)
 
         return close
 
@@ -176,6 +180,8 @@ def _loops_watched(
 
     with ExitStack() as stack:
         _replace(stack, asyncio.Runner, "close", runner_closed)
+        # This one closes some of what it has before it calls that of its base.
+        _replace(stack, asyncio.SelectorEventLoop, "close", closed)
         for kind in (asyncio.BaseEventLoop, getattr(sys.modules.get("uvloop"), "Loop", None)):
             if kind is not None:
                 _replace(stack, kind, "__init__", made)
