@@ -383,8 +383,9 @@ class TestCreateConnection:
         with pytest.raises(error, match=words):
             await create_connection(*arguments, **options)
 
+    @pytest.mark.parametrize("timeout", [None, 30])
     async def test_an_abort_in_the_handshake_is_no_time_limit(
-        self, listener: socket.socket, monkeypatch: Any
+        self, listener: socket.socket, monkeypatch: Any, timeout: float | None
     ) -> None:
         async def begin(self: Any, sock: socket.socket, making: Any) -> None:
             sock.close()
@@ -394,7 +395,8 @@ class TestCreateConnection:
         monkeypatch.setattr("aconnect.transports.hand_over.HandOver.begin", begin)
         context = ssl.create_default_context()
         with pytest.raises(HandshakeError) as caught:
-            await create_connection(Journal, listener.getsockname(), ssl=context)
+            address = listener.getsockname()
+            await create_connection(Journal, address, ssl=context, timeout=timeout)
         assert caught.value.errno == errno.ECONNABORTED
 
     async def test_a_handshake_that_fails_leaves_no_cycle(self) -> None:

@@ -21,7 +21,7 @@ from support.tls import NAME
 from aconnect import Dialer, create_connection
 from aconnect.handshakes.tls import TLS
 from aconnect.transports.anyio import _AnyioTLS
-from aconnect.transports.asyncio import _awaited_to_the_last
+from aconnect.transports.asyncio import _made_to_the_last
 from aconnect.transports.calls import left_quietly
 from aconnect.transports.trio import _TrioTLS
 
@@ -71,7 +71,7 @@ class TestWhatALoopIsMaking:
         assert logged == []
 
     def awaited(self) -> Any:
-        return _awaited_to_the_last(self.making())
+        return _made_to_the_last(self.making)
 
     def test_is_made(self) -> None:
         self.loop.call_soon(self.making.first.set_result, None)
@@ -139,7 +139,7 @@ class TestWhatALoopIsMaking:
             awaited.throw(asyncio.CancelledError())
 
     def test_is_not_waited_for_when_it_is_cancelled(self) -> None:
-        awaited = _awaited_to_the_last(self.making.slow_to_go())
+        awaited = _made_to_the_last(self.making.slow_to_go)
         awaited.send(None)
         with pytest.raises(asyncio.CancelledError):
             awaited.throw(asyncio.CancelledError())

@@ -19,7 +19,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from ..drivers.running import in_trio
-from ..drivers.select import running_driver
 from ..errors.errors import ConnectError
 from ..explanations.extras import not_installed
 from ..handshakes.base import OutOfTime
@@ -342,16 +341,12 @@ async def _gone(sock: socket.socket) -> None:
 
 
 def _need_anyio() -> None:
-    """See that anyio is there, with all that it imports for the event loop that is running.
+    """See that anyio is there.
 
     Raises:
         ImportError: it is not.
-        RuntimeError: no event loop is running.
     """
     try:
-        import anyio
-        import anyio.streams.tls
+        import anyio.streams.tls  # noqa: F401
     except ImportError as error:
         raise ImportError(not_installed("anyio", "anyio")) from error
-    running_driver()
-    anyio.get_cancelled_exc_class()

@@ -282,14 +282,13 @@ class _LoopTLS(TLSHandshake[HandOver]):
         unix = sock.family == _AF_UNIX
         make: Maker = loop.create_unix_connection if unix else loop.create_connection
         with lent(sock):
-            await _awaited_to_the_last(
-                make(
-                    made,
-                    sock=sock,
-                    ssl=self.tls.wrapper,
-                    server_hostname=self.tls.server_hostname or "",
-                    **self._limits,
-                )
+            await _made_to_the_last(
+                make,
+                made,
+                sock=sock,
+                ssl=self.tls.wrapper,
+                server_hostname=self.tls.server_hostname or "",
+                **self._limits,
             )
 
     async def within(self, sock: socket.socket, until: float) -> HandOver:
@@ -310,13 +309,14 @@ class _LoopTLS(TLSHandshake[HandOver]):
 
 
 @coroutine
-def _awaited_to_the_last(making: Coroutine[Any, Any, Any]) -> Generator[Any, None, Any]:
-    """Await ``making``, and have each future that it has made be awaited or cancelled.
+def _made_to_the_last(make: Maker, *given: Any, **named: Any) -> Generator[Any, None, Any]:
+    """Await what ``make`` makes, and have each future that it has made be awaited or cancelled.
 
     uvloop makes one for the connection, and one for TLS, which it awaits second.  If it is
     cancelled in between, nobody awaits the second, and the loop logs that nobody has looked at its
-    exception.  So ``making`` is told of a cancellation only where it awaits what is not done yet.
+    exception.  So it is told of a cancellation only where it awaits what is not done yet.
     """
+    making = make(*given, **named)  # here, so that it is not collected before this is
     thrown: BaseException | None = None
     try:
         while thrown is None:
@@ -327,8 +327,7 @@ def _awaited_to_the_last(making: Coroutine[Any, Any, Any]) -> Generator[Any, Non
                 thrown = error
         if waiting.done():
             waiting = making.send(None)
-        if not waiting.cancel() and not waiting.cancelled():
-            waiting.exception()  # looked at
+        waiting.cancel()  # for nobody awaits it any more
         making.throw(thrown)
     except StopIteration as made:
         if thrown is None:
