@@ -629,6 +629,20 @@ class TestRace:
         assert [each.errno for each in caught.value.attempts] == [errno.EINVAL] * 2
         assert counter.open == 0
 
+    async def test_a_bug_of_our_own(
+        self, stack: ExitStack, counter: Counter, monkeypatch: Any
+    ) -> None:
+        """It is raised as it is, in no group, and nothing is left."""
+
+        def connected(*_: Any) -> Any:
+            raise LookupError("a bug")
+
+        addresses = [stack.enter_context(listening()).getsockname() for _ in range(2)]
+        monkeypatch.setattr("aconnect.sansio.race.Race.attempts_connected", connected)
+        with pytest.raises(LookupError, match="a bug"):
+            await Dialer().connect(results(*addresses), timeout=LONG)
+        assert counter.open == 0
+
     async def test_cancelled_while_the_others_end(
         self, stack: ExitStack, counter: Counter
     ) -> None:
