@@ -59,7 +59,8 @@ def advance(
         `RetryAt` or `WaitWritable`; or `Step.CONNECTED`, `Step.REOPEN` or `Failed`.
 
     Raises:
-        OSError: a unix path that is too long for a socket address leads nowhere.
+        OSError: a unix path that is too long for a socket address leads nowhere; or a peer that
+            is to be compared is gone.
         TypeError, ValueError, OverflowError: the socket module cannot make sense of
             ``sockaddr``.
     """

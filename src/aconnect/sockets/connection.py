@@ -1,6 +1,6 @@
 """What the system says of a socket's connection: whom it is with, and how its packets fared.
 
-Rule: nothing is raised; what cannot be known is not so, or None.
+Rule: what the platform does not tell is None.
 """
 
 from __future__ import annotations
@@ -52,16 +52,19 @@ def is_peer(sock: socket.socket, sockaddr: SockAddr) -> bool:
     """Whether a socket is connected to ``sockaddr``, as far as names can tell.
 
     A unix path is compared as text: by another path to the same listener it is another.
+
+    Raises:
+        OSError: it is not connected.
     """
+    peer: SockAddr = sock.getpeername()
+    if isinstance(peer, (str, bytes)) and isinstance(sockaddr, (str, bytes)):
+        return os.fsencode(peer) == os.fsencode(sockaddr)
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return peer == sockaddr
+    hosts = (str(each[0]).partition("%")[0] for each in (sockaddr, peer))
     try:
-        peer: SockAddr = sock.getpeername()
-        if isinstance(peer, (str, bytes)) and isinstance(sockaddr, (str, bytes)):
-            return os.fsencode(peer) == os.fsencode(sockaddr)
-        if sock.family not in (socket.AF_INET, socket.AF_INET6):
-            return peer == sockaddr
-        hosts = (str(each[0]).partition("%")[0] for each in (sockaddr, peer))
         here, there = (socket.inet_pton(sock.family, host) for host in hosts)
-    except OSError:
+    except OSError:  # a name
         return False
     # The unspecified address is this host's; a scope may be left open.
     same_host = here == there or not any(here)
