@@ -141,7 +141,7 @@ class Flight:
         """End whatever is left, whatever a trace may raise; nobody is told of what comes later.
 
         Args:
-            cut_off: whether the race has not come to its end, so that no task is to keep a socket.
+            cut_off: whether the race was broken off, so that no task is to keep a socket.
         """
         self._over = True
         with ExitStack() as stack:

@@ -128,15 +128,17 @@ class Runner:
             now = begun.start
             self._begun = begun
             self._flight.enter(0, known[0][0], now, told=told).sock = begun.sock
+        cut_off = True
         try:
             try:
                 await self._until_over(known, now)
+                cut_off = False
             finally:
                 self._begun = None
                 with ExitStack() as stack:  # whatever a trace may raise
                     for search in searches:
                         stack.callback(search.abandon, self.timed_out)
-                    stack.callback(self._flight.end_all, cut_off=not self._race.over)
+                    stack.callback(self._flight.end_all, cut_off)
             if self.winner is None:
                 return None
             self._emit(DialConnected(time.monotonic(), self.winner.number))

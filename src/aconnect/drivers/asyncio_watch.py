@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncioWatch", "start_timer", "until_ended", "wake"]
 
-_TURNS: Final = 50
-"""Turns of the loop in which tasks have ended that have nothing to wait for in their clean-up;
-that of a transport takes eight at most."""
+_ROUNDS: Final = 20
+_ROUND: Final = 0.001
+"""How often, and for how many seconds each, tasks that clean up are waited for where a result is
+due: 20 milliseconds nobody minds.  Each takes a turn of the loop at least, however long that is,
+and a transport is closed in eight."""
 
 _SHORTEST_TIMER: Final = 0.001
 """uvloop rounds a delay to milliseconds, and one of 0 would have the waiter spin."""
@@ -67,7 +69,7 @@ class AsyncioWatch:
             self._cancel_soon(task)
         try:
             if kind is not GeneratorExit:
-                await until_ended(self._tasks, None if kind else _TURNS)
+                await until_ended(self._tasks, None if kind else _ROUNDS)
         finally:
             self._left = True
             self._raise()
@@ -151,29 +153,27 @@ class AsyncioWatch:
         self.notify()
 
 
-async def until_ended(tasks: Collection[asyncio.Task[Any]], turns: int | None = None) -> None:
+async def until_ended(tasks: Collection[asyncio.Task[Any]], rounds: int | None = None) -> None:
     """Wait until all tasks have ended, whatever happens to the one that waits.
 
     If it is cancelled meanwhile, the cancellation is raised when they have.  A scope of anyio's
     that cancels it would do so again in every turn of the loop: it is told once.
 
     Args:
-        turns: how many of the loop to wait for them, if it is not cancelled.
+        rounds: how often to wait for them for `_ROUND`, if it is not cancelled.
     """
     cancelled: asyncio.CancelledError | None = None
     shield: Any = None
-    while pending := [task for task in tasks if not task.done()]:
+    while rounds != 0 and (pending := [task for task in tasks if not task.done()]):
         try:
-            if turns is None:
+            if rounds is None:
                 await asyncio.wait(pending)
-            elif turns == 0:
-                break
             else:
-                turns -= 1
-                await asyncio.sleep(0)
+                rounds -= 1
+                await asyncio.wait(pending, timeout=_ROUND)
         except asyncio.CancelledError as caught:
             cancelled = caught
-            turns = None
+            rounds = None
             if shield is None and "anyio._backends._asyncio" in sys.modules:
                 shield = sys.modules["anyio"].CancelScope(shield=True)
                 shield.__enter__()
