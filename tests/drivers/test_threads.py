@@ -293,7 +293,9 @@ def test_a_call_that_is_abandoned_while_it_is_made_is_delivered_all_the_same(
     assert inbox.get() == "a"
     job.abandon()
     job.run()
+    job.fail(RuntimeError("can't start new thread"))
     assert gates.none_made()
+    assert inbox.is_empty()
 
 
 def test_a_call_that_is_abandoned_while_it_is_made_leaves_its_place_to_another(
