@@ -78,8 +78,6 @@ class ConnectError(OSError):
         error: Self = super().__new__(_class_for(kind, builtin), errno, message)
         return error
 
-    __str__ = OSError.__str__  # that of an SSLError leaves the errno out
-
     def __init__(
         self,
         errno: int,  # noqa: ARG002  # __new__ has taken these two
@@ -97,6 +95,9 @@ class ConnectError(OSError):
         self.attempts = tuple(attempts)
         self.family = family
         self.report = None
+
+    def __str__(self) -> str:
+        return OSError.__str__(self)  # that of an SSLError leaves the errno out
 
     @property
     def transient(self) -> bool:

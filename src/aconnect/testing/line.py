@@ -99,7 +99,7 @@ class Line:
     """
 
     def __init__(self, network: Wire | None, kind: Endpoint) -> None:
-        self.state = State.IDLE
+        self.state: State = State.IDLE
         self.kind = kind
         self.local: SockAddr = full_sockaddr(kind.family, ("", 0)) if self.internet else ""
         self.peer: SockAddr = ""

@@ -78,7 +78,7 @@ class FakeNetwork:
             socket.AF_INET: ["192.0.2.254"],
             socket.AF_INET6: ["2001:db8::fffe"],
         }
-        self.interfaces = {"lo", "eth0"}
+        self.interfaces: set[str] = {"lo", "eth0"}
         self._bound: weakref.WeakSet[Line] = weakref.WeakSet()
         self._close = weakref.finalize(self, _close_all, self._held)
 
