@@ -148,6 +148,9 @@ def test_a_deadline_of_another_type_is_a_type_error_that_shows_it(value: Any) ->
 def test_deadlines_compare_by_time() -> None:
     early, late, never = Deadline(1.0), Deadline(2.0), Deadline(inf)
     assert early < late < never
+    assert early <= late <= never
+    assert late <= Deadline(2.0)
+    assert not late <= early
     assert min(late, never, early) is early
     assert max(late, never, early) is never
     assert early == Deadline(1)
@@ -157,6 +160,8 @@ def test_deadlines_compare_by_time() -> None:
     assert early != number
     with pytest.raises(TypeError, match="not supported"):
         assert early < number
+    with pytest.raises(TypeError, match="not supported"):
+        assert early <= number
 
 
 def test_a_deadline_cannot_be_changed() -> None:

@@ -455,15 +455,15 @@ def test_cancelled_while_the_resolver_ends(new_loop: Any, scene: Any) -> None:
     """The race is won, and the winner is closed all the same."""
     loop, complaints = new_runnable(new_loop)
     dials: list[Runner] = []
-    win = Runner._win
+    until_over = Runner._until_over
 
-    def note(dial: Runner, number: int) -> None:
-        win(dial, number)
+    async def noted(dial: Runner, *given: Any) -> None:
         dials.append(dial)
+        await until_over(dial, *given)
 
-    scene.monkeypatch.setattr(Runner, "_win", note)
+    scene.monkeypatch.setattr(Runner, "_until_over", noted)
     task = loop.create_task(scene.start())
-    while not dials:
+    while not dials or dials[0].winner is None:
         one_turn(loop)
     assert not task.done()
     task.cancel()

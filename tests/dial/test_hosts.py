@@ -15,6 +15,7 @@ from aconnect import (
     ConnectTimeout,
     Dialer,
     Endpoint,
+    Handshake,
     Report,
     ResolveError,
     StaticResolver,
@@ -225,3 +226,17 @@ async def test_many_that_do_not_resolve_are_a_screen_of_words() -> None:
     assert text.endswith("and 96 more")
     assert isinstance(raised.value.__cause__, ExceptionGroup)
     assert len(raised.value.__cause__.exceptions) == 4
+
+
+async def test_a_handshake_that_asks_for_no_host_is_the_same_for_all(stack: ExitStack) -> None:
+    async def shake(sock: socket.socket) -> socket.socket:
+        return sock
+
+    dead = stack.enter_context(refusing())
+    good = stack.enter_context(listening()).getsockname()
+    hosts = [f"one.example:{dead[1]}", f"two.example:{good[1]}"]
+    dialer = Dialer(resolver=StaticResolver({"one.example": [dead[0]], "two.example": [good[0]]}))
+    handshake = Handshake(shake)
+    assert handshake.towards("two.example") is handshake
+    with await dialer.connect(hosts, timeout=LONG, handshake=handshake) as sock:
+        assert sock.getpeername() == good

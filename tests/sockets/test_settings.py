@@ -977,6 +977,8 @@ class TestSocketFactory:
         assert error.errno == errno.EBADF
 
     def test_nonsense(self) -> None:
+        with pytest.raises(TypeError, match="system_calls must be SystemCalls, not 5"):
+            SocketSettings(system_calls=5)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="socket_factory must be callable or None, not 5"):
             SocketSettings(socket_factory=5)  # type: ignore[arg-type]
 

@@ -863,9 +863,13 @@ class TestSeveralHosts:
     async def test_two_that_are_done_at_once(self, call: Any, certificates: Certificates) -> None:
         go = threading.Barrier(3, timeout=LONG)
         contexts = [certificates.server(), certificates.server()]
+
+        def wait_for_go(*_: object) -> None:
+            go.wait()
+
         with serving(contexts[0]) as one, serving(contexts[1], host="127.0.0.2") as two:
             for context in contexts:
-                context.sni_callback = lambda *_: go.wait() and None
+                context.sni_callback = wait_for_go
 
             async def hold_up() -> None:
                 while go.n_waiting < 2:
