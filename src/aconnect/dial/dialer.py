@@ -116,19 +116,7 @@ class Dialer(Value, kw_only=True):
     _plan: Plan = derived()
 
     def __post_init__(self) -> None:
-        settings = SocketSettings(
-            nodelay=self.nodelay,
-            keepalive=self.keepalive,
-            user_timeout=self.user_timeout,
-            mark=self.mark,
-            tos=self.tos,
-            interface=self.interface,
-            local_address=self.local_address,
-            mptcp=self.mptcp,
-            socket_options=self.socket_options,
-            socket_factory=self.socket_factory,
-            system_calls=self.system_calls,
-        )
+        settings = self._settings()
         # Several attempts cannot share one local port.
         one_port = any(map(settings.port_fixed, _FAMILIES))
         rules = Rules(
@@ -163,6 +151,13 @@ class Dialer(Value, kw_only=True):
             on_report=self.on_report,
         )
         set_derived(self, "_plan", plan)
+
+    def _settings(self) -> SocketSettings:
+        """Those of the sockets; mostly the usual ones, which need not be checked again."""
+        given = {name: getattr(self, name) for name in _OF_SOCKETS}
+        if all(value is getattr(_USUAL, name) for name, value in given.items()):
+            return _USUAL
+        return SocketSettings(**given)
 
     def __repr__(self) -> str:
         fields = {name: getattr(self, name) for name in self._types}
@@ -250,6 +245,11 @@ class Dialer(Value, kw_only=True):
 
 
 _KEPT: Final = ("local_address", "socket_options", "user_timeout", "mark", "tos", "interface")
+_OF_SOCKETS: Final = (
+    *("nodelay", "keepalive", "mptcp", "socket_factory", "system_calls"),
+    *_KEPT,
+)
+_USUAL: Final = SocketSettings()
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", -1))
 
 

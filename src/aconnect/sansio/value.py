@@ -44,6 +44,7 @@ _PLAIN: Final[tuple[tuple[type, Any], ...]] = (
     (bytes, bytes.__bytes__),
     (float, float.__float__),
 )
+_AS_IT_IS: Final = frozenset({type(None), *(kind for kind, _ in _PLAIN)})
 
 
 def plain(value: T) -> T:
@@ -52,6 +53,8 @@ def plain(value: T) -> T:
     A subclass may have a ``__str__`` of its own, and what is kept is shown to people, compared,
     and handed to the system.
     """
+    if type(value) in _AS_IT_IS:
+        return value
     for kind, copy in _PLAIN:
         if isinstance(value, kind):
             copied: T = copy(value)
@@ -168,6 +171,10 @@ class Value(metaclass=_ValueType):
         missing = cls._positional - len(values)
         if 0 < missing <= len(cls._last) and not named:
             return values + cls._last[-missing:]
+        if not values:
+            given = cls._defaults | named
+            if given.keys() == cls._types.keys():
+                return tuple(map(given.__getitem__, cls.__match_args__))
         names = () if cls._kw_only else cls.__match_args__
         if len(values) > len(names):
             raise TypeError(
