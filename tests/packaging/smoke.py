@@ -116,13 +116,13 @@ def on_trio_without_anyio() -> None:
     assert "the extra 'trio' of aconnect-io" in message, message
 
 
-def adapters() -> None:
+def clients() -> None:
     """Each can be imported, or says what it needs."""
     for client, needed in CLIENTS.items():
         for name in {client, "httpcore"} if client == "httpx" else {client}:
             message = ""
             try:
-                importlib.import_module(f"aconnect.adapters.{name}")
+                importlib.import_module(f"aconnect.clients.{name}")
             except ImportError as error:
                 message = str(error)
             missing = [each for each in needed if importlib.util.find_spec(each) is None]
@@ -166,7 +166,7 @@ def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
         yield on_anyio
     if "trio" in installed:
         yield on_trio if "anyio" in installed else on_trio_without_anyio
-    yield adapters
+    yield clients
     yield command_works if "rich" in installed else command_is_missing
     if installed == INSTALLED["cli"]:
         yield command_has_one_loop

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+from types import MappingProxyType as mappingproxy
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
@@ -143,6 +144,18 @@ def test_a_dataclass_to_those_who_ask() -> None:
     match Point(1, 2):
         case Point(x, y):
             assert (x, y) == (1, 2)
+
+
+def test_the_same_of_one_whose_default_has_no_hash() -> None:
+    default: Any = mappingproxy({})
+
+    class Told(Value):
+        details: Any = default
+
+    (field,) = dataclasses.fields(Told(1))
+    made = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+    assert made is default
+    assert list(inspect.signature(Told).parameters) == ["details"]
 
 
 def test_what_is_derived_is_no_field() -> None:

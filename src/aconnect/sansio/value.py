@@ -110,9 +110,9 @@ def _as_dataclass(kind: Any) -> Any:
     for name, annotation in kind._types.items():
         default: Any = kind._defaults.get(name, dataclasses.MISSING)
         keywords: Any = {"default": default, "kw_only": kind._kw_only}
-        if isinstance(default, (dict, list, set)):  # which a dataclass would refuse
+        if type(default).__hash__ is None:  # which a dataclass would refuse
             del keywords["default"]
-            keywords["default_factory"] = default.copy
+            keywords["default_factory"] = lambda same=default: same
         fields.append((name, annotation, dataclasses.field(**keywords)))
     return dataclasses.make_dataclass(kind.__name__, fields)
 
