@@ -325,9 +325,10 @@ def _made_to_the_last(make: Maker, *given: Any, **named: Any) -> Generator[Any, 
                 yield waiting
             except BaseException as error:
                 thrown = error
-        if waiting.done():
-            waiting = making.send(None)
-        waiting.cancel()  # for nobody awaits it any more
+        if not waiting.get_loop().is_closed():  # or there is nobody left to log anything
+            if waiting.done():
+                waiting = making.send(None)
+            waiting.cancel()  # for nobody awaits it any more
         making.throw(thrown)
     except StopIteration as made:
         if thrown is None:
