@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aconnect.dial.runner import Runner
+from aconnect.dial.flight import Flight
 from aconnect.drivers import asyncio_watch
 
 if TYPE_CHECKING:
@@ -82,14 +82,14 @@ class TestALeakIsNoticed:
         self, soak: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> Callable[..., Any]:
         """Has a function called at the end of each such attempt, and gives the complaints."""
-        close = Runner._close
+        close = Flight.close
 
         def run(loop: str, leave: Callable[[Any], object]) -> str:
-            def close_and_leave(dial: Any, running: Any) -> None:
+            def close_and_leave(flight: Any, running: Any, tell: bool = True) -> None:
                 leave(running)
-                close(dial, running)
+                close(flight, running, tell)
 
-            monkeypatch.setattr(Runner, "_close", close_and_leave)
+            monkeypatch.setattr(Flight, "close", close_and_leave)
             run = soak(loop, 2000, patience=0.1)
             assert not run.run()
             return str(run.complaints)
@@ -162,7 +162,7 @@ class TestALeakIsNoticed:
     def test_an_outcome_that_cannot_be(
         self, soak: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("aconnect.dial.dialer.permits", lambda *_: True)
+        monkeypatch.setattr("aconnect.policy.policies.permits", lambda *_: True)
         run = soak("asyncio", 2000)
         assert not run.run()
         assert "forbidden: connected" in run.complaints

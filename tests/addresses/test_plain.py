@@ -86,7 +86,7 @@ PLAIN = {str, int, bytes, float, bool, type(None), socket.AddressFamily, socket.
         (TCPAddress("fe80::1", 1, scope_id=Port.DB), "[fe80::1%5432]:1"),
         (TCPAddress(Loud("fe80::1%lo"), Port.DB), "[fe80::1%lo]:5432"),
         (UnixAddress(Host.PATH), "unix:/run/x.sock"),
-        (UnixAddress(PurePosixPath(Host.PATH)), "unix:/run/x.sock"),
+        (UnixAddress(PurePosixPath(Host.PATH.value)), "unix:/run/x.sock"),
         (VsockAddress(Port.DB, Port.DB), "vsock:5432:5432"),
         (parse_address(Host.TEXT), "db:5432"),
         (parse_address((Host.DB, Port.DB)), "db:5432"),

@@ -449,7 +449,7 @@ def test_ipv6_is_never_answered(run: Any) -> None:
 
 @pytest.mark.parametrize("resolver", BOTH_WAYS, ids=["together", "by-family"])
 def test_a_hundred_addresses_that_refuse(run: Any, resolver: Any) -> None:
-    """They come over TCP, as they fit into no datagram; each is tried, 10 ms apart."""
+    """They come over TCP, as they fit into no datagram; each is tried, without a pause."""
 
     async def main(server: NameServer) -> None:
         asking = Asking(resolver=resolver)
@@ -457,14 +457,14 @@ def test_a_hundred_addresses_that_refuse(run: Any, resolver: Any) -> None:
         assert isinstance(error, ConnectionRefusedError)
         assert [record.errno for record in error.attempts] == [errno.ECONNREFUSED] * 100
         assert {record.sockaddr[0] for record in error.attempts if record.sockaddr} == {*MANY}
-        assert error.elapsed >= 0.98
         assert isinstance(error.__cause__, ExceptionGroup)
-        assert len(error.__cause__.exceptions) == 100
+        assert len(error.__cause__.exceptions) == 4
+        assert str(error).endswith("and 96 more")
         assert {each.over_tcp for each in server.questions if each.type == A} == {False, True}
         report: Any = asking.reports["many.test:9"]
         ((answered, _),) = (batch for batch in report.resolution.batches if batch[1])
-        for each in report.attempts:
-            assert each.start - answered >= 0.01 * each.attempt - 0.000_001
+        assert report.attempts[0].start >= answered
+        assert report.elapsed < 0.98  # with a pause of 10 ms each it was more
         told = report.to_dict()
         assert len(told["attempts"]) == 100
         assert told["untried"] == 0
