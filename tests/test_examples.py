@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import re
-import runpy
 import subprocess
 import sys
 import tomllib
@@ -71,7 +71,9 @@ def test_an_example_says_what_it_needs(example: Path) -> None:
 @pytest.mark.anyio
 async def test_line_clients_notice_that_the_server_hangs_up(anyio_backend: Any) -> None:
     stem = "line_client_trio" if anyio_backend[0] == "trio" else "line_client"
-    ask: Any = runpy.run_path(str(EXAMPLES[0].with_name(f"{stem}.py")))["ask"]
+    spec: Any = importlib.util.spec_from_file_location(stem, EXAMPLES[0].with_name(f"{stem}.py"))
+    example: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
     with listening() as listener:
 
         async def hang_up() -> None:
@@ -85,7 +87,7 @@ async def test_line_clients_notice_that_the_server_hangs_up(anyio_backend: Any) 
         async with anyio.create_task_group() as group:
             group.start_soon(hang_up)
             with pytest.raises(EOFError):
-                await ask(f"{host}:{port}", ["hello"], aconnect.Deadline.after(30))
+                await example.ask(f"{host}:{port}", ["hello"], aconnect.Deadline.after(30))
 
 
 @pytest.mark.slow
