@@ -21,7 +21,7 @@ from aconnect import (
     StaticResolver,
     aconnect,
 )
-from aconnect.trace import AttemptStarted, ResolutionEnded, ResolutionStarted
+from aconnect.trace import AttemptStarted, ResolutionBatch, ResolutionEnded, ResolutionStarted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -240,3 +240,37 @@ async def test_a_handshake_that_asks_for_no_host_is_the_same_for_all(stack: Exit
     assert handshake.towards("two.example") is handshake
     with await dialer.connect(hosts, timeout=LONG, handshake=handshake) as sock:
         assert sock.getpeername() == good
+
+
+async def test_an_address_that_two_hosts_have_is_that_of_the_first(stack: ExitStack) -> None:
+    asked: list[str | None] = []
+    started, second_found = anyio.Event(), anyio.Event()
+
+    class Asking(Handshake[socket.socket]):
+        def towards(self, host: str | None) -> Handshake[socket.socket]:
+            asked.append(host)
+            return self
+
+    async def shake(sock: socket.socket) -> socket.socket:
+        return sock
+
+    def trace(event: object) -> None:
+        if isinstance(event, ResolutionBatch) and event.address == second:
+            second_found.set()
+
+    class Later:
+        async def resolve(self, address: TCPAddress) -> AsyncIterator[Batch]:
+            if address.host == "two.example":
+                await started.wait()
+            yield Batch([Endpoint(*entry((host, port))[:3], (host, port))])
+
+    async def start(sock: socket.socket, endpoint: Endpoint) -> None:
+        started.set()
+        await second_found.wait()
+
+    host, port = stack.enter_context(listening()).getsockname()
+    first, second = f"one.example:{port}", f"two.example:{port}"
+    resolver: Any = Later()
+    dialer = Dialer(resolver=resolver, on_socket=start, trace=trace)
+    with await dialer.connect([first, second], timeout=LONG, handshake=Asking(shake)):
+        assert asked == ["one.example"]

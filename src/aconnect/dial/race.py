@@ -98,7 +98,8 @@ async def race(
             else:
                 known[rank] = endpoints
                 if len(parts) > 1:
-                    hosts.update(dict.fromkeys(endpoints, part))
+                    for endpoint in endpoints:
+                        hosts.setdefault(endpoint, part)
         if searches and not known and time.monotonic() >= until:
             raise resolve_timeout(target, time.monotonic() - started)
         result = await runner.run(known, searches, now, begun, told)

@@ -118,7 +118,8 @@ class Resolution:
         self._found += len(endpoints)
         self._emit(ResolutionBatch(now, tuple(endpoints), self._text))
         if self._hosts is not None:
-            self._hosts.update(dict.fromkeys(endpoints, self.target))
+            for endpoint in endpoints:  # of two hosts' it stays the first's: it may be in use
+                self._hosts.setdefault(endpoint, self.target)
         commands: Commands = []
         if batch.withdrawn:
             commands += self._race.addresses_withdrawn(now, batch.withdrawn)
