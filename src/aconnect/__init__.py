@@ -28,6 +28,7 @@ from .errors.errors import ResolveError as ResolveError
 from .errors.record import AttemptRecord as AttemptRecord
 from .explanations.explain import explain as explain
 from .handshakes.base import Handshake as Handshake
+from .handshakes.sequence import Sequence as Sequence
 from .report.report import Report as Report
 from .resolvers.base import Batch as Batch
 from .resolvers.base import Resolver as Resolver
@@ -55,6 +56,7 @@ __all__ = [
     "Report",
     "ResolveError",
     "Resolver",
+    "Sequence",
     "SocketOption",
     "StaticResolver",
     "SystemCalls",

@@ -176,15 +176,17 @@ class AttemptEnded(Event):
 
 
 class HandshakeStarted(Event):
-    """What makes a connected socket ready (TLS, a proxy) has begun; once for each attempt.
+    """What makes a connected socket ready (TLS, a proxy) has begun; once for each of its layers.
 
     Attributes:
         attempt: the number of the attempt.
         name: what kind of handshake it is, in a word.
+        layer: which of several handshakes it is that follow one another, from 0.
     """
 
     attempt: int
     name: str = "handshake"
+    layer: int = 0
 
 
 class HandshakeEnded(Event):
@@ -196,19 +198,21 @@ class HandshakeEnded(Event):
         error: why it failed, in words; else None.
         details: what was agreed upon, such as the version of TLS.  Keys and values are made
             text, in a copy.
+        layer: as in `HandshakeStarted`.
     """
 
     attempt: int
     outcome: HandshakeOutcome
     error: str | None = None
     details: Mapping[str, str] = MappingProxyType({})
+    layer: int = 0
 
     def __post_init__(self) -> None:
         copied = {str(key): str(value) for key, value in self.details.items()}
         set_derived(self, "details", copied)
 
     def __hash__(self) -> int:
-        return hash((self.time, self.attempt, self.outcome, self.error))
+        return hash((self.time, self.attempt, self.outcome, self.error, self.layer))
 
 
 class SocketClosed(Event):

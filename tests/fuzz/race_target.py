@@ -87,6 +87,7 @@ class _Model:
         self.handshakes_since_start = 0
         self.handshake_at = -inf
         self.failed_since_handshake = False
+        self.final = False  # a handshake has failed for good
         self.log: list[object] = []
 
     def run(self) -> list[object]:
@@ -187,8 +188,14 @@ class _Model:
             self.failed_since_start = True
             self.tell("attempt_failed", attempt)
 
-    def shake(self, well: bool) -> None:
+    def shake(self, well: bool, may_be_final: bool = True) -> None:
         for attempt in self.of("handshake"):
+            if not well and may_be_final and self.choices.byte() % 4 == 3:
+                self.happened([attempt], "failed")
+                self.final = True
+                self.tell("handshake_failed", attempt, final=True)
+                assert self.end == Failed(False)
+                return
             self.happened([attempt], "done" if well else "failed")
             self.failed_since_start |= not well
             self.failed_since_handshake |= not well
@@ -260,8 +267,9 @@ class _Model:
             self.states[command.attempt] = "won"
             self.end = command
         else:
-            assert self.now >= self.until if command.timed_out else not self.waiting
-            assert command.timed_out or self.resolved
+            if not self.final:
+                assert self.now >= self.until if command.timed_out else not self.waiting
+                assert command.timed_out or self.resolved
             self.end = command
 
     def start(self, command: Start[_Address]) -> None:
@@ -334,7 +342,7 @@ class _Model:
         for attempt in self.of("cancelled"):
             assert race.attempts_connected(self.now, [attempt, attempt]) == []
             assert race.attempt_failed(self.now, attempt) == []
-            assert race.handshake_failed(self.now, attempt) == []
+            assert race.handshake_failed(self.now, attempt, final=True) == []
             assert race.handshake_done(self.now, attempt) == []
         self.refused(ValueError, "time_passed", nan)
         self.refused(ValueError, "time_passed", nextafter(self.now, -inf))
@@ -370,7 +378,7 @@ class _Model:
             if self.end is not None:
                 return
             if self.of("handshake"):
-                self.shake(well=False)
+                self.shake(well=False, may_be_final=False)
             elif self.of("running"):
                 self.fail()
             else:

@@ -685,6 +685,8 @@ class TestADict:
     def test_has_plain_values_only(self) -> None:
         plain = report_of(*TIME_RUNS_OUT).to_dict()
         assert plain.pop("resolutions") == [plain["resolution"]]
+        for attempt in plain["attempts"]:
+            assert attempt.pop("handshakes") == [attempt["handshake"]] * bool(attempt["handshake"])
         assert plain == {
             "address": NAME,
             "outcome": "timed out",
@@ -748,6 +750,7 @@ class TestADict:
                         "outcome": "timed out",
                         "error": None,
                         "details": {},
+                        "layer": 0,
                     },
                 },
             ],

@@ -576,6 +576,19 @@ SCENARIOS = [
         TLS,
     ),
     S(
+        "A6 a failure that is final ends the race",
+        "v6a 300 ok 100 final; v4a 60 ok silent; v6b 1 ok 1 ok",
+        "0 start v6a; 250 start v4a; 300 handshake v6a; 400 broken v6a; 400 cancel v4a; 400 lost",
+        TLS,
+    ),
+    S(
+        "A6 a failure that is final waits for no resolver",
+        "v6a 10 ok 20 final",
+        "0 start v6a; 10 handshake v6a; 30 broken v6a; 30 lost",
+        TLS,
+        resolved=[(0, "add v6a")],
+    ),
+    S(
         "A6 the timeout runs anew",
         "v6a 90 ok 90 ok",
         "0 start v6a; 90 handshake v6a; 180 won v6a",
@@ -1432,6 +1445,7 @@ class AnyRace(RuleBasedStateMachine):
         self.state: dict[int, str] = {}
         self.starts: list[float] = []
         self.failed_since_start = self.failed_since_handshake = False
+        self.final = False
         self.handshake_at = -inf
         self.waiting: dict[str, int] = {}  # and its rank
         self.tried: set[str] = set()
@@ -1498,7 +1512,8 @@ class AnyRace(RuleBasedStateMachine):
             self.state[command.attempt] = "won"
             self.end = command
         else:
-            assert command.timed_out or (self.resolved and not self.waiting)
+            over = self.resolved and not self.waiting
+            assert command.timed_out or over or self.final
             assert not command.timed_out or self.now >= self.until
             self.end = command
         if self.end:
@@ -1571,6 +1586,16 @@ class AnyRace(RuleBasedStateMachine):
         self.state[attempt] = "done" if well else "failed"
         self.tell("handshake_done" if well else "handshake_failed", attempt)
         assert not well or self.end == Won(attempt)
+
+    @precondition(lambda self: self.of("handshake"))
+    @rule(really=st.sampled_from([False, False, False, True]))
+    def failed_for_good(self, really: bool) -> None:
+        if really:
+            attempt = self.of("handshake")[0]
+            self.state[attempt] = "failed"
+            self.final = True
+            self.tell("handshake_failed", attempt, final=True)
+            assert self.end == Failed(False)
 
     @precondition(lambda self: self.of("cancelled"))
     @rule(

@@ -6,6 +6,7 @@ A row is an address, how long its attempt takes, how it ends, and the same for i
     "v6a 20 refused"         fails after 20 ms
     "v6a silent"             never answers
     "v6a 30 ok 50 refused"   connects after 30 ms; its handshake fails after another 50
+    "v6a 30 ok 50 final"     the same, and no other can do better
     "v6a 30 ok silent"       connects, and its handshake never ends
 
 What the resolver does is rows too, `(moment, what)`: ``"add v6a v4a"``, ``"withdraw v4a"``,
@@ -131,7 +132,9 @@ class VirtualRace:
             else:
                 if event != "handshake_done":
                     self._end("failed" if event == "attempt_failed" else "broken", argument)
-                commands = getattr(self.race, event)(self._now, argument)
+                final = {"final": True} if event == "handshake_final" else {}
+                told = "handshake_failed" if final else event
+                commands = getattr(self.race, told)(self._now, argument, **final)
             self._obey(commands)
             yield
         connected = sorted(self.live.intersection(connected), reverse=True)
@@ -169,7 +172,11 @@ class VirtualRace:
             elif isinstance(command, BeginHandshake):
                 self._note("handshake", command.attempt)
                 address = self.addresses[command.attempt]
-                ends = {"ok": "handshake_done", "refused": "handshake_failed"}
+                ends = {
+                    "ok": "handshake_done",
+                    "refused": "handshake_failed",
+                    "final": "handshake_final",
+                }
                 self._expect(self._handshakes[address], ends, command.attempt)
             elif isinstance(command, Cancel):
                 self._end(ENDS[command.why], command.attempt)

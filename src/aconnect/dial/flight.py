@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..errors.record import Outcome
     from ..sansio.race import Command
     from ..trace import Event
+    from .layers import Layers
     from .plan import Plan
 
 __all__ = ["Commands", "Flight", "Running", "dispose"]
@@ -58,6 +59,7 @@ class Running:
         local: the local end, as far as it is known.
         connected: whether it is.
         in_handshake: whether its handshake has begun, and has not succeeded.
+        layers: its handshakes.
         packets: how those of TCP have fared, if that has been asked.
         result: what its handshake has given.
         cancel: ends the task that works on it.
@@ -65,8 +67,8 @@ class Running:
     """
 
     __slots__ = (
-        *("attempt", "cancel", "connected", "ended", "endpoint", "in_handshake", "local", "next"),
-        *("number", "packets", "result", "sock", "start", "wake_at"),
+        *("attempt", "cancel", "connected", "ended", "endpoint", "in_handshake", "layers"),
+        *("local", "next", "number", "packets", "result", "sock", "start", "wake_at"),
     )
 
     def __init__(self, number: int, endpoint: Endpoint, start: float, attempt: Attempt) -> None:
@@ -80,6 +82,7 @@ class Running:
         self.local: SockAddr | None = None
         self.connected: bool = False
         self.in_handshake: bool = False
+        self.layers: Layers | None = None
         self.packets: Packets | None = None
         self.result: Any = None
         self.cancel: Callable[[], object] | None = None
@@ -185,8 +188,10 @@ class Flight:
         )
         try:
             if running.in_handshake:
+                assert running.layers is not None
                 ended: Any = outcome  # no handshake is "not permitted"
-                self._emit(HandshakeEnded(now, running.number, ended, reason or note or None))
+                why, layer = reason or note or None, running.layers.at
+                self._emit(HandshakeEnded(now, running.number, ended, why, layer=layer))
             elif not running.connected:
                 self._emit(AttemptEnded(now, running.number, outcome, errno, local, note, *told))
         finally:
@@ -199,9 +204,12 @@ class Flight:
     def close(self, running: Running, tell: bool = True) -> None:
         running.ended = None
         running.cancel = None  # its task's traceback leads to this attempt
+        result = running.result
+        if result is None and running.layers is not None:
+            result = running.layers.given
         try:
-            if running.result is not running.sock:
-                dispose(running.result)
+            if result is not running.sock:
+                dispose(result)
         finally:
             if running.sock is not None:
                 self._watch.discard(running.sock)

@@ -29,14 +29,10 @@ from ..sansio.attempt import Failed as AttemptFailed
 from ..sansio.race import BeginHandshake, Cancel, Command, Failed, Race, Start, Won
 from ..sockets.connection import Packets, packets
 from ..sockets.syscalls import abort, local_address
-from ..trace import (
-    AttemptEnded,
-    DialConnected,
-    HandshakeEnded,
-    HandshakeStarted,
-)
+from ..trace import AttemptEnded, DialConnected, HandshakeEnded
 from .attempt import advance, failed, note_of
 from .flight import Flight, Running
+from .layers import Layers
 from .preparation import Lost, broken, opened, refusal, unblocked, vetoed
 
 if TYPE_CHECKING:
@@ -361,26 +357,29 @@ class Runner:
     # Handshakes.
 
     def _begin_handshake(self, number: int) -> list[Command[Endpoint]]:
-        running = self._flight.running[number]
-        handshake = self._handshake
+        running, handshake = self._flight.running[number], self._handshake
         assert handshake is not None
-        assert running.sock is not None
         if self._hosts:
             handshake = handshake.towards(self._hosts[running.endpoint].host)
+        running.layers = layers = Layers(handshake.layers)
         running.in_handshake = True
         shaken = None if self._begun is None else self._begun.shaken
         now = time.monotonic() if shaken is None else shaken.connected
-        self._emit(HandshakeStarted(now, number, handshake.name))
+        self._emit(layers.started(now, number))
         if shaken is None:
-            then = partial(self._handshake_ended, handshake)
-            self._flight.spawn(running, partial(handshake, running.sock), then)
+            assert running.sock is not None
+            goes_on = partial(self._flight.running.__contains__, number)
+            work = partial(layers.carry_out, running.sock, number, goes_on, self._emit)
+            self._flight.spawn(running, work, self._handshake_ended)
         elif shaken.error is not None:
-            return self._handshake_ended(handshake, running, None, shaken.error)
+            return self._handshake_ended(running, None, shaken.error)
         return []  # if its time was up, that moment is now
 
     def _handshake_ended(
-        self, handshake: Handshake[Any], running: Running, result: Any, error: Exception | None
+        self, running: Running, result: Any, error: Exception | None
     ) -> list[Command[Endpoint]]:
+        assert running.layers is not None
+        handshake, number = running.layers.current, running.number
         details: Mapping[str, Any] = {}
         if error is None:
             try:
@@ -389,11 +388,13 @@ class Runner:
                 error = caught
         if error is None:
             running.in_handshake = False
+            running.result = result
             now = time.monotonic()
-            self._emit(HandshakeEnded(now, running.number, "done", None, details))
-            return self._race.handshake_done(now, running.number)
-        self.errors[running.number] = error
+            self._emit(HandshakeEnded(now, number, "done", None, details, running.layers.at))
+            return self._race.handshake_done(now, number)
+        self.errors[number] = error
         reason = handshake.reason(error)
         note = f"the {handshake.kind} failed: {reason}"
         self._flight.end(running, "failed", errno_of(error, errnos.EPROTO), note, reason)
-        return self._race.handshake_failed(time.monotonic(), running.number)
+        final = handshake.is_final(error)
+        return self._race.handshake_failed(time.monotonic(), number, final=final)

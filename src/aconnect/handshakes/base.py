@@ -43,6 +43,11 @@ class Handshake(Generic[T]):
         """The name, for a sentence."""
         return "handshake" if self.name == "handshake" else f"{self.name} handshake"
 
+    @property
+    def layers(self) -> tuple[Handshake[Any], ...]:
+        """What it consists of; itself, unless it is a `Sequence`."""
+        return (self,)
+
     async def __call__(self, sock: socket.socket) -> T:
         """Carry it out on a connected socket."""
         return await self._function(sock)
@@ -58,6 +63,11 @@ class Handshake(Generic[T]):
     def reason(self, error: Exception) -> str:
         """Why it failed, in words, given what it or `details` raised.  Must not raise."""
         return words(error)
+
+    def is_final(self, error: Exception) -> bool:  # noqa: ARG002  # a subclass may need it
+        """Whether no other address can do better, given what it raised: then the dial is over.
+        Must not raise."""
+        return False
 
 
 class OutOfTime(Exception):

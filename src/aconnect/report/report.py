@@ -174,8 +174,9 @@ class Report:
             * ``attempts``: dicts with ``attempt``, ``place``, ``address``, ``family``,
               ``host``, ``start``, ``end``, ``outcome``, ``errno``, ``error``,
               ``local_address``, ``note``, ``round_trip`` (seconds), ``resent``, ``closed``,
-              ``won``, and ``handshake``: None, or a dict with ``name``, ``start``, ``end``,
-              ``outcome``, ``error`` and ``details``.
+              ``won``, and ``handshakes``: dicts with ``name``, ``start``, ``end``, ``outcome``,
+              ``error``, ``details`` and ``layer``; and ``handshake``, which is the last of them,
+              or None.
         """
         return _plain(self._story())
 
@@ -200,6 +201,8 @@ def _plain(story: Story) -> dict[str, Any]:
         family = each.endpoint.family
         row = asdict(each)
         del row["endpoint"]
+        row["handshakes"] = list(row["handshakes"])
+        row["handshake"] = row["handshakes"][-1] if row["handshakes"] else None
         row["address"] = each.address
         row["family"] = _family_name(family)
         row["error"] = None if each.errno is None else lookup(each.errno).name

@@ -89,7 +89,7 @@ class HandshakeSummary(Value):
         start: when it began.
         end: when it ended; None as long as it is running.
         outcome: as in `HandshakeEnded`, or "running".
-        error, details: as in `HandshakeEnded`.
+        error, details, layer: as in `HandshakeEnded`.
     """
 
     name: str
@@ -98,9 +98,10 @@ class HandshakeSummary(Value):
     outcome: HandshakeOutcome | Literal["running"] = "running"
     error: str | None = None
     details: Mapping[str, str] = {}  # nobody changes it
+    layer: int = 0
 
     def __hash__(self) -> int:
-        return hash((self.name, self.start, self.end, self.outcome, self.error))
+        return hash((self.name, self.start, self.end, self.outcome, self.error, self.layer))
 
 
 class AttemptSummary(Value):
@@ -115,7 +116,7 @@ class AttemptSummary(Value):
         outcome: as in `AttemptEnded`, or "running"; of connect(2) alone, whatever became of
             the handshake.
         errno, local_address, note, round_trip, resent: as in `AttemptEnded`.
-        handshake: what followed; None if nothing has.
+        handshakes: what followed, in the order of the layers.
         closed: when its descriptor was closed; None if it was not.
         won: whether it is the one that the call returned.
         host: of several addresses, the one that this is an endpoint of, as text; else empty.
@@ -130,7 +131,7 @@ class AttemptSummary(Value):
     errno: int | None = None
     local_address: SockAddr | None = None
     note: str = ""
-    handshake: HandshakeSummary | None = None
+    handshakes: tuple[HandshakeSummary, ...] = ()
     closed: float | None = None
     won: bool = False
     host: str = ""
@@ -141,6 +142,11 @@ class AttemptSummary(Value):
     def address(self) -> str:
         """The resolved address as text."""
         return format_sockaddr(self.endpoint.family, self.endpoint.sockaddr)
+
+    @property
+    def handshake(self) -> HandshakeSummary | None:
+        """The last of the handshakes; None if none has begun."""
+        return self.handshakes[-1] if self.handshakes else None
 
 
 class Story:
@@ -176,7 +182,7 @@ class Story:
     def phase_seconds(self) -> dict[Phase, float]:
         attempts = self.attempts.values()
         spans = [(each.start, self.end(each)) for each in attempts]
-        shakes = [each.handshake for each in attempts if each.handshake]
+        shakes = [shake for each in attempts for shake in each.handshakes]
         shaking = [(each.start, self.end(each)) for each in shakes]
         asking = [(each.start, self.end(each)) for each in self.resolutions.values()]
         third = _covered(shaking)
@@ -238,18 +244,21 @@ def read(events: Iterable[Event], now: float) -> Story:
                     round_trip=event.round_trip,
                     resent=event.resent,
                 )
-            case HandshakeStarted(_, number, name) if number in attempts:
-                handshake = HandshakeSummary(name, at)
-                attempts[number] = attempts[number].replace(handshake=handshake)
+            case HandshakeStarted(_, number, name, layer) if number in attempts:
+                begun = HandshakeSummary(name, at, layer=layer)
+                shakes = (*attempts[number].handshakes, begun)
+                attempts[number] = attempts[number].replace(handshakes=shakes)
             case HandshakeEnded(_, number) if number in attempts:
-                begun = attempts[number].handshake or HandshakeSummary("handshake", at)
-                handshake = begun.replace(
+                shakes = attempts[number].handshakes
+                begun = shakes[-1] if shakes else HandshakeSummary("handshake", at)
+                ended = begun.replace(
                     end=at,
                     outcome=event.outcome,
                     error=event.error,
                     details=event.details,
+                    layer=event.layer,
                 )
-                attempts[number] = attempts[number].replace(handshake=handshake)
+                attempts[number] = attempts[number].replace(handshakes=(*shakes[:-1], ended))
             case SocketClosed(_, number) if number in attempts:
                 attempts[number] = attempts[number].replace(closed=at)
             case DialConnected(_, number):

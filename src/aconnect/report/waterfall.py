@@ -118,11 +118,9 @@ def _rows(story: Story) -> Iterator[_Row]:
         of_host = f" ({each.host})" if each.host not in ("", each.address) else ""
         label = f"{number:>{digits}} {_ascii(each.address + of_host)}"
         yield _Row(label, each.start, each.end, ", ".join(words))
-        shake = each.handshake
-        if shake:
-            yield _Row(
-                f"{' ' * digits} {_ascii(shake.name)}", shake.start, shake.end, shake.outcome
-            )
+        for shake in each.handshakes:
+            name = f"{' ' * digits} {_ascii(shake.name)}"
+            yield _Row(name, shake.start, shake.end, shake.outcome)
 
 
 def _resolve(story: Story, resolution: ResolutionSummary) -> str:
@@ -190,8 +188,7 @@ def _remarks(story: Story) -> Iterator[str]:
             remarks.append(f"{row.name}: {row.words(each.endpoint.family)}")
         if _sent(each):
             remarks.append(f"attempt {number}: {_sent(each)}")
-        shake = each.handshake
-        if shake:
+        for shake in each.handshakes:
             facts = [f"{key} {value}" for key, value in shake.details.items()]
             facts = [shake.error, *facts] if shake.error else facts
             if facts:

@@ -62,7 +62,7 @@ class Failed(Value):
 
     Attributes:
         timed_out: ``until`` has passed; otherwise every attempt has failed, if there were any,
-            and there will be no more addresses.
+            and there will be no more addresses; or a handshake has failed for good.
     """
 
     timed_out: bool

@@ -21,7 +21,8 @@ Rules:
 * With a handshake, the first to finish its handshake wins.  Handshakes overlap as attempts do:
   of those that wait the first started goes first, an ``attempt_delay`` after the one before has
   begun, or at once when any has failed.  When one begins, the moment of the next start moves out
-  by one ``attempt_delay``; when one fails, the next start is due.
+  by one ``attempt_delay``; when one fails, the next start is due.  A failure that is final ends
+  the race.
 * ``attempt_timeout`` ends one attempt alone, and counts as a failure.  It runs anew for a
   handshake, and does not run while an attempt waits for one.
 * One by one (``attempt_delay=None``), each attempt ends before the next begins, and with a
@@ -274,13 +275,15 @@ class Race(Generic[A]):
             return self._win(attempt)
         return self._proceed(now)
 
-    def handshake_failed(self, now: float, attempt: int) -> list[Command[A]]:
-        """The attempt's handshake has failed."""
+    def handshake_failed(self, now: float, attempt: int, final: bool = False) -> list[Command[A]]:
+        """The attempt's handshake has failed; if that is ``final``, no other can do better."""
         self._set_time(now)
         if self._is(attempt, _State.IN_HANDSHAKE, "failed in its handshake"):
             del self._in_handshake[attempt]
             self._states[attempt] = _State.FAILED
             self._due = self._handshake_due = now
+            if final:
+                return self._finish([], Failed(False))
         return self._proceed(now)
 
     def time_passed(self, now: float) -> list[Command[A]]:

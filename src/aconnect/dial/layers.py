@@ -1,0 +1,85 @@
+"""The handshakes of one attempt, one after the other, and where they have got to.
+
+Rules:
+
+* All are carried out in one task.  Whoever waits for it is told of the first one's start, and of
+  the last one's end; of all between, here.
+* Nobody is told of anything when the attempt is over.
+* What a layer gave is kept until the last has given something: whatever comes next, it can be
+  disposed of.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..trace import HandshakeEnded, HandshakeStarted
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ..handshakes.base import Handshake
+    from ..trace import Event
+
+__all__ = ["Layers"]
+
+
+class Layers:
+    """The handshakes of one attempt.
+
+    Args:
+        handshakes: in their order; at least one.
+
+    Attributes:
+        at: the number of the one that has begun last.
+        given: what one before it gave; None if none has, or gave nothing.
+    """
+
+    __slots__ = ("_handshakes", "at", "given")
+
+    def __init__(self, handshakes: tuple[Handshake[Any], ...]) -> None:
+        self._handshakes = handshakes
+        self.at = 0
+        self.given: Any = None
+
+    @property
+    def current(self) -> Handshake[Any]:
+        """The one that has begun last."""
+        return self._handshakes[self.at]
+
+    def started(self, now: float, number: int) -> HandshakeStarted:
+        """The event of its start, of the attempt with a ``number``."""
+        return HandshakeStarted(now, number, self.current.name, self.at)
+
+    async def carry_out(
+        self,
+        sock: socket.socket,
+        number: int,
+        goes_on: Callable[[], bool],
+        emit: Callable[[Event], None],
+    ) -> Any:
+        """Await them.
+
+        Args:
+            sock: is connected.
+            number: that of the attempt.
+            goes_on: whether it is in flight still.
+            emit: is told of events; it raises nothing.
+
+        Returns:
+            What the last gave; of an attempt that is over, what some one did.
+        """
+        while True:
+            handshake, given = self.current, self.given
+            result = await handshake(sock if given is None else given)
+            if self.at == len(self._handshakes) - 1 or not goes_on():
+                return result
+            if result is not None:
+                self.given = given = result
+            details = handshake.details(given)
+            now = time.monotonic()
+            emit(HandshakeEnded(now, number, "done", None, details, self.at))
+            self.at += 1
+            emit(self.started(now, number))
