@@ -1,4 +1,4 @@
-"""The threads for lookups: bounded, daemonic, gone when idle; and what becomes of each call."""
+"""The threads for lookups: bounded, daemonic, idle for a moment; and what becomes of each call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 import weakref
 from queue import SimpleQueue
@@ -104,12 +105,18 @@ def refuse_to_start(thread: Thread) -> None:
 
 def test_a_call_is_made_and_delivered_in_a_daemon_thread(inbox: Inbox) -> None:
     made_in: list[Thread] = []
-    DaemonThreads().submit(lambda: made_in.append(threading.current_thread()), inbox.deliver)
+    names: list[str] = []
+
+    def call() -> None:
+        made_in.append(threading.current_thread())
+        names.append(made_in[0].name)
+
+    DaemonThreads().submit(call, inbox.deliver)
     thread = inbox.get_thread()
     assert made_in == [thread]
     assert thread is not threading.current_thread()
     assert thread.daemon
-    assert thread.name == "aconnect lookup"
+    assert names == ["aconnect lookup"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +133,7 @@ def test_what_a_call_raises_is_delivered(inbox: Inbox, error: BaseException) -> 
 
 
 def test_a_thread_ends_when_there_is_nothing_to_do(inbox: Inbox) -> None:
-    threads = DaemonThreads()
+    threads = DaemonThreads(rest=0)
     seen = []
     for _ in range(3):
         threads.submit(lambda: None, inbox.deliver)
@@ -164,13 +171,101 @@ def test_an_error_goes_with_the_last_reference_to_it() -> None:
     delivered_in: list[Thread] = []
     gc.disable()
     try:
-        DaemonThreads().submit(fail, deliver)
+        DaemonThreads(rest=0).submit(fail, deliver)
         for thread in lookup_threads():
             thread.join(PATIENCE)
         assert len(delivered_in) == 1
         assert watched[0]() is None
     finally:
         gc.enable()
+
+
+# --------------------------------------------------------------------------------- a rest
+
+
+def wait_until_idle(thread: Thread) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while thread.name != "aconnect idle":
+        assert time.monotonic() < deadline
+        time.sleep(0)
+
+
+def test_a_thread_that_rests_makes_the_next_call(inbox: Inbox) -> None:
+    threads = DaemonThreads(rest=PATIENCE)
+    seen = set()
+    for _ in range(3):
+        threads.submit(lambda: None, inbox.deliver)
+        seen.add(thread := inbox.get_thread())
+        wait_until_idle(thread)
+    assert len(seen) == 1
+
+
+def test_threads_that_rest_are_waked_before_others_start(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(rest=PATIENCE)
+    rested = set()
+    for name in range(2):
+        threads.submit(gates.call(name), inbox.deliver)
+    gates.open_all()
+    for _ in range(2):
+        rested.add(thread := inbox.get_thread())
+        wait_until_idle(thread)
+    for name in range(3):
+        threads.submit(gates.call(name), inbox.deliver)
+    gates.open_all()
+    assert len({inbox.get_thread() for _ in range(3)} - rested) == 1
+
+
+def test_a_thread_that_rests_has_its_place_among_the_most(inbox: Inbox) -> None:
+    threads = DaemonThreads(most=1, rest=PATIENCE)
+    threads.submit(lambda: None, inbox.deliver)
+    wait_until_idle(thread := inbox.get_thread())
+    threads.submit(lambda: None, inbox.deliver)
+    assert inbox.get_thread() is thread
+
+
+def test_a_thread_that_rests_holds_nothing() -> None:
+    class Resource:
+        """Stands for what a call, its result and its delivery hold."""
+
+    def submit() -> weakref.ref[Resource]:
+        resource = Resource()
+
+        def deliver(result: Resource, error: BaseException | None) -> None:
+            assert result is resource
+            delivered_in.put(threading.current_thread())
+
+        threads.submit(lambda: resource, deliver)
+        return weakref.ref(resource)
+
+    threads = DaemonThreads(rest=PATIENCE)
+    delivered_in: SimpleQueue[Thread] = SimpleQueue()
+    gc.disable()
+    try:
+        watched = submit()
+        wait_until_idle(delivered_in.get(timeout=PATIENCE))
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_a_call_that_comes_when_a_rest_is_over_is_made(
+    monkeypatch: pytest.MonkeyPatch, inbox: Inbox
+) -> None:
+    has_ended = DaemonThreads._has_ended
+    late = [lambda: "late"]
+
+    def submit_first(threads: DaemonThreads, wake: Any) -> bool:
+        while late:
+            threads.submit(late.pop(), inbox.deliver)
+        return has_ended(threads, wake)
+
+    monkeypatch.setattr(DaemonThreads, "_has_ended", submit_first)
+    threads = DaemonThreads(rest=0)
+    threads.submit(lambda: "first", inbox.deliver)
+    thread = inbox.get_thread()
+    assert inbox.get_thread() is thread
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 # -------------------------------------------------------------------------------- the bound
@@ -193,7 +288,7 @@ def test_no_more_calls_are_made_at_a_time_than_the_limit(gates: Gates, inbox: In
 
 
 def test_threads_that_have_ended_count_no_more_and_no_less(gates: Gates, inbox: Inbox) -> None:
-    threads = DaemonThreads(limit=2)
+    threads = DaemonThreads(limit=2, rest=0)
     for _ in range(5):
         threads.submit(lambda: None, inbox.deliver)
         inbox.get_thread().join(PATIENCE)
@@ -400,8 +495,9 @@ def test_where_daemon_threads_are_forbidden_the_threads_are_ordinary_ones(
     monkeypatch.setattr(Thread, "__init__", forbid)
     DaemonThreads().submit(lambda: "made", inbox.deliver)
     thread = inbox.get_thread()
-    assert thread.name == "aconnect lookup"
     assert not thread.daemon
+    thread.join(PATIENCE)  # the interpreter waits for it at its end: it does not rest
+    assert not thread.is_alive()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="they forbid nothing before Python 3.12")
@@ -583,3 +679,21 @@ def test_a_forked_process_makes_its_own_calls_and_no_others(gates: Gates, inbox:
     assert inbox.is_empty()
     gates.open_all()
     assert [inbox.get(), inbox.get()] == ["parent's", "parent's, waiting"]
+
+
+def test_a_forked_process_does_not_count_on_a_thread_that_rests(inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=1, rest=PATIENCE)
+    threads.submit(lambda: None, inbox.deliver)
+    wait_until_idle(inbox.get_thread())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                threads.submit(lambda: "child's", inbox.deliver)
+                status = 0 if inbox.get() == "child's" else 2
+            finally:
+                os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -24,6 +24,7 @@ import trio.testing
 import uvloop
 from blockbuster import blockbuster as blocking
 
+from aconnect.drivers.threads import DaemonThreads
 from aconnect.testing import VirtualClock, descriptors, process_contents
 from aconnect.testing.descriptors import describe_descriptor, open_descriptors
 from aconnect.testing.leaks import Leak, leaks_since, snapshot
@@ -262,6 +263,23 @@ def test_the_threads_that_trio_keeps_do_not_count() -> None:
     # The descriptors of the run are gone, and the thread waits for another call.
     assert any(thread.name.startswith("Trio thread") for thread in threading.enumerate())
     assert leaks_since(before, grace=PATIENCE) == []
+
+
+def test_a_thread_that_waits_for_the_next_lookup_does_not_count() -> None:
+    before = snapshot()
+    begun, released = threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        released.wait(PATIENCE)
+
+    DaemonThreads(rest=PATIENCE).submit(call, lambda *outcome: None)
+    begun.wait(PATIENCE)
+    [leak] = leaks_since(before)
+    assert "'aconnect lookup', in " in leak.text
+    released.set()
+    assert leaks_since(before, grace=PATIENCE) == []
+    assert any(thread.name == "aconnect idle" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("known", [False, True])

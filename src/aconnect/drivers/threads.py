@@ -8,8 +8,9 @@ Rules:
 * At most ``limit`` calls that somebody waits for are made at a time; further ones queue.
 * A call that is abandoned before a thread took it is never made.  One that is abandoned later
   goes on, as it must, and leaves its place to another: a thread more, up to ``most`` threads.
-* No idle threads: one that finds the queue empty ends.  Starting one costs tens of
-  microseconds, a lookup hundreds, so keeping them would gain nothing.
+* A thread that finds nothing to do rests for a second, and then ends: the next lookup is often
+  there by then, and to start a thread takes longer than many a lookup.  While it rests it holds
+  nothing, and its name says that it is idle.
 * A thread may outlive the loop that wants to know, for as long as a name server is silent.  What
   it is given to deliver with must not keep that loop alive.
 """
@@ -18,13 +19,23 @@ from __future__ import annotations
 
 import os
 import threading
+from _thread import allocate_lock
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
-__all__ = ["LOOKUPS", "LOOKUP_LIMIT", "THREAD_LIMIT", "DaemonThreads", "Job", "start_lookup"]
+__all__ = [
+    "LOOKUPS",
+    "LOOKUP_LIMIT",
+    "REST",
+    "THREAD_LIMIT",
+    "DaemonThreads",
+    "Job",
+    "start_lookup",
+]
 
 LOOKUP_LIMIT: Final = 32
 """Lookups at a time.  A name server that is down holds a thread for as long as the system's
@@ -34,6 +45,14 @@ has as few as 5 threads, trio's limit is 40."""
 THREAD_LIMIT: Final = 256
 """Threads at a time, with those of lookups that nobody waits for any more.  A thread that waits
 for a name server takes some 50 kB; eight times `LOOKUP_LIMIT` of them are 12 MB."""
+
+REST: Final = 1.0
+"""Seconds that a thread waits for its next call.  A start takes 60 us and more of the loop's own
+time, as it waits for the thread to run: a name in the hosts file is looked up in 50.  Longer would
+only help who does not dial often, and so does not need it; whoever counts threads would see it."""
+
+_BUSY: Final = "aconnect lookup"
+_IDLE: Final = "aconnect idle"
 
 
 class Job:
@@ -84,11 +103,15 @@ class DaemonThreads:
     Args:
         limit: how many calls that somebody waits for are made at a time.
         most: how many threads there are at a time, whatever they do.
+        rest: seconds that a thread waits for its next call before it ends.
     """
 
-    def __init__(self, limit: int = LOOKUP_LIMIT, most: int = THREAD_LIMIT) -> None:
+    def __init__(
+        self, limit: int = LOOKUP_LIMIT, most: int = THREAD_LIMIT, rest: float = REST
+    ) -> None:
         self._limit = limit
         self._most = most
+        self._rest_for = rest
         self._reset()
 
     def _reset(self) -> None:
@@ -97,8 +120,9 @@ class DaemonThreads:
         self._lock = threading.RLock()
         self._queue: OrderedDict[Job, None] = OrderedDict()
         self._made: set[Job] = set()  # the calls that are being made and waited for
-        self._starting = 0  # threads on their way to their first call
+        self._starting = 0  # threads on their way to their first call, or from a rest to the next
         self._threads = 0  # in all
+        self._resting: list[LockType] = []  # what each thread that rests is waked by
 
     def submit(
         self, call: Callable[[], Any], deliver: Callable[[Any, BaseException | None], None]
@@ -133,7 +157,7 @@ class DaemonThreads:
             pass
 
     def _add_thread(self) -> None:
-        """Start a thread, if there is a call for it to make.
+        """Have a thread more at work, if there is a call for it to make.
 
         Raises:
             RuntimeError: it cannot be started.
@@ -142,10 +166,13 @@ class DaemonThreads:
             if (
                 self._starting >= len(self._queue)
                 or self._starting + len(self._made) >= self._limit
-                or self._threads >= self._most
+                or (self._threads >= self._most and not self._resting)
             ):
                 return
             self._starting += 1
+            if self._resting:
+                self._resting.pop().release()
+                return
             self._threads += 1
         try:
             _thread(self._work).start()
@@ -170,36 +197,55 @@ class DaemonThreads:
         raise
 
     def _work(self) -> None:
-        with self._lock:
-            self._starting -= 1
-            job = self._next()
-        while job is not None:
-            try:
-                job.run()
-            except BaseException:
+        thread = threading.current_thread()
+        rest = self._rest_for if thread.daemon else 0  # others hold up the end of an interpreter
+        wake = allocate_lock()
+        wake.acquire()  # who releases it has something to do
+        while True:
+            with self._lock:
+                self._starting -= 1
+                job = self._next(wake)
+            while job is not None:
+                try:
+                    job.run()
+                except BaseException:
+                    with self._lock:
+                        self._made.discard(job)
+                        self._threads -= 1
+                    raise
                 with self._lock:
                     self._made.discard(job)
-                    self._threads -= 1
-                raise
-            with self._lock:
-                self._made.discard(job)
-                job = self._next()
+                    job = self._next(wake)
+            thread.name = _IDLE
+            if not wake.acquire(timeout=rest) and self._has_ended(wake):
+                return
+            thread.name = _BUSY
 
-    def _next(self) -> Job | None:
-        """The next call for a thread to make; None if it is to end."""
+    def _next(self, wake: LockType) -> Job | None:
+        """The next call for a thread to make; None if it is to rest, until ``wake`` is free."""
         if not self._queue or self._starting + len(self._made) >= self._limit:
-            self._threads -= 1
+            self._resting.append(wake)
             return None
         job, _ = self._queue.popitem(last=False)
         self._made.add(job)
         return job
 
+    def _has_ended(self, wake: LockType) -> bool:
+        """Whether a thread is to end after its rest; if so, it counts no more."""
+        with self._lock:
+            if wake not in self._resting:  # it is waked in this very moment
+                wake.acquire()
+                return False
+            self._resting.remove(wake)
+            self._threads -= 1
+            return True
+
 
 def _thread(work: Callable[[], None]) -> threading.Thread:
     try:
-        return threading.Thread(target=work, name="aconnect lookup", daemon=True)
+        return threading.Thread(target=work, name=_BUSY, daemon=True)
     except RuntimeError:  # a subinterpreter may forbid daemon threads
-        return threading.Thread(target=work, name="aconnect lookup", daemon=False)
+        return threading.Thread(target=work, name=_BUSY, daemon=False)
 
 
 LOOKUPS: Final = DaemonThreads()

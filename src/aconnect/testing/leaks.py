@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Leak", "Snapshot", "leaks_since", "snapshot"]
 
-_KEPT: Final = re.compile(r"Trio thread \d+")
-"""Trio keeps a thread for ten seconds after its last call; it has this name then, and the name of
-the call while it makes one."""
+_KEPT: Final = re.compile(r"Trio thread \d+|aconnect idle")
+"""Trio keeps a thread for ten seconds after its last call, aconnect for one after a lookup; it has
+this name then, and another while it makes a call."""
 
 
 class Snapshot:
@@ -164,10 +164,10 @@ def leaks_since(before: Snapshot, *, grace: float = 0.0) -> list[Leak]:
 
     A descriptor that was open before and has been closed is reported, and so is one whose number
     belongs to something else now: somebody may still use it.  Who has opened one closes it after
-    this.  Not counted: the threads that trio keeps for its next call, those that run no Python
-    code, and what a loop has that has been closed since; as it may have been the loop's, nor what
-    has been closed when that has.  Nothing is collected first: call `gc.collect` to have only
-    what is still in use reported.
+    this.  Not counted: the threads that trio and aconnect keep for their next call, those that run
+    no Python code, and what a loop has that has been closed since; as it may have been the loop's,
+    nor what has been closed when that has.  Nothing is collected first: call `gc.collect` to have
+    only what is still in use reported.
     """
     if not isinstance(before, Snapshot):
         raise TypeError(f"before must be what snapshot() returned, not {before!r}")
