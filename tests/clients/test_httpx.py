@@ -1,21 +1,28 @@
-"""httpx, with connections of a dialer's, against a real nginx."""
+"""httpx and httpx2, with connections of a dialer's, against a real nginx."""
 
 from __future__ import annotations
 
 import importlib
+import socket
 import ssl
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpcore
-import httpx
 import pytest
 from support.canaries import Canaries
-from support.clients import dead_addresses_first, for_transports
+from support.clients import (
+    SILENT,
+    accepting,
+    dead_addresses_first,
+    for_transports,
+    keepalive_of,
+)
 from support.listeners import listening, refusing, silent
 from support.nginx import BIG, NAME, Nginx, nginx
+from support.packages import HTTPX, Httpx, httpx_of
+from support.proxies import connect_proxy, serving, socks_proxy
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
 from support.scenarios import Scenario, cancel_at_every_step, cancel_at_every_step_of_trio
 
@@ -25,13 +32,13 @@ from aconnect import (
     Batch,
     Dialer,
     HandshakeError,
+    Keepalive,
     Report,
     ResolveError,
     StaticResolver,
     TCPAddress,
     UDPAddress,
 )
-from aconnect.clients.httpx import AConnectTransport
 from aconnect.policy import allow, public_only
 
 if TYPE_CHECKING:
@@ -44,24 +51,29 @@ HERE = StaticResolver({NAME: ["127.0.0.1"]})
 INSIDE = StaticResolver({"innocent.example": ["127.0.0.1", "::1"]})
 
 
+@pytest.fixture(params=HTTPX)
+def lib(request: pytest.FixtureRequest) -> Httpx:
+    return httpx_of(request.param)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     with nginx(tmp_path_factory.mktemp("nginx")) as running:
         yield running
 
 
-def client(dialer: Dialer | None = None, **options: Any) -> httpx.AsyncClient:
+def client(lib: Httpx, dialer: Dialer | None = None, **options: Any) -> Any:
     options.setdefault("verify", False)  # for most it does not matter, and takes no time
-    transport = AConnectTransport(dialer=dialer, **options)
-    return httpx.AsyncClient(transport=transport, timeout=30, follow_redirects=True)
+    transport = lib.AConnectTransport(dialer=dialer, **options)
+    return lib.httpx.AsyncClient(transport=transport, timeout=30, follow_redirects=True)
 
 
 # What a client can do
 
 
-async def test_requests_share_a_connection(server: Nginx) -> None:
+async def test_requests_share_a_connection(lib: Httpx, server: Nginx) -> None:
     reports: list[Report] = []
-    async with client(Dialer(on_report=reports.append)) as http:
+    async with client(lib, Dialer(on_report=reports.append)) as http:
         url = f"http://127.0.0.1:{server.port}/connection"
         first = (await http.get(url)).text.split()
         second = (await http.get(url)).text.split()
@@ -70,12 +82,12 @@ async def test_requests_share_a_connection(server: Nginx) -> None:
     assert [report.outcome for report in reports] == ["connected"]
 
 
-async def test_bodies_are_streamed_both_ways(server: Nginx) -> None:
+async def test_bodies_are_streamed_both_ways(lib: Httpx, server: Nginx) -> None:
     async def body() -> AsyncIterator[bytes]:
         for part in (b"one ", b"two ", b"three"):
             yield part
 
-    async with client() as http:
+    async with client(lib) as http:
         answer = await http.post(f"http://127.0.0.1:{server.port}/echo", content=body())
         assert answer.text == "one two three"
         received = b""
@@ -88,9 +100,9 @@ async def test_bodies_are_streamed_both_ways(server: Nginx) -> None:
         assert received == BIG
 
 
-async def test_a_body_need_not_be_read_to_its_end(server: Nginx) -> None:
+async def test_a_body_need_not_be_read_to_its_end(lib: Httpx, server: Nginx) -> None:
     reports: list[Report] = []
-    async with client(Dialer(on_report=reports.append)) as http:
+    async with client(lib, Dialer(on_report=reports.append)) as http:
         for _ in range(2):
             request = http.build_request("GET", f"http://127.0.0.1:{server.port}/big")
             response = await http.send(request, stream=True)
@@ -98,140 +110,293 @@ async def test_a_body_need_not_be_read_to_its_end(server: Nginx) -> None:
     assert [report.outcome for report in reports] == ["connected", "connected"]
 
 
-async def test_a_unix_socket_takes_the_place_of_a_host(server: Nginx) -> None:
+async def test_a_unix_socket_takes_the_place_of_a_host(lib: Httpx, server: Nginx) -> None:
     reports: list[Report] = []
-    async with client(Dialer(on_report=reports.append), uds=server.path) as http:
+    async with client(lib, Dialer(on_report=reports.append), uds=server.path) as http:
         assert (await http.get("http://anything.example/")).text == "hello"
     assert [report.address for report in reports] == [f"unix:{server.path}"]
 
 
-async def test_the_local_address_is_bound_to(server: Nginx) -> None:
-    async with client(local_address="127.0.0.9") as http:
+async def test_the_local_address_is_bound_to(lib: Httpx, server: Nginx) -> None:
+    async with client(lib, local_address="127.0.0.9") as http:
         assert (await http.get(f"http://127.0.0.1:{server.port}/from")).text == "127.0.0.9"
 
 
-async def test_it_tries_again() -> None:
+async def test_it_tries_again(lib: Httpx) -> None:
     reports: list[Report] = []
     with refusing() as (host, port):
-        async with client(Dialer(on_report=reports.append), retries=1) as http:
-            with pytest.raises(httpx.ConnectError):
+        async with client(lib, Dialer(on_report=reports.append), retries=1) as http:
+            with pytest.raises(lib.httpx.ConnectError):
                 await http.get(f"http://{host}:{port}/")
     assert [report.outcome for report in reports] == ["failed", "failed"]
 
 
-async def test_it_has_limits(server: Nginx) -> None:
-    limits = httpx.Limits(max_connections=1)
+async def test_it_has_limits(lib: Httpx, server: Nginx) -> None:
+    limits = lib.httpx.Limits(max_connections=1)
     url = f"http://127.0.0.1:{server.port}/big"
-    async with client(limits=limits) as http, http.stream("GET", url):
-        with pytest.raises(httpx.PoolTimeout):
-            await http.get(url, timeout=httpx.Timeout(30, pool=0.01))
+    async with client(lib, limits=limits) as http, http.stream("GET", url):
+        with pytest.raises(lib.httpx.PoolTimeout):
+            await http.get(url, timeout=lib.httpx.Timeout(30, pool=0.01))
 
 
-async def test_a_connection_need_not_be_kept(server: Nginx) -> None:
+async def test_a_connection_need_not_be_kept(lib: Httpx, server: Nginx) -> None:
     url = f"http://127.0.0.1:{server.port}/connection"
-    limits = httpx.Limits(max_keepalive_connections=0)
-    async with client(limits=limits) as http:
+    limits = lib.httpx.Limits(max_keepalive_connections=0)
+    async with client(lib, limits=limits) as http:
         assert (await http.get(url)).text != (await http.get(url)).text
-    limits = httpx.Limits(keepalive_expiry=0)
-    async with client(limits=limits) as http:
+    limits = lib.httpx.Limits(keepalive_expiry=0)
+    async with client(lib, limits=limits) as http:
         numbers = {(await http.get(url)).text.split()[0] for _ in range(2)}
     assert len(numbers) == 2
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {
-            "http1": False,
-            "http2": True,
-            "limits": httpx.Limits(max_connections=7, max_keepalive_connections=6),
-            "retries": 5,
-            "uds": "/nowhere",
-            "local_address": "127.0.0.9",
-        },
-    ],
-    ids=["default", "changed"],
-)
+CHANGED: dict[str, Any] = {
+    "http1": False,
+    "http2": True,
+    "limits": {"max_connections": 7, "max_keepalive_connections": 6, "keepalive_expiry": 9},
+    "retries": 5,
+    "uds": "/nowhere",
+}
+
+
+@pytest.mark.parametrize("options", [{}, CHANGED], ids=["default", "changed"])
 def test_its_options_are_those_of_the_transport_of_httpx(
-    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    lib: Httpx, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
+    init = lib.core.AsyncConnectionPool.__init__
 
-    class Pool(httpcore.AsyncConnectionPool):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
-            made.append(options)
+    def note(self: Any, **options: Any) -> None:
+        made.append(options)
+        init(self, **options)
 
-    monkeypatch.setattr(httpcore, "AsyncConnectionPool", Pool)
-    AConnectTransport(**options)
-    httpx.AsyncHTTPTransport(**options)
+    monkeypatch.setattr(lib.core.AsyncConnectionPool, "__init__", note)
+    if "limits" in options:
+        options = {**options, "limits": lib.httpx.Limits(**options["limits"])}
+    lib.AConnectTransport(**options)
+    lib.httpx.AsyncHTTPTransport(**options)
     ours, theirs = made
-    only_ours, only_theirs = {"network_backend"}, {"socket_options"}
-    assert ours.keys() ^ theirs.keys() == only_ours | only_theirs
-    for name in theirs.keys() - only_theirs - {"ssl_context"}:
+    assert ours.keys() - theirs.keys() == {"network_backend", "proxy"}
+    assert theirs.keys() - ours.keys() == {"local_address", "socket_options"}  # on the dialer
+    for name in theirs.keys() & ours.keys() - {"ssl_context"}:
         assert ours[name] == theirs[name], name
 
 
 # TLS
 
 
-async def test_it_speaks_tls(server: Nginx) -> None:
-    async with client(Dialer(resolver=HERE), verify=server.context()) as http:
+async def test_it_speaks_tls(lib: Httpx, server: Nginx) -> None:
+    async with client(lib, Dialer(resolver=HERE), verify=server.context()) as http:
         assert (await http.get(f"https://{NAME}:{server.tls_port}/name")).text == NAME
 
 
-async def test_the_name_for_tls_can_be_another(server: Nginx) -> None:
+async def test_the_name_for_tls_can_be_another(lib: Httpx, server: Nginx) -> None:
     url = f"https://127.0.0.1:{server.tls_port}/name"
-    async with client(verify=server.context()) as http:
+    async with client(lib, verify=server.context()) as http:
         assert (await http.get(url, extensions={"sni_hostname": NAME})).text == NAME
 
 
-async def test_tls_over_a_unix_socket_is_for_the_host_of_the_url(server: Nginx) -> None:
-    async with client(uds=server.tls_path, verify=server.context()) as http:
+async def test_tls_over_a_unix_socket_is_for_the_host_of_the_url(
+    lib: Httpx, server: Nginx
+) -> None:
+    async with client(lib, uds=server.tls_path, verify=server.context()) as http:
         assert (await http.get(f"https://{NAME}/name")).text == NAME
-        with pytest.raises(httpx.ConnectError, match=r"not for wrong\.example") as caught:
+        with pytest.raises(lib.httpx.ConnectError, match=r"not for wrong\.example") as caught:
             await http.get("https://wrong.example/")
     assert server.tls_path in str(caught.value)
 
 
-async def test_tls_for_another_host_says_so(server: Nginx) -> None:
+async def test_tls_for_another_host_says_so(lib: Httpx, server: Nginx) -> None:
     resolver = StaticResolver({"wrong.example": ["127.0.0.1"]})
-    async with client(Dialer(resolver=resolver), verify=server.context()) as http:
-        with pytest.raises(httpx.ConnectError, match=r"not for wrong\.example") as caught:
+    async with client(lib, Dialer(resolver=resolver), verify=server.context()) as http:
+        with pytest.raises(lib.httpx.ConnectError, match=r"not for wrong\.example") as caught:
             await http.get(f"https://wrong.example:{server.tls_port}/")
     assert isinstance(caught.value.__cause__, HandshakeError)
     assert isinstance(caught.value.__cause__.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_certificates_are_verified_by_default(server: Nginx) -> None:
+async def test_certificates_are_verified_by_default(lib: Httpx, server: Nginx) -> None:
     dialer = Dialer(resolver=HERE)
-    async with httpx.AsyncClient(transport=AConnectTransport(dialer=dialer)) as http:
-        with pytest.raises(httpx.ConnectError, match="issuer"):
+    async with lib.httpx.AsyncClient(transport=lib.AConnectTransport(dialer=dialer)) as http:
+        with pytest.raises(lib.httpx.ConnectError, match="issuer"):
             await http.get(f"https://{NAME}:{server.tls_port}/")
-    async with client(dialer, verify=False) as http:
+    async with client(lib, dialer, verify=False) as http:
         assert (await http.get(f"https://{NAME}:{server.tls_port}/name")).text == NAME
+
+
+async def test_an_address_that_is_silent_in_tls_costs_a_delay(lib: Httpx, server: Nginx) -> None:
+    reports: list[Report] = []
+    resolver = StaticResolver({NAME: [SILENT, "127.0.0.1"]})
+    dialer = Dialer(resolver=resolver, attempt_delay=0.01, on_report=reports.append)
+    with accepting(SILENT, server.tls_port):
+        async with client(lib, dialer, verify=server.context()) as http:
+            assert (await http.get(f"https://{NAME}:{server.tls_port}/name")).text == NAME
+    [report] = reports
+    assert [attempt.won for attempt in report.attempts] == [False, True]
+
+
+async def test_the_time_limit_is_one_for_the_connection_and_tls(lib: Httpx) -> None:
+    reports: list[Report] = []
+    with listening() as listener:
+        host, port = listener.getsockname()
+        async with client(lib, Dialer(on_report=reports.append)) as http:
+            with pytest.raises(lib.httpx.ConnectTimeout, match="handshake was not done") as caught:
+                timeout = lib.httpx.Timeout(30, connect=0.05)
+                await http.get(f"https://{host}:{port}/", timeout=timeout)
+    cause = caught.value.__cause__
+    assert isinstance(cause, aconnect.ConnectTimeout)
+    assert cause.phase == "handshake"
+    assert [report.outcome for report in reports] == ["timed out"]
+
+
+async def test_tls_that_fails_is_tried_again(lib: Httpx, server: Nginx) -> None:
+    reports: list[Report] = []
+    dialer = Dialer(resolver=HERE, on_report=reports.append)
+    async with client(lib, dialer, verify=ssl.create_default_context(), retries=1) as http:
+        with pytest.raises(lib.httpx.ConnectError, match="issuer"):
+            await http.get(f"https://{NAME}:{server.tls_port}/")
+    assert [report.outcome for report in reports] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("http2", "version", "protocol"), [(True, "HTTP/2", "h2"), (False, "HTTP/1.1", "http/1.1")]
+)
+async def test_the_protocol_is_agreed_upon(
+    lib: Httpx, server: Nginx, http2: bool, version: str, protocol: str
+) -> None:
+    async with client(lib, Dialer(resolver=HERE), verify=server.context(), http2=http2) as http:
+        answer = await http.get(f"https://{NAME}:{server.tls_port}/protocol")
+    assert (answer.http_version, answer.text) == (version, protocol)
+
+
+async def test_the_trace_is_that_of_httpx(lib: Httpx, server: Nginx) -> None:
+    events = []
+
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        events.append(event)
+        if event == "connection.connect_tcp.complete":
+            assert info["return_value"].get_extra_info("server_addr") is None
+            await info["return_value"].aclose()  # there is nothing to close
+        elif event == "connection.start_tls.complete":
+            assert info["return_value"].get_extra_info("server_addr")[1] == server.tls_port
+
+    async with client(lib, Dialer(resolver=HERE), verify=server.context()) as http:
+        await http.get(f"https://{NAME}:{server.tls_port}/", extensions={"trace": trace})
+    assert [event for event in events if event.startswith("connection.")] == [
+        f"connection.{call}.{step}"
+        for call in ("connect_tcp", "start_tls")
+        for step in ("started", "complete")
+    ]
+
+
+# Proxies
+
+
+@pytest.mark.parametrize("kind", ["http", "https", "socks5"])
+async def test_what_is_behind_a_proxy(lib: Httpx, server: Nginx, kind: str) -> None:
+    reports: list[Report] = []
+    dialer = Dialer(resolver=HERE, on_report=reports.append)
+    serve = socks_proxy if kind == "socks5" else connect_proxy
+    context = server.for_servers() if kind == "https" else None
+    async with anyio.create_task_group() as tasks:
+        port, asked = await serving(tasks, serve, ("127.0.0.1", server.tls_port), context)
+        trusting = server.context()
+        proxy = lib.httpx.Proxy(
+            f"{kind}://{NAME}:{port}", ssl_context=trusting if kind == "https" else None
+        )
+        async with client(lib, dialer, proxy=proxy, verify=trusting) as http:
+            assert (await http.get(f"https://{NAME}/name")).text == NAME
+        tasks.cancel_scope.cancel()
+    assert asked == [f"{NAME}:443"]
+    assert [report.address for report in reports] == [f"{NAME}:{port}"]
+
+
+async def test_a_proxy_that_is_silent_in_tls_costs_a_delay(lib: Httpx, server: Nginx) -> None:
+    reports: list[Report] = []
+    resolver = StaticResolver({NAME: [SILENT, "127.0.0.1"]})
+    dialer = Dialer(resolver=resolver, attempt_delay=0.01, on_report=reports.append)
+    proxy = lib.httpx.Proxy(f"https://{NAME}:{server.tls_port}", ssl_context=server.context())
+    with accepting(SILENT, server.tls_port):
+        async with client(lib, dialer, proxy=proxy) as http:
+            assert (await http.get("http://elsewhere.example/")).text == "hello"
+    [report] = reports
+    assert [attempt.won for attempt in report.attempts] == [False, True]
+
+
+async def test_how_a_proxy_is_reached_is_said_as_for_a_host(lib: Httpx, server: Nginx) -> None:
+    async with (
+        client(
+            lib,
+            proxy=f"http://127.0.0.1:{server.port}",
+            local_address="127.0.0.9",
+            socket_options=[(socket.SOL_SOCKET, socket.SO_PRIORITY, 3)],
+        ) as http,
+        http.stream("GET", "http://elsewhere.example/from") as response,
+    ):
+        sock = response.extensions["network_stream"].get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY) == 3
+        assert await response.aread() == b"127.0.0.9"
+
+
+@pytest.mark.parametrize("other", [{"uds": "/run/x"}, {"retries": 1}], ids=["uds", "retries"])
+def test_what_is_not_for_a_proxy_is_refused(lib: Httpx, other: dict[str, Any]) -> None:
+    [name] = other
+    with pytest.raises(ValueError, match=f"{name} .* is not for a pool with a proxy"):
+        client(lib, proxy="http://127.0.0.1:1", **other)
+
+
+def test_a_proxy_that_is_none_is_refused(lib: Httpx) -> None:
+    with pytest.raises(ValueError, match="gopher"):
+        client(lib, proxy="gopher://127.0.0.1:1")
+
+
+def test_socks_needs_a_package(lib: Httpx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(ImportError, match=f"socksio is not installed, which {lib.name} needs"):
+        client(lib, proxy="socks5h://127.0.0.1:1")
 
 
 # The dialer
 
 
-async def test_the_addresses_of_a_name_race(server: Nginx) -> None:
+@pytest.mark.parametrize(
+    ("dialer", "given", "expected"),
+    [
+        (None, {}, (1, 60, 60, 5)),
+        (Dialer(keepalive=Keepalive(9, 8, 7)), {}, (1, 9, 8, 7)),
+        (Dialer(keepalive=Keepalive(9, 8, 7)), {"keepalive": Keepalive(6, 5, 4)}, (1, 6, 5, 4)),
+        (None, {"keepalive": None}, (0,)),
+        (Dialer(keepalive=Keepalive(9, 8, 7)), {"keepalive": None}, (0,)),
+    ],
+    ids=["default", "dialer", "both", "none", "none after all"],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_keepalive(
+    lib: Httpx, server: Nginx, dialer: Any, given: Any, expected: tuple[int, ...], scheme: str
+) -> None:
+    port = server.port if scheme == "http" else server.tls_port
+    url = f"{scheme}://127.0.0.1:{port}/"
+    async with client(lib, dialer, **given) as http, http.stream("GET", url) as response:
+        sock = response.extensions["network_stream"].get_extra_info("socket")
+        assert keepalive_of(sock)[: len(expected)] == expected
+
+
+async def test_the_addresses_of_a_name_race(lib: Httpx, server: Nginx) -> None:
     reports: list[Report] = []
     with dead_addresses_first(NAME, server.port) as resolver:
         dialer = Dialer(resolver=resolver, attempt_delay=0.01, on_report=reports.append)
-        async with client(dialer) as http:
+        async with client(lib, dialer) as http:
             assert (await http.get(f"http://{NAME}:{server.port}/")).text == "hello"
     [report] = reports
     assert [attempt.won for attempt in report.attempts] == [False, False, True]
 
 
-async def test_the_timeout_is_a_deadline() -> None:
+async def test_the_timeout_is_a_deadline(lib: Httpx) -> None:
     reports: list[Report] = []
     with silent() as (host, port):
-        async with client(Dialer(on_report=reports.append)) as http:
-            with pytest.raises(httpx.ConnectTimeout) as caught:
-                timeout = httpx.Timeout(30, connect=0.05)
+        async with client(lib, Dialer(on_report=reports.append)) as http:
+            with pytest.raises(lib.httpx.ConnectTimeout) as caught:
+                timeout = lib.httpx.Timeout(30, connect=0.05)
                 await http.get(f"http://{host}:{port}/", timeout=timeout)
     cause = caught.value.__cause__
     assert isinstance(cause, aconnect.ConnectTimeout)
@@ -240,10 +405,10 @@ async def test_the_timeout_is_a_deadline() -> None:
     assert caught.value.request.url.port == port
 
 
-async def test_a_failure_has_ours_as_its_cause() -> None:
+async def test_a_failure_has_ours_as_its_cause(lib: Httpx) -> None:
     with refusing() as (host, port):
-        async with client() as http:
-            with pytest.raises(httpx.ConnectError, match="nobody listens there") as caught:
+        async with client(lib) as http:
+            with pytest.raises(lib.httpx.ConnectError, match="nobody listens there") as caught:
                 await http.get(f"http://{host}:{port}/")
     cause = caught.value.__cause__
     assert isinstance(cause, aconnect.ConnectError)
@@ -253,62 +418,64 @@ async def test_a_failure_has_ours_as_its_cause() -> None:
     assert cause.report.outcome == "failed"
 
 
-async def test_a_name_that_does_not_exist() -> None:
-    async with client(Dialer(resolver=StaticResolver({}))) as http:
-        with pytest.raises(httpx.ConnectError) as caught:
+async def test_a_name_that_does_not_exist(lib: Httpx) -> None:
+    async with client(lib, Dialer(resolver=StaticResolver({}))) as http:
+        with pytest.raises(lib.httpx.ConnectError) as caught:
             await http.get("http://nowhere.example/")
     assert isinstance(caught.value.__cause__, ResolveError)
 
 
-async def test_other_errors_are_those_of_httpx(server: Nginx) -> None:
+async def test_other_errors_are_those_of_httpx(lib: Httpx, server: Nginx) -> None:
     url = f"http://127.0.0.1:{server.port}/slow"
-    async with client() as http:
-        with pytest.raises(httpx.ReadTimeout, match=r"longer than 0\.05 seconds") as caught:
-            await http.get(url, timeout=httpx.Timeout(30, read=0.05))
-        assert isinstance(caught.value.__cause__, httpcore.ReadTimeout)
-        with pytest.raises(httpx.UnsupportedProtocol):
+    async with client(lib) as http:
+        with pytest.raises(lib.httpx.ReadTimeout, match=r"longer than 0\.05 seconds") as caught:
+            await http.get(url, timeout=lib.httpx.Timeout(30, read=0.05))
+        assert isinstance(caught.value.__cause__, lib.core.ReadTimeout)
+        with pytest.raises(lib.httpx.UnsupportedProtocol):
             await http.get("gopher://127.0.0.1/")
 
 
-async def test_an_error_of_a_kind_of_its_own_is_of_the_kind_that_it_extends() -> None:
-    class Odd(httpcore.WriteError):
+async def test_an_error_of_a_kind_of_its_own_is_of_the_kind_that_it_extends(lib: Httpx) -> None:
+    class Odd(lib.core.WriteError):
         """What nobody has heard of."""
 
     async def trace(event: str, info: object) -> None:
         raise Odd
 
-    async with client() as http:
-        with pytest.raises(httpx.WriteError) as caught:
+    async with client(lib) as http:
+        with pytest.raises(lib.httpx.WriteError) as caught:
             await http.get("http://127.0.0.1/", extensions={"trace": trace})
     assert isinstance(caught.value.__cause__, Odd)
 
 
 @pytest.mark.parametrize("missing", ["httpcore", "httpx"])
-def test_it_says_what_is_missing(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "aconnect.clients.httpx")
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(
-        ImportError, match=r"is not installed: install it, or the extra 'httpx' of aconnect-io"
-    ):
-        importlib.import_module("aconnect.clients.httpx")
+def test_it_says_what_is_missing(
+    lib: Httpx, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in sys.modules if each.startswith("aconnect.clients.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, lib.name.replace("httpx", missing), None)
+    says = f"is not installed: install it, or the extra '{lib.name}' of aconnect-io"
+    with pytest.raises(ImportError, match=says):
+        importlib.import_module(f"aconnect.clients.{lib.name}")
 
 
-def test_a_dialer_must_be_one() -> None:
+def test_a_dialer_must_be_one(lib: Httpx) -> None:
     with pytest.raises(TypeError, match="dialer must be a Dialer or None, not 5"):
-        AConnectTransport(dialer=5)  # type: ignore[arg-type]  # on purpose
+        lib.AConnectTransport(dialer=5)
 
 
 # Requests that strangers have a say in
 
 
 @pytest.mark.parametrize("host", ["innocent.example", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"])
-async def test_nobody_gets_inside(host: str) -> None:
+async def test_nobody_gets_inside(lib: Httpx, host: str) -> None:
     dialer = Dialer(permit=public_only(), resolver=INSIDE)
     with listening() as listener, listening("::1") as listener6:
         for each in (listener, listener6):
             each.setblocking(False)
-            async with client(dialer) as http:
-                with pytest.raises(httpx.ConnectError, match="does not permit") as caught:
+            async with client(lib, dialer) as http:
+                with pytest.raises(lib.httpx.ConnectError, match="does not permit") as caught:
                     await http.get(f"http://{host}:{each.getsockname()[1]}/")
             assert isinstance(caught.value.__cause__, AddressNotPermitted)
         for each in (listener, listener6):
@@ -316,14 +483,14 @@ async def test_nobody_gets_inside(host: str) -> None:
                 each.accept()
 
 
-async def test_nor_by_a_unix_socket(server: Nginx) -> None:
-    async with client(Dialer(permit=public_only()), uds=server.path) as http:
-        with pytest.raises(httpx.ConnectError, match="does not permit"):
+async def test_nor_by_a_unix_socket(lib: Httpx, server: Nginx) -> None:
+    async with client(lib, Dialer(permit=public_only()), uds=server.path) as http:
+        with pytest.raises(lib.httpx.ConnectError, match="does not permit"):
             await http.get("http://innocent.example/")
 
 
 async def test_a_proxy_from_the_environment_is_not_used(
-    server: Nginx, monkeypatch: pytest.MonkeyPatch
+    lib: Httpx, server: Nginx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NO_PROXY", "no_proxy", "REQUEST_METHOD"):
         monkeypatch.delenv(name, raising=False)
@@ -331,16 +498,16 @@ async def test_a_proxy_from_the_environment_is_not_used(
     with refusing() as (host, port):
         monkeypatch.setenv("http_proxy", f"http://{host}:{port}")
         url = f"http://127.0.0.1:{server.port}/"
-        async with httpx.AsyncClient(verify=False) as http:
-            with pytest.raises(httpx.ConnectError):
+        async with lib.httpx.AsyncClient(verify=False) as http:
+            with pytest.raises(lib.httpx.ConnectError):
                 await http.get(url)
-        async with client(Dialer(on_report=reports.append)) as http:
+        async with client(lib, Dialer(on_report=reports.append)) as http:
             assert (await http.get(url)).text == "hello"
     assert [report.address for report in reports] == [f"127.0.0.1:{server.port}"]
 
 
 @pytest.mark.parametrize("host", ["innocent.example", "127.0.0.1", "[::1]"])
-async def test_nor_by_a_redirect(server: Nginx, host: str) -> None:
+async def test_nor_by_a_redirect(lib: Httpx, server: Nginx, host: str) -> None:
     reports: list[Report] = []
     dialer = Dialer(
         permit=allow("127.0.0.1", ports=server.port), resolver=INSIDE, on_report=reports.append
@@ -349,8 +516,8 @@ async def test_nor_by_a_redirect(server: Nginx, host: str) -> None:
         listener.setblocking(False)
         url = f"http://127.0.0.1:{server.port}/moved"
         target = f"http://{host}:{listener.getsockname()[1]}/"
-        async with client(dialer) as http:
-            with pytest.raises(httpx.ConnectError, match="does not permit") as caught:
+        async with client(lib, dialer) as http:
+            with pytest.raises(lib.httpx.ConnectError, match="does not permit") as caught:
                 await http.get(f"{url}?to={target}")
             assert str(caught.value.request.url) == target
             assert (await http.get(f"{url}?to=/")).text == "hello"
@@ -359,13 +526,13 @@ async def test_nor_by_a_redirect(server: Nginx, host: str) -> None:
     assert [report.outcome for report in reports] == ["connected", "failed"]
 
 
-async def test_a_redirect_to_a_host_that_cannot_be_one(server: Nginx) -> None:
-    async with client() as http:
-        with pytest.raises(httpx.ConnectError, match="part that is empty"):
+async def test_a_redirect_to_a_host_that_cannot_be_one(lib: Httpx, server: Nginx) -> None:
+    async with client(lib) as http:
+        with pytest.raises(lib.httpx.ConnectError, match="part that is empty"):
             await http.get(f"http://127.0.0.1:{server.port}/moved?to=http://a..b/")
 
 
-async def test_nor_by_a_name_that_changes_its_mind(server: Nginx) -> None:
+async def test_nor_by_a_name_that_changes_its_mind(lib: Httpx, server: Nginx) -> None:
     """DNS rebinding: what is checked is what is dialled, and nothing is looked up in between."""
 
     class Rebinding:
@@ -380,10 +547,10 @@ async def test_nor_by_a_name_that_changes_its_mind(server: Nginx) -> None:
 
     resolver = Rebinding()
     url = f"http://innocent.example:{server.port}/"
-    async with client(Dialer(permit=allow("127.0.0.1"), resolver=resolver)) as http:
+    async with client(lib, Dialer(permit=allow("127.0.0.1"), resolver=resolver)) as http:
         assert (await http.get(url, headers={"Connection": "close"})).text == "hello"
         assert resolver.asked == 1
-        with pytest.raises(httpx.ConnectError, match="does not permit"):
+        with pytest.raises(lib.httpx.ConnectError, match="does not permit"):
             await http.get(url)
         assert resolver.asked == 2
 
@@ -391,32 +558,34 @@ async def test_nor_by_a_name_that_changes_its_mind(server: Nginx) -> None:
 # Cancellation
 
 
-async def test_a_dial_that_is_cancelled_leaves_nothing() -> None:
+async def test_a_dial_that_is_cancelled_leaves_nothing(lib: Httpx) -> None:
     reports: list[Report] = []
     with silent() as (host, port):
-        async with client(Dialer(on_report=reports.append)) as http:
+        async with client(lib, Dialer(on_report=reports.append)) as http:
             await cancelled(http, f"http://{host}:{port}/")
     assert [report.outcome for report in reports] == ["cancelled"]
 
 
-async def test_tls_that_is_cancelled_leaves_nothing() -> None:
+async def test_tls_that_is_cancelled_leaves_nothing(lib: Httpx) -> None:
     with listening() as listener:
         host, port = listener.getsockname()
-        async with client() as http:
-            await cancelled(http, f"https://{host}:{port}/")
+        async with client(lib) as http, anyio.create_task_group() as tasks:
+            tasks.start_soon(http.get, f"https://{host}:{port}/")
+            await anyio.wait_readable(listener)
             with listener.accept()[0] as peer:
-                peer.settimeout(30)
-                assert peer.recv(100)
-                while peer.recv(2**16):
-                    pass  # up to the end, which comes while the client is open
+                await anyio.wait_readable(peer)
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    while peer.recv(2**16):
+                        await anyio.wait_readable(peer)  # up to the end
 
 
-async def test_a_body_that_is_cancelled_leaves_nothing(server: Nginx) -> None:
-    async with client() as http:
+async def test_a_body_that_is_cancelled_leaves_nothing(lib: Httpx, server: Nginx) -> None:
+    async with client(lib) as http:
         await cancelled(http, f"http://127.0.0.1:{server.port}/slow")
 
 
-async def cancelled(http: httpx.AsyncClient, url: str) -> None:
+async def cancelled(http: Any, url: str) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(http.get, url)
         await anyio.wait_all_tasks_blocked()
@@ -424,11 +593,11 @@ async def cancelled(http: httpx.AsyncClient, url: str) -> None:
 
 
 class TestCancelledAtEveryStep:
-    def scene(self, server: Nginx, *setup: Any) -> Scenario:
+    def scene(self, lib: Httpx, server: Nginx, *setup: Any) -> Scenario:
         context = server.context()
 
         async def start() -> None:
-            async with client(Dialer(resolver=HERE), verify=context) as http:
+            async with client(lib, Dialer(resolver=HERE), verify=context) as http:
                 await http.get(f"https://{NAME}:{server.tls_port}/")
 
         scene = Scenario(*setup)
@@ -437,12 +606,19 @@ class TestCancelledAtEveryStep:
 
     @pytest.mark.parametrize("new_loop", NEW_LOOPS)
     def test_on_asyncio(
-        self, server: Nginx, new_loop: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self,
+        lib: Httpx,
+        server: Nginx,
+        new_loop: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
     ) -> None:
         with ExitStack() as stack, Canaries():
-            scene = self.scene(server, stack, monkeypatch, tmp_path)
+            scene = self.scene(lib, server, stack, monkeypatch, tmp_path)
             cancel_at_every_step(for_transports(new_loop), scene)
 
-    def test_on_trio(self, server: Nginx, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_on_trio(
+        self, lib: Httpx, server: Nginx, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         with ExitStack() as stack:
-            cancel_at_every_step_of_trio(self.scene(server, stack, monkeypatch, tmp_path))
+            cancel_at_every_step_of_trio(self.scene(lib, server, stack, monkeypatch, tmp_path))

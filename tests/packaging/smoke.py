@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 CLIENTS = {
     "aiohttp": {"aiohttp"},
     "asyncssh": {"asyncssh"},
+    "httpcore": {"anyio", "httpcore"},
+    "httpcore2": {"anyio", "httpcore2"},
     "httpx": {"anyio", "httpcore", "httpx"},
+    "httpx2": {"anyio", "httpcore2", "httpx2"},
     "redis": {"redis"},
     "websockets": {"websockets"},
 }
@@ -119,15 +122,14 @@ def on_trio_without_anyio() -> None:
 def clients() -> None:
     """Each can be imported, or says what it needs."""
     for client, needed in CLIENTS.items():
-        for name in {client, "httpcore"} if client == "httpx" else {client}:
-            message = ""
-            try:
-                importlib.import_module(f"aconnect.clients.{name}")
-            except ImportError as error:
-                message = str(error)
-            missing = [each for each in needed if importlib.util.find_spec(each) is None]
-            expected = f"the extra '{client}' of aconnect-io"
-            assert (expected in message) == bool(missing), (name, message)
+        message = ""
+        try:
+            importlib.import_module(f"aconnect.clients.{client}")
+        except ImportError as error:
+            message = str(error)
+        missing = [each for each in needed if importlib.util.find_spec(each) is None]
+        expected = f"the extra '{client}' of aconnect-io"
+        assert (expected in message) == bool(missing), (client, message)
 
 
 def command_works() -> None:

@@ -33,6 +33,23 @@ def dead_addresses_first(name: str, port: int) -> Iterator[StaticResolver]:
         yield StaticResolver({name: [REFUSED, SILENT, "127.0.0.1"]})
 
 
+@contextmanager
+def accepting(host: str, port: int) -> Iterator[None]:
+    """Somebody who accepts, and says nothing."""
+    with socket.socket() as listener:
+        listener.bind((host, port))
+        listener.listen()
+        yield
+
+
+def keepalive_of(sock: Any) -> tuple[int, int, int, int]:
+    """Whether TCP asks after a silent peer, after how many seconds, how often, how many times."""
+    names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    on = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle, interval, count = (sock.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+    return int(on != 0), idle, interval, count
+
+
 def for_transports(new_loop: Any) -> Callable[[], asyncio.AbstractEventLoop]:
     """Makes loops that have had a transport.
 

@@ -47,7 +47,7 @@ http {{
     scgi_temp_path {directory}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        listen 127.0.0.1:{tls_port} ssl;
+        listen 127.0.0.1:{tls_port} ssl http2;
         listen {not_tls}:{tls_port};
         listen unix:{path};
         listen unix:{tls_path} ssl;
@@ -98,6 +98,12 @@ class Nginx:
         """A client's context that trusts the authority."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
+        return context
+
+    def for_servers(self) -> ssl.SSLContext:
+        """A context for another server of the same name."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.authority.issue_cert(NAME).configure_cert(context)
         return context
 
 
