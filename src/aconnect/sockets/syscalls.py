@@ -49,6 +49,7 @@ __all__ = [
     "so_error",
 ]
 
+_EINPROGRESS: Final = errnos.EINPROGRESS
 _NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 _IPPROTO_TCP: Final[int] = socket.IPPROTO_TCP
 _TCP_NODELAY: Final[int] = socket.TCP_NODELAY
@@ -148,8 +149,11 @@ def connected_now(
         TypeError, ValueError, OverflowError: the socket module cannot make sense of the address.
     """
     answer = sock.connect_ex(endpoint.sockaddr)
-    begun = answer == errnos.EINPROGRESS or (answer == 0 and not (lent and _is_tcp(endpoint)))
-    return None if begun and _is_connected(sock, endpoint, calls) else answer
+    if answer and answer != _EINPROGRESS:
+        return answer
+    if lent and answer == 0 and endpoint.type == _SOCK_STREAM and endpoint.family in _INTERNET:
+        return answer
+    return None if _is_connected(sock, endpoint, calls) else answer
 
 
 def connected_after_all(
@@ -168,20 +172,17 @@ def connected_after_all(
 
 def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -> bool:
     """Whether it is, and not to itself; what fails, the state machine will come across as well."""
+    family, type, _, sockaddr = endpoint
     try:
-        if not _is_tcp(endpoint):
+        if type != _SOCK_STREAM or family not in _INTERNET:
             return sock.getpeername() is not None
         if not _is_established(sock, calls):
             return False
         # Only a socket that has the very port of its peer can be that.
         local: SockAddr = sock.getsockname()
-        return local[1] != endpoint.sockaddr[1] or local != sock.getpeername()
+        return local[1] != sockaddr[1] or local != sock.getpeername()
     except OSError:
         return False
-
-
-def _is_tcp(endpoint: Endpoint) -> bool:
-    return endpoint.type == _SOCK_STREAM and endpoint.family in _INTERNET
 
 
 def _is_established(sock: socket.socket, calls: SystemCalls) -> bool:
