@@ -506,6 +506,36 @@ def test_the_loop_is_closed_meanwhile(new_loop: Any, turns: int, scene: Any) -> 
 
 
 @pytest.mark.parametrize("new_loop", ASYNCIO_LOOPS)
+@pytest.mark.parametrize("a_coroutine", [True, False])
+def test_a_call_that_is_closed_before_its_hook_has_begun(new_loop: Any, a_coroutine: bool) -> None:
+    """The hook does not begin: its socket is closed."""
+    seen: list[int] = []
+
+    async def hook(sock: socket.socket, endpoint: Any) -> None:
+        seen.append(sock.fileno())
+        await asyncio.sleep(0)
+
+    class Later:
+        def __init__(self, *args: Any) -> None:
+            self.args = args
+
+        def __await__(self) -> Any:
+            return hook(*self.args).__await__()
+
+    async def main() -> None:
+        call = Dialer(on_socket=hook if a_coroutine else Later).connect(("127.0.0.1", 1))
+        call.send(None)
+        call.close()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    loop, _ = new_runnable(new_loop)
+    loop.run_until_complete(main())
+    loop.close()
+    assert -1 not in seen
+
+
+@pytest.mark.parametrize("new_loop", ASYNCIO_LOOPS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @scenarios(a_handshake_that_takes_too_long, a_resolver_that_takes_too_long)
 def test_the_interpreter_is_to_stop(new_loop: Any, error: Any, scene: Any) -> None:

@@ -240,7 +240,11 @@ class Flight:
         error: Exception | None = OSError(errnos.ECANCELED, os.strerror(errnos.ECANCELED))
         try:
             try:
-                result, error = await begin(), None
+                awaitable = begin()
+                if not self._over:
+                    result, error = await awaitable, None
+                elif inspect.iscoroutine(awaitable):  # of a dial that was closed before this began
+                    awaitable.close()
             except Exception as caught:
                 error = caught
         finally:
