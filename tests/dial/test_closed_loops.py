@@ -102,7 +102,7 @@ def place(monkeypatch: Any) -> Iterator[Place]:
 # asyncio's own needs the loop to close its transport, which is not to be had; it says so if the
 # collector comes to it before it comes to who awaits it.
 @pytest.mark.filterwarnings(
-    "ignore:.*BaseEventLoop.create_connection:pytest.PytestUnraisableExceptionWarning"
+    "ignore:.*BaseEventLoop.*create_connection:pytest.PytestUnraisableExceptionWarning"
 )
 def test_what_waits_goes_with_its_loop(wait: str, new_loop: Any, place: Place) -> None:
     alive: WeakSet[Any] = WeakSet()

@@ -403,7 +403,7 @@ async def all_silent_until_the_deadline(stack: ExitStack) -> None:
     trace = Names()
     dialer = Dialer(attempt_delay=0.02, max_in_flight=2, trace=trace)
     with pytest.raises(ConnectTimeout) as caught:
-        await dialer.connect(results(*dead), timeout=0.1)
+        await dialer.connect(results(*dead), timeout=0.5)
     assert [each.outcome for each in caught.value.attempts] == ["timed out"] * 2
     assert "2 of 3 addresses tried" in str(caught.value)
     assert caught.value.report is not None
