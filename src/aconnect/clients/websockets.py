@@ -2,11 +2,11 @@
 
 Rules:
 
-* websockets does TLS and its own handshake.  What is here dials, and hands the socket over.
-* What TLS is done with, and the name in it, is as in all other calls.
+* websockets does its own handshake and all that follows.  What is here connects, with TLS, and
+  hands the connection over; of the package it uses what its own `connect` is made of.
+* TLS is part of the race: an address whose handshake fails loses, and the next may win.
 * One deadline covers the dial, TLS and the websocket handshake.
-* Whatever is raised or cancelled before the caller has the connection, its socket is closed once:
-  by the transport that has taken it, or here if none has.
+* Whatever is raised or cancelled before the caller has the connection, its socket is closed.
 
 Source: `websockets.asyncio.client.connect`; RFC 6455 section 3 for the URI.
 """
@@ -14,41 +14,45 @@ Source: `websockets.asyncio.client.connect`; RFC 6455 section 3 for the URI.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.text import host_of_url, parse_address
 from ..deadline import Deadline, earliest
 from ..explanations.extras import not_installed
 from ..handshakes.tls import settings
-from ..sockets.syscalls import close
-from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done, stream_target
-from ..transports.hand_over import closed, lent
+from ..transports.asyncio import create_connection
+from ..transports.calls import asyncio_loop, dialer_of, not_done, stream_target
+from ..transports.hand_over import aborted
 
 try:
     from websockets.asyncio import client
+    from websockets.client import ClientProtocol
+    from websockets.extensions.permessage_deflate import enable_client_permessage_deflate
+    from websockets.headers import validate_subprotocols
+    from websockets.http11 import USER_AGENT
     from websockets.uri import parse_uri
 except ImportError as _error:
     raise ImportError(not_installed("websockets", "websockets")) from _error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    import ssl as ssl_module
+    from collections.abc import Callable, Generator, Sequence
+
+    from websockets.datastructures import HeadersLike
+    from websockets.extensions import ClientExtensionFactory
+    from websockets.typing import LoggerLike, Origin, Subprotocol
 
     from ..addresses.text import AddressLike
     from ..dial.dialer import Dialer
 
 __all__ = ["connect"]
 
-_AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
-
-_OF_THE_DIAL: Final = frozenset(
-    {
-        *("all_errors", "family", "flags", "happy_eyeballs_delay", "host", "interleave"),
-        *("local_addr", "path", "port", "proto", "proxy", "sock", "unix"),
-    }
-)
-_OF_RECONNECTING: Final = frozenset({"process_exception", "reconnect_delays"})
+_OPEN_TIMEOUT: Final = 10.0
+"""Seconds that websockets has by default."""
 
 
 class connect:
@@ -62,12 +66,20 @@ class connect:
         address: where to connect to, as for `aconnect`, such as a unix socket; by default the
             host and port of the URI.
         timeout: seconds for everything up to the end of the websocket handshake, from when this
-            is awaited; None for no limit of ours, which leaves websockets with its own of 10
-            seconds for TLS and the handshake.
+            is awaited; None for no limit of ours.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        open_timeout: the same as ``timeout``, by the name that it has in websockets.  Without
+            any of the three it is 10 seconds, as there.
         dialer: what to dial with; by default a `Dialer` without options.
-        options: those of `websockets.asyncio.client.connect`, such as ``ssl`` and
-            ``additional_headers``, but for the ones that say how to connect or reconnect.
+        ssl: a context for TLS; True for the default one, which verifies the certificate and the
+            host name; None for what the scheme says.
+        server_hostname: the name in the certificate; by default the host of the URI.
+        ssl_handshake_timeout, ssl_shutdown_timeout: as for `create_connection`.
+        origin, extensions, subprotocols, compression: as for the connect of websockets.
+        additional_headers, user_agent_header, logger: likewise.
+        ping_interval, ping_timeout, close_timeout: likewise.
+        max_size, max_queue, write_limit: likewise.
+        create_connection: likewise: makes the connection, by default a ``ClientConnection``.
 
     Returns:
         A `websockets.asyncio.client.ClientConnection`; ``async with`` closes it at the end.
@@ -76,11 +88,12 @@ class connect:
         TypeError, ValueError: an argument is no good; nothing was done.
         websockets.exceptions.InvalidURI: the URI is no good; nothing was done.
         RuntimeError: no event loop is running, or trio is.
+        HandshakeError: a peer was reached, and TLS failed.
         ConnectTimeout: the deadline has passed; its phase is "handshake" if only TLS or the
             websocket handshake was not done.
         ConnectError, ResolveError, AddressNotPermitted: as `Dialer.connect`.
-        Exception: what `websockets.asyncio.client.connect` raises when there is a connection;
-            for a redirect, a ValueError.
+        websockets.exceptions.InvalidHandshake: the server would not have it; an
+            ``InvalidStatus`` for a redirect, too.
 
         After any of these, no socket is open.
 
@@ -94,23 +107,86 @@ class connect:
         address: AddressLike | None = None,
         timeout: float | None = None,
         deadline: Deadline | None = None,
+        open_timeout: float | None = _OPEN_TIMEOUT,
         dialer: Dialer | None = None,
-        **options: Any,
+        ssl: ssl_module.SSLContext | bool | None = None,
+        server_hostname: str | bytes | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        origin: Origin | None = None,
+        extensions: Sequence[ClientExtensionFactory] | None = None,
+        subprotocols: Sequence[Subprotocol] | None = None,
+        compression: str | None = "deflate",
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = USER_AGENT,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        max_size: Any = 2**20,
+        max_queue: Any = 16,
+        write_limit: Any = 2**15,
+        logger: LoggerLike | None = None,
+        create_connection: Callable[..., client.ClientConnection] | None = None,
     ) -> None:
-        for name in sorted(_OF_THE_DIAL & options.keys()):
-            raise TypeError(f"{name} is not for connect() with a dialer: use address=")
-        for name in sorted(_OF_RECONNECTING & options.keys()):
-            raise TypeError(f"{name} is not for connect() with a dialer, which connects once")
-        if earliest(timeout, deadline) < float("inf"):
-            options.setdefault("open_timeout", None)  # ours takes its place
-        self._uri = parsed = parse_uri(uri)
+        # Nonsense is refused at once.
+        if open_timeout is _OPEN_TIMEOUT and earliest(timeout, deadline) < inf:
+            open_timeout = None
+        earliest(open_timeout, deadline)
+        if subprotocols is not None:
+            validate_subprotocols(subprotocols)
+        if compression == "deflate":
+            extensions = enable_client_permessage_deflate(extensions)
+        if compression not in ("deflate", None):
+            raise ValueError(f"compression must be 'deflate' or None, not {compression!r}")
+        parsed = parse_uri(uri)
         host = host_of_url(parsed.host)
         self._to = parse_address((host, parsed.port) if address is None else address)
         stream_target(self._to, None, "connect")  # or it is refused
-        self._limits = (timeout, deadline)
+        if ssl is None:
+            ssl = parsed.secure
+        if parsed.secure is not (settings(ssl, server_hostname, None, host) is not None):
+            raise ValueError(f"ssl {ssl!r} is not for the URI {uri!r}")
+        self._tls: dict[str, Any] = {}
+        if parsed.secure:
+            self._tls = {
+                "ssl": ssl,
+                "server_hostname": host if server_hostname is None else server_hostname,
+            }
+        for name, seconds in (
+            ("ssl_handshake_timeout", ssl_handshake_timeout),
+            ("ssl_shutdown_timeout", ssl_shutdown_timeout),
+        ):
+            if seconds is None:
+                continue
+            if not parsed.secure:
+                raise ValueError(f"{name} {seconds!r} is not for the URI {uri!r}")
+            self._tls[name] = seconds
         self._dialer = dialer_of(dialer, {})
-        self._options = {"uri": uri, **options}
-        self._tls()  # nonsense is refused at once
+        self._limits = timeout, deadline, open_timeout
+        self._headers = additional_headers, user_agent_header
+        make: Any = client.ClientConnection if create_connection is None else create_connection
+        logger = logging.getLogger("websockets.client") if logger is None else logger
+
+        def new() -> client.ClientConnection:
+            protocol = ClientProtocol(
+                parsed,
+                origin=origin,
+                extensions=extensions,
+                subprotocols=subprotocols,
+                max_size=max_size,
+                logger=logger,
+            )
+            made: client.ClientConnection = make(
+                protocol,
+                ping_interval=ping_interval,
+                ping_timeout=ping_timeout,
+                close_timeout=close_timeout,
+                max_queue=max_queue,
+                write_limit=write_limit,
+            )
+            return made
+
+        self._new = new
 
     def __await__(self) -> Generator[Any, None, client.ClientConnection]:
         return self._connect().__await__()
@@ -122,69 +198,27 @@ class connect:
     async def __aexit__(self, *error: object) -> None:
         await self._connection.__aexit__(*error)  # type: ignore[arg-type]
 
-    def _tls(self) -> dict[str, Any]:
-        """What the loop is to do TLS with, as its create_connection() takes it.
-
-        Raises:
-            TypeError, ValueError: the options are no good, or not for the URI.
-        """
-        ssl = self._options.get("ssl", self._uri.secure)
-        name = self._options.get("server_hostname")
-        tls = settings(ssl, name, None, self._uri.host)
-        if self._uri.secure is not (tls is not None):
-            raise ValueError(f"ssl {ssl!r} is not for the URI {self._options['uri']!r}")
-        if tls is None:
-            return {}
-        return {"ssl": tls.context, "server_hostname": tls.server_hostname or ""}
-
     async def _connect(self) -> client.ClientConnection:
         asyncio_loop("connect")
         started = time.monotonic()
-        until = Deadline(earliest(*self._limits))
-        tls = self._tls()
-        sock = await self._dialer.connect(self._to, deadline=until)
-        open_on = client.unix_connect if sock.family == _AF_UNIX else client.connect
-        made = _Made(self._options.get("create_connection") or client.ClientConnection)
-        limit = asyncio.timeout(until.remaining())
+        timeout, deadline, open_timeout = self._limits
+        until = Deadline(min(earliest(timeout, deadline), earliest(open_timeout, None)))
+        transport, connection = await create_connection(
+            self._new, self._to, deadline=until, dialer=self._dialer, **self._tls
+        )
+        limit = asyncio.timeout(until.remaining() if until.when < inf else None)
         try:
             async with limit:
-                options = {**self._options, **tls, "create_connection": made}
-                with lent(sock):
-                    connection = await open_on(sock=sock, **options)
+                await connection.handshake(*self._headers)
+            connection.start_keepalive()
         except BaseException as error:
+            sock = transport.get_extra_info("socket")  # None from uvloop when it is closed
             if isinstance(error, GeneratorExit):  # which cannot wait
-                close(sock)
+                transport.abort()
             else:
-                made.abort()
-                await closed(sock)
+                await aborted(transport)
             if not limit.expired() or not isinstance(error, TimeoutError):
                 raise
-            raise not_done(self._to, "websocket", started, sock.family) from error
-        if not self._dialer.nodelay:
-            keep_nagle(sock)
+            family = getattr(sock, "family", socket.AF_UNSPEC)
+            raise not_done(self._to, "websocket", started, family) from error
         return connection
-
-
-class _Made:
-    """Makes the connection, and can end it while nobody has it yet.
-
-    A loop that is cancelled when TLS has just been done closes the transport, and that waits for
-    the server's goodbye.
-
-    Args:
-        kind: what it is made with.
-    """
-
-    def __init__(self, kind: Callable[..., client.ClientConnection]) -> None:
-        self._kind = kind
-        self._connection: client.ClientConnection | None = None
-
-    def __call__(self, *args: Any, **options: Any) -> client.ClientConnection:
-        self._connection = self._kind(*args, **options)
-        return self._connection
-
-    def abort(self) -> None:
-        """Have the transport close the socket, soon, if there is one."""
-        transport = getattr(self._connection, "transport", None)
-        if transport is not None:
-            transport.abort()

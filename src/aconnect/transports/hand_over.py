@@ -31,7 +31,7 @@ from ..sockets.syscalls import close, descriptor_identity
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["HandOver", "closed", "lent", "plain", "take_over"]
+__all__ = ["HandOver", "aborted", "closed", "lent", "plain", "take_over"]
 
 _TURNS: Final = 8
 """How many turns of the loop a transport may take to close its socket.
@@ -190,17 +190,36 @@ async def closed(sock: socket.socket) -> None:
 
     A cancellation is passed on afterwards.
     """
+    try:
+        await _turns_until(lambda: sock.fileno() < 0)
+    finally:
+        if sock.fileno() >= 0:
+            close(sock)
+
+
+async def aborted(transport: asyncio.Transport) -> None:
+    """Have a transport close its socket, and wait until it has.
+
+    A cancellation is passed on afterwards.
+    """
+    sock = transport.get_extra_info("socket")  # None from uvloop when it is closed
+    number = -1 if sock is None else sock.fileno()
+    identity = descriptor_identity(number)
+    transport.abort()
+    await _turns_until(lambda: identity is None or descriptor_identity(number) != identity)
+
+
+async def _turns_until(gone: Callable[[], bool]) -> None:
+    """Let the loop have turns until a socket is gone, or it has had enough."""
     cancelled = None
     for _ in range(_TURNS):
-        gone = sock.fileno() < 0
+        is_gone = gone()
         try:
             await asyncio.sleep(0)  # also when it is gone: the protocol is told a turn later
         except asyncio.CancelledError as error:
             cancelled = error
-        if gone:
+        if is_gone:
             break
-    if sock.fileno() >= 0:
-        close(sock)
     if cancelled is not None:
         try:
             raise cancelled
