@@ -14,7 +14,7 @@ import anyio
 import pytest
 from conftest import ASYNCIO_LOOPS
 from support.canaries import Canaries
-from support.clients import dead_addresses_first, for_transports
+from support.clients import dead_addresses_first, for_transports, keepalive_of
 from support.listeners import listening, refusing, silent
 from support.nginx import BIG, NAME, NOT_TLS, Nginx, nginx
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
@@ -26,6 +26,7 @@ from aconnect import (
     AddressNotPermitted,
     Dialer,
     HandshakeError,
+    Keepalive,
     Report,
     ResolveError,
     StaticResolver,
@@ -100,6 +101,27 @@ async def test_a_unix_socket_takes_the_place_of_a_host(server: Nginx) -> None:
     async with client(Dialer(on_report=reports.append), path=server.path) as http:
         assert await get(http, "http://anything.example/") == "hello"
     assert [report.address for report in reports] == [f"unix:{server.path}"]
+
+
+@pytest.mark.parametrize(
+    ("dialer", "options", "expected"),
+    [
+        (None, {}, (1, 60, 60, 5)),
+        (Dialer(keepalive=Keepalive(77, 5, 3)), {}, (1, 77, 5, 3)),
+        (None, {"keepalive": Keepalive(9, 8, 7)}, (1, 9, 8, 7)),
+        (Dialer(keepalive=Keepalive(77, 5, 3)), {"keepalive": None}, (0,)),
+    ],
+    ids=["default", "dialer", "another", "none"],
+)
+async def test_keepalive(
+    server: Nginx, dialer: Any, options: Any, expected: tuple[int, ...]
+) -> None:
+    url = f"http://127.0.0.1:{server.port}/big"
+    async with client(dialer, **options) as http, http.get(url) as response:
+        assert response.connection is not None
+        assert response.connection.transport is not None
+        sock = response.connection.transport.get_extra_info("socket")
+        assert keepalive_of(sock)[: len(expected)] == expected
 
 
 async def test_the_options_of_a_connector_are_its_own(server: Nginx) -> None:

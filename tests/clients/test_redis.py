@@ -17,7 +17,13 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from support.canaries import Canaries
-from support.clients import REFUSED, SILENT, dead_addresses_first, for_transports
+from support.clients import (
+    REFUSED,
+    SILENT,
+    dead_addresses_first,
+    for_transports,
+    keepalive_of,
+)
 from support.listeners import listening, refusing, silent, unix_full
 from support.programs import free_port, program, running
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
@@ -169,17 +175,28 @@ class TestAnExchange:
             assert await found.ping()
         assert len(reports) == 2
 
-    async def test_the_options_of_sockets_are_the_dialers(self, server: Server) -> None:
-        keepalive = []
-        for dialer in (None, Dialer(keepalive=Keepalive(77, 5, 3))):
-            connection = AConnectConnection(host="127.0.0.1", port=server.port, dialer=dialer)
+    @pytest.mark.parametrize(
+        ("dialer", "options", "expected"),
+        [
+            (None, {}, (1, 60, 60, 5)),
+            (Dialer(keepalive=Keepalive(77, 5, 3)), {}, (1, 77, 5, 3)),
+            (None, {"keepalive": Keepalive(9, 8, 7)}, (1, 9, 8, 7)),
+            (None, {"keepalive": None}, (0,)),
+            (None, {"socket_keepalive": False}, (0,)),
+            (None, {"socket_keepalive_options": {socket.TCP_KEEPIDLE: 33}}, (1, 33, 60, 5)),
+        ],
+        ids=["default", "dialer", "another", "none", "off", "options"],
+    )
+    async def test_keepalive(
+        self, server: Server, dialer: Any, options: Any, expected: tuple[int, ...]
+    ) -> None:
+        for where in ({"host": "127.0.0.1", "port": server.port}, {"path": server.path}):
+            connection = AConnectConnection(**where, dialer=dialer, **options)
             await connection.connect()
-            sock = connection._writer.get_extra_info("socket")
-            on = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            idle = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
-            keepalive.append(on and idle)
+            if "host" in where:
+                sock = connection._writer.get_extra_info("socket")
+                assert keepalive_of(sock)[: len(expected)] == expected
             await connection.disconnect()
-        assert keepalive == [0, 77]
 
 
 class TestTheDeadline:
@@ -300,8 +317,8 @@ class TestNonsense:
             ({"port": "six"}, ValueError, "six"),
             ({"path": 5}, TypeError, "5"),
             ({"dialer": "mine"}, TypeError, "Dialer"),
-            ({"socket_keepalive": True}, TypeError, "socket_keepalive"),
-            ({"ssl_ca_certs": "/etc"}, TypeError, "ssl_ca_certs"),
+            ({"socket_type": 1}, TypeError, "socket_type"),
+            ({"ssl_ca_certs": "/etc"}, TypeError, "ssl_ca_certs .*: ssl="),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )

@@ -24,7 +24,7 @@ from ..errors.errors import ConnectError, ConnectTimeout, HandshakeError, Resolv
 from ..explanations.extras import not_installed
 from ..handshakes.contexts import default_context
 from ..transports.asyncio import create_connection
-from ..transports.calls import dialer_of
+from .generic.pooled import POOLED, pooled
 
 try:
     import aiohttp
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..dial.dialer import Dialer
+    from ..sockets.option import Keepalive
 
     SSL: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
 
@@ -56,6 +57,8 @@ class AConnectConnector(aiohttp.BaseConnector):
             `aiohttp.Fingerprint` for one that wants this very certificate, which is looked at
             when the race has been won.
         path: a unix socket to connect to, whatever the host of a URL.
+        keepalive: TCP's keepalive; by default that of the dialer, or else after 60 seconds of
+            silence, each 60 seconds, five times.  None for the system's default, which is none.
         options: those of `aiohttp.BaseConnector`, such as ``limit``.
 
     Raises:
@@ -89,11 +92,12 @@ class AConnectConnector(aiohttp.BaseConnector):
         dialer: Dialer | None = None,
         ssl: SSL = True,
         path: str | os.PathLike[str] | None = None,
+        keepalive: Keepalive | None = POOLED,
         **options: Any,
     ) -> None:
         if not isinstance(ssl, (SSLContext, bool, aiohttp.Fingerprint)):
             raise TypeError(f"ssl must be a context, a bool or a Fingerprint, not {ssl!r}")
-        self._dialer = dialer_of(dialer, {})
+        self._dialer = pooled(dialer, keepalive)
         self._tls = ssl
         self._unix = None if path is None else UnixAddress(path)
         super().__init__(**options)

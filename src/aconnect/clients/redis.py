@@ -11,13 +11,15 @@ Source: `redis.asyncio.connection.AbstractConnection`.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.values import UnixAddress
 from ..explanations.extras import not_installed
 from ..sansio.value import plain
+from ..sockets.option import INTERNET, SocketOption
 from ..transports.asyncio import open_connection
-from ..transports.calls import dialer_of
+from .generic.pooled import POOLED, pooled
 
 try:
     from redis.asyncio.connection import AbstractConnection
@@ -27,8 +29,10 @@ except ImportError as _error:
 if TYPE_CHECKING:
     import os
     import ssl as ssl_module
+    from collections.abc import Mapping
 
     from ..dial.dialer import Dialer
+    from ..sockets.option import Keepalive
 
 __all__ = ["AConnectConnection"]
 
@@ -46,8 +50,12 @@ class AConnectConnection(AbstractConnection):
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name.  It stands for all of redis-py's ``ssl_...`` options.
         server_hostname: the name in the certificate; by default the host.
-        dialer: what to dial with; by default a `Dialer` without options.  The options of sockets
-            are its own, also the keepalive, which redis-py's own connections turn on.
+        dialer: what to dial with; by default a `Dialer` without options.
+        keepalive: TCP's keepalive; by default that of the dialer, or else after 60 seconds of
+            silence, each 60 seconds, five times.  None for the system's default, which is none.
+        socket_keepalive, socket_keepalive_options: the same as redis-py has it: False for none,
+            and a mapping of options, such as ``{socket.TCP_KEEPIDLE: 30}``, which are set after
+            those.
         options: all others of redis-py's connections.  ``socket_connect_timeout`` is the seconds
             for the name, all addresses and TLS; None for ``socket_timeout``.  The latter is also
             the limit for each answer, and so for those of the login.
@@ -76,8 +84,14 @@ class AConnectConnection(AbstractConnection):
         ssl: ssl_module.SSLContext | bool | None = None,
         server_hostname: str | bytes | None = None,
         dialer: Dialer | None = None,
+        keepalive: Keepalive | None = POOLED,
+        socket_keepalive: bool = True,
+        socket_keepalive_options: Mapping[int, int | bytes] | None = None,
         **options: Any,
     ) -> None:
+        for name in options:
+            if name.startswith("ssl_"):
+                raise TypeError(f"{name} is not for an AConnectConnection: ssl= takes a context")
         if host is not None and path is not None:
             raise ValueError(f"give a host or a path, not both: {host!r}, {path!r}")
         if path is None:
@@ -87,7 +101,15 @@ class AConnectConnection(AbstractConnection):
         self._path = None if path is None else UnixAddress(path)
         self._ssl = ssl
         self._server_hostname = server_hostname
-        self._dialer = dialer_of(dialer, {})
+        self._dialer = pooled(dialer, keepalive if socket_keepalive else None)
+        if socket_keepalive and socket_keepalive_options:
+            more = [
+                SocketOption(socket.IPPROTO_TCP, option, value, family=family)
+                for option, value in socket_keepalive_options.items()
+                for family in INTERNET  # a unix socket has none of them
+            ]
+            before = self._dialer.socket_options
+            self._dialer = self._dialer.replace(socket_options=(*before, *more))
         super().__init__(**options)
 
     # What follows are the abstract methods of redis-py's connections, which a class of one's own
