@@ -69,11 +69,13 @@ __all__ = [
     "connect_socket",
     "create_connection",
     "create_datagram_endpoint",
+    "create_unix_connection",
     "dissolve_association",
     "explain",
     "open_connection",
     "open_stream",
     "open_trio_stream",
+    "open_unix_connection",
     "parse_address",
     "wait_connected",
 ]
@@ -85,7 +87,9 @@ if _TYPE_CHECKING:
     from .transports.anyio import open_stream as open_stream
     from .transports.asyncio import create_connection as create_connection
     from .transports.asyncio import create_datagram_endpoint as create_datagram_endpoint
+    from .transports.asyncio import create_unix_connection as create_unix_connection
     from .transports.asyncio import open_connection as open_connection
+    from .transports.asyncio import open_unix_connection as open_unix_connection
     from .transports.trio import open_trio_stream as open_trio_stream
 else:
     # These need ssl or other libraries, which are imported when one of them is asked for.
@@ -94,7 +98,9 @@ else:
         "open_stream": "transports.anyio",
         "create_connection": "transports.asyncio",
         "create_datagram_endpoint": "transports.asyncio",
+        "create_unix_connection": "transports.asyncio",
         "open_connection": "transports.asyncio",
+        "open_unix_connection": "transports.asyncio",
         "open_trio_stream": "transports.trio",
     }
 

@@ -80,7 +80,7 @@ class TestPortZero:
         if anyio_backend[0] != "asyncio":
             pytest.skip("of asyncio")
         with pytest.raises(ConnectError) as caught:
-            await create_datagram_endpoint(asyncio.DatagramProtocol, f"udp://{LOOPBACK}:0")
+            await create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(LOOPBACK, 0))
         assert caught.value.errno == errno.ENOTCONN
 
 

@@ -184,7 +184,7 @@ class TestConstruction:
             ("interface", "a/b", ValueError),
             ("interface", b"lo", TypeError),
             ("socket_options", 5, TypeError),
-            ("socket_options", [(1, 2, 3)], TypeError),
+            ("socket_options", [(1, 2)], TypeError),
             ("keepalive", True, TypeError),
             ("user_timeout", 0, ValueError),
             ("user_timeout", "5", TypeError),

@@ -471,7 +471,9 @@ def a_unix_transport(scene: Scene) -> Any:
 
 def a_datagram_transport(scene: Scene) -> Any:
     scene.hands_over = True
-    return lambda: create_datagram_endpoint(asyncio.DatagramProtocol, "udp://127.0.0.1:9")
+    return lambda: create_datagram_endpoint(
+        asyncio.DatagramProtocol, remote_addr="udp://127.0.0.1:9"
+    )
 
 
 def streams(scene: Scene) -> Any:

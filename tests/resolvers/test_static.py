@@ -135,4 +135,4 @@ def test_what_has_the_same_answers_is_equal() -> None:
         assert here != other
     assert repr(here) == "StaticResolver({'db.example': ['192.0.2.1', '::1'], 'a': []})"
     asking = StaticResolver({}, otherwise=SystemResolver())
-    assert repr(asking) == "StaticResolver({}, otherwise=SystemResolver(by_family=False))"
+    assert repr(asking) == "StaticResolver({}, otherwise=SystemResolver(by_family=False, flags=0))"

@@ -54,7 +54,7 @@ def answer(monkeypatch: Any, outcome: Any) -> list[Any]:
 def test_it_has_no_state() -> None:
     assert SystemResolver() == SystemResolver()
     assert hash(SystemResolver()) == hash(SystemResolver())
-    assert repr(SystemResolver()) == "SystemResolver(by_family=False)"
+    assert repr(SystemResolver()) == "SystemResolver(by_family=False, flags=0)"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ async def test_one_sorted_batch(monkeypatch: Any, kind: Any, type: int, proto: i
     v4 = (socket.AF_INET, type, proto, "db.example", ("192.0.2.1", 5))
     asked = answer(monkeypatch, [v6, v4])
     batch = await ask(kind("db.example", 5))
-    assert asked == [(("db.example", 5), {"type": type, "proto": proto})]
+    assert asked == [(("db.example", 5), {"type": type, "proto": proto, "flags": 0})]
     assert batch.endpoints == [Endpoint(*v6[:3], v6[4]), Endpoint(*v4[:3], v4[4])]
     assert batch.sorted
     assert batch.answered is None
@@ -142,7 +142,10 @@ class NameServer:
         """The next question."""
         return await anyio.to_thread.run_sync(lambda: self.asked.get(timeout=PATIENCE))
 
-    def getaddrinfo(self, host: str, port: int, *, family: int, type: int, proto: int) -> Any:
+    def getaddrinfo(
+        self, host: str, port: int, *, family: int, type: int, proto: int, flags: int
+    ) -> Any:
+        assert not flags
         self.asked.put((host, port, family, type, proto))
         assert self._may_answer[family].wait(PATIENCE)
         if family in self.failing:
@@ -176,6 +179,25 @@ def test_by_family_is_a_bool(value: Any) -> None:
     with pytest.raises(TypeError) as caught:
         SystemResolver(by_family=value)
     assert str(caught.value) == f"by_family must be a bool, not {value!r}"
+
+
+async def test_flags(monkeypatch: Any) -> None:
+    asked = answer(monkeypatch, [])
+    resolver = SystemResolver(flags=socket.AI_ADDRCONFIG)
+    assert [batch async for batch in resolver.resolve(TCPAddress("db.example", 5))]
+    assert asked[0][1]["flags"] == socket.AI_ADDRCONFIG
+    async with aclosing(resolver.replace(by_family=True).resolve(TCPAddress("a", 5))) as answers:
+        assert await anext(answers)
+    assert asked[1][1]["flags"] == socket.AI_ADDRCONFIG
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [("1", TypeError), (True, TypeError), (-1, ValueError), (2**31, ValueError)],
+)
+def test_flags_are_an_int(value: Any, error: Any) -> None:
+    with pytest.raises(error, match=f"flags .*{value!r}"):
+        SystemResolver(flags=value)
 
 
 @pytest.mark.parametrize("resolver", [SystemResolver(), SystemResolver(by_family=True)], ids=str)

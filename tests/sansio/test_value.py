@@ -78,10 +78,10 @@ def test_fields_are_arguments_in_their_order(value: Any, fields: tuple[Any, ...]
     [
         (lambda: Point(), "missing 'x'"),
         (lambda: Point(1, 2, 3), "takes 2 positional arguments, not 3"),
-        (lambda: Point(1, x=2), "unexpected argument 'x'"),
-        (lambda: Point(1, z=2), "unexpected argument 'z'"),
+        (lambda: Point(1, x=2), "multiple values for argument 'x'"),
+        (lambda: Point(1, z=2), "unexpected keyword argument 'z'"),
         (lambda: Options(1), "takes 0 positional arguments, not 1"),
-        (lambda: Checked("a", _length=2), "unexpected argument '_length'"),
+        (lambda: Checked("a", _length=2), "unexpected keyword argument '_length'"),
     ],
 )
 def test_arguments_that_do_not_fit(make: Any, words: str) -> None:
@@ -131,7 +131,7 @@ def test_replaced() -> None:
     assert Named(1, 2).replace(y=3) == Named(1, 3)
     assert dataclasses.replace(Named(1, 2), y=3) == Named(1, 3)
     assert Options(second={"a": 1}).replace(first=2) == Options(first=2, second={"a": 1})
-    with pytest.raises(TypeError, match="unexpected argument 'z'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
         Point(1).replace(z=1)
 
 

@@ -149,6 +149,18 @@ class TestSocketOption:
             name = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
             assert name.rstrip(b"\0") == b"reno"
 
+    def test_plain_tuples(self) -> None:
+        options = [
+            (socket.SOL_SOCKET, socket.SO_RCVBUF, 20000),
+            (socket.SOL_SOCKET, socket.SO_SNDBUF, bytearray(struct.pack("i", 20000))),
+            (socket.SOL_SOCKET, socket.SO_BROADCAST, memoryview(b"\1\0\0\0")),
+        ]
+        settings = SocketSettings(socket_options=options)
+        assert settings.socket_options[0] == SocketOption(*options[0])
+        with settings.open(TCP4) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 40000
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 40000
+
     def test_the_last_one_wins(self) -> None:
         with pytest.raises(ValueError, match="30, TCP_FASTOPEN_CONNECT"):
             SocketOption(socket.IPPROTO_TCP, 30, 1)
@@ -426,7 +438,15 @@ class TestSimpleSettings:
             ({"interface": "."}, ValueError, "interface is not a name"),
             ({"socket_options": 1}, TypeError, "socket_options must be an iterable .* not 1"),
             ({"socket_options": None}, TypeError, "socket_options must be an iterable"),
-            ({"socket_options": [(1, 2, 3)]}, TypeError, r"SocketOptions only, not \(1, 2, 3\)"),
+            (
+                {"socket_options": [(1, 2)]},
+                TypeError,
+                r"tuples \(level, .*, not \(1, 2",
+            ),
+            ({"socket_options": (1, 2, 3)}, TypeError, r"must hold .*, not 1$"),
+            ({"socket_options": [(1, 2, None, 3)]}, TypeError, r"must hold .*, not \(1, 2, None"),
+            ({"socket_options": [(1, 2, 3.0)]}, TypeError, "value must be an int or bytes"),
+            ({"socket_options": [(1, -2, 3)]}, ValueError, "name must be from 0"),
         ],
     )
     def test_nonsense(self, arguments: Any, error: Any, words: str) -> None:

@@ -329,7 +329,7 @@ async def test_create_datagram_endpoint(anyio_backend: Any) -> None:
     with FakeNetwork() as network:
         host = network.add(NAME, PEER[0])
         transport, protocol = await create_datagram_endpoint(
-            Datagrams, NAME, 443, dialer=network.dialer()
+            Datagrams, None, (NAME, 443), dialer=network.dialer()
         )
         with host.accept() as far:
             far.send(b"hello")

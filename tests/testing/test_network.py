@@ -890,7 +890,7 @@ class Datagrams(asyncio.DatagramProtocol):
 async def test_datagram_transports(anyio_backend: Any, network: FakeNetwork) -> None:
     host = network.add("dns.example", V4)
     transport, protocol = await create_datagram_endpoint(
-        Datagrams, "dns.example", 53, dialer=network.dialer()
+        Datagrams, remote_addr=("dns.example", 53), dialer=network.dialer()
     )
     with host.accept() as far:
         transport.sendto(b"question")

@@ -508,17 +508,17 @@ class TestOpenConnection:
 
 
 class TestCreateDatagramEndpoint:
-    @pytest.mark.parametrize("spelling", ["a pair", "host and port", "text", "value", "a name"])
+    @pytest.mark.parametrize("spelling", ["a pair", "bytes and text", "text", "value", "a name"])
     async def test_there_and_back(self, spelling: str) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.bind((LOOPBACK, 0))
             host, port = address = peer.getsockname()
             arguments: Any = {
-                "a pair": (address,),
-                "host and port": address,
-                "text": (f"udp://{host}:{port}",),
-                "value": (UDPAddress(host, port),),
-                "a name": ("localhost", port),
+                "a pair": (None, address),
+                "bytes and text": (None, (host.encode(), str(port))),
+                "text": (None, f"udp://{host}:{port}"),
+                "value": (None, UDPAddress(host, port)),
+                "a name": (None, ("localhost", port)),
             }[spelling]
             transport, protocol = await create_datagram_endpoint(
                 Datagrams, *arguments, family=socket.AF_INET
@@ -535,7 +535,7 @@ class TestCreateDatagramEndpoint:
     async def test_unix(self, tmp_path: Any) -> None:
         with unix_listening(tmp_path / "s", socket.SOCK_DGRAM) as peer:
             transport, protocol = await create_datagram_endpoint(
-                Datagrams, f"unixgram:{tmp_path / 's'}"
+                Datagrams, remote_addr=f"unixgram:{tmp_path / 's'}"
             )
             transport.sendto(b"ping")
             assert peer.recv(10) == b"ping"
@@ -544,7 +544,7 @@ class TestCreateDatagramEndpoint:
 
     async def test_a_refusal_comes_with_what_was_sent(self) -> None:
         with refusing() as address:
-            transport, protocol = await create_datagram_endpoint(Datagrams, *address)
+            transport, protocol = await create_datagram_endpoint(Datagrams, None, address)
             transport.sendto(b"anybody?")
             assert isinstance(await protocol.errors.get(), ConnectionRefusedError)
             transport.close()
@@ -552,7 +552,7 @@ class TestCreateDatagramEndpoint:
 
     async def test_local_addr(self) -> None:
         transport, protocol = await create_datagram_endpoint(
-            Datagrams, LOOPBACK, 9, local_addr=("127.0.0.2", 0)
+            Datagrams, ("127.0.0.2", 0), (LOOPBACK, 9)
         )
         assert transport.get_extra_info("sockname")[0] == "127.0.0.2"
         transport.abort()
@@ -561,11 +561,12 @@ class TestCreateDatagramEndpoint:
     @pytest.mark.parametrize(
         ("arguments", "error", "words"),
         [
-            ((None, "udp://127.0.0.1:1"), TypeError, "protocol_factory"),
-            ((Datagrams, "127.0.0.1:1"), ValueError, "create_connection"),
-            ((Datagrams, "unix:/s"), ValueError, "SOCK_DGRAM"),
-            ((Datagrams, ("127.0.0.1", "domain")), TypeError, "domain"),
-            ((Datagrams, ("127.0.0.1",)), (TypeError, ValueError), "127.0.0.1|port"),
+            ((None, None, "udp://127.0.0.1:1"), TypeError, "protocol_factory"),
+            ((Datagrams, None, "127.0.0.1:1"), ValueError, "create_connection"),
+            ((Datagrams, None, "unix:/s"), ValueError, "SOCK_DGRAM"),
+            ((Datagrams, None, ("127.0.0.1", "domani")), ValueError, "domani"),
+            ((Datagrams, None, ("127.0.0.1",)), ValueError, "127.0.0.1"),
+            ((Datagrams, "udp://127.0.0.1:1"), ValueError, r"remote_addr=.* the local one"),
         ],
     )
     async def test_nonsense(self, arguments: Any, error: Any, words: str) -> None:

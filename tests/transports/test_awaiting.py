@@ -21,8 +21,8 @@ from support.tls import NAME
 from aconnect import Dialer, create_connection
 from aconnect.handshakes.tls import TLS
 from aconnect.transports.anyio import _AnyioTLS
-from aconnect.transports.asyncio import _made_to_the_last
 from aconnect.transports.calls import left_quietly
+from aconnect.transports.loop_tls import _made_to_the_last
 from aconnect.transports.trio import _TrioTLS
 
 if TYPE_CHECKING:

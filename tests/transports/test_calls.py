@@ -17,7 +17,9 @@ from aconnect.transports.calls import DialerOptions, keep_nagle
 ON_ASYNCIO: Any = {
     "create_connection": (asyncio.Protocol, "127.0.0.1:1"),
     "open_connection": ("127.0.0.1:1",),
-    "create_datagram_endpoint": (asyncio.DatagramProtocol, "udp://127.0.0.1:1"),
+    "create_datagram_endpoint": (asyncio.DatagramProtocol, None, "udp://127.0.0.1:1"),
+    "create_unix_connection": (asyncio.Protocol, "/nowhere"),
+    "open_unix_connection": ("/nowhere",),
 }
 
 

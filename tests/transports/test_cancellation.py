@@ -138,7 +138,7 @@ def a_unix_transport(scene: HandOvers) -> Any:
 
 
 def a_datagram_transport(scene: HandOvers) -> Any:
-    return lambda: create_datagram_endpoint(scene.told, "udp://127.0.0.1:9")
+    return lambda: create_datagram_endpoint(scene.told, remote_addr="udp://127.0.0.1:9")
 
 
 def streams(scene: HandOvers) -> Any:

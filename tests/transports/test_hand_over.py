@@ -98,7 +98,7 @@ class TestWhatGoesWrong:
         factory = raising(error) if where == "factory" else lambda: protocol
         if kind == "udp":
             with pytest.raises(LookupError) as caught:
-                await create_datagram_endpoint(factory, ("127.0.0.1", 9))
+                await create_datagram_endpoint(factory, None, ("127.0.0.1", 9))
         else:
             with listening_as(kind, tmp_path) as listener:
                 with pytest.raises(LookupError) as caught:
@@ -160,7 +160,7 @@ class TestWhatGoesWrong:
     ) -> None:
         if kind == "udp":
             transport, protocol = await create_datagram_endpoint(
-                lambda: Told(reaction, canaries), ("127.0.0.1", 9)
+                lambda: Told(reaction, canaries), None, ("127.0.0.1", 9)
             )
         else:
             with listening_as(kind, tmp_path) as listener:

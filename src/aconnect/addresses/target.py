@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..sansio.value import Value
 from .literal import endpoints_of_results, has_named_zone, numbered, zoned_endpoint
-from .text import format_sockaddr, parse_address, printable
+from .text import format_sockaddr, of_parts, parse_address, printable
+from .values import TCPAddress
 
 if TYPE_CHECKING:
-    from .text import AddressLike
-    from .values import Address, Endpoint, SockAddr, TCPAddress, UDPAddress
+    from .text import AddressLike, Port
+    from .values import Address, Endpoint, SockAddr, UDPAddress
 
-__all__ = ["Target", "target_of"]
+__all__ = ["Target", "loopback", "target_of"]
 
 _REMEMBERED: Final = 256  # a program connects to a few addresses again and again
 
@@ -114,16 +115,21 @@ class Target:
         return (zoned_endpoint(self.name),) if ":" in self.name.host else None
 
 
-def target_of(address: AddressLike | list[Any]) -> Target:
+def target_of(address: AddressLike | list[Any] | bytes, port: Port | None = None) -> Target:
     """What the address stands for.
 
     Args:
         address: as `parse_address` takes it; or a list of such, in the order of preference, and
-            of getaddrinfo() results.
+            of getaddrinfo() results.  A host, if there is a ``port``.
+        port: the port of the host.
 
     Raises:
         TypeError, ValueError: it is no address.
     """
+    if port is not None:
+        if not isinstance(address, (str, bytes)):
+            raise TypeError(f"address must be a host, as a string, beside a port: {address!r}")
+        address = (address, port)
     if isinstance(address, list):
         return _of_list(address)
     if isinstance(address, tuple):
@@ -133,7 +139,21 @@ def target_of(address: AddressLike | list[Any]) -> Target:
             pass  # a part cannot be hashed: have the parser say what is wrong
     elif isinstance(address, (str, Value)):
         return _of_one(address)
-    return _target(parse_address(address))
+    return _target(parse_address(cast("AddressLike", address)))
+
+
+def loopback(port: Port, kind: type[TCPAddress | UDPAddress] = TCPAddress) -> Target:
+    """What no host at all stands for, to the socket module: this machine, over IPv6 or IPv4.
+
+    Raises:
+        TypeError, ValueError: the port is none.
+    """
+    results: list[Any] = []
+    for host in ("::1", "127.0.0.1"):  # the order of RFC 6724
+        endpoint = of_parts(kind, host, port).endpoint
+        assert endpoint is not None  # they are literal
+        results.append((*endpoint[:3], "", endpoint.sockaddr))
+    return target_of(results)
 
 
 def _of_list(entries: list[Any]) -> Target:

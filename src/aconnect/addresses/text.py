@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from ..sansio.value import plain
 from .values import (
@@ -38,18 +38,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddressLike",
+    "Host",
+    "Port",
     "clipped",
     "format_sockaddr",
     "host_of_url",
+    "of_parts",
     "parse_address",
     "printable",
     "shortened",
 ]
 
+Host: TypeAlias = "str | bytes"
+"""A host beside a port."""
+Port: TypeAlias = "int | str | bytes"
+"""A port beside a host."""
 AddressLike: TypeAlias = (
-    "str | tuple[str, int] | tuple[str, int, int, int] | os.PathLike[str] | Address"
+    "str | tuple[Host, Port] | tuple[Host, Port, int, int] | os.PathLike[str] | Address"
 )
 """Anything that `parse_address` makes an `Address` of."""
+
+InternetAddressT = TypeVar("InternetAddressT", bound="TCPAddress | UDPAddress")
 
 _FORMS: Final = (
     'use "host:port", "[v6]:port", "tcp://host:port", "udp://host:port", "unix:/path", '
@@ -66,7 +75,7 @@ def parse_address(address: AddressLike) -> Address:
             ``"unix:@abstract"`` (also ``unixgram:`` and ``unixpacket:`` for datagrams and
             seqpacket), ``"vsock:cid:port"``, ``(host, port)``,
             ``(host, port, flowinfo, scope_id)``, a path object, or an address, which is
-            returned as it is.
+            returned as it is.  In a tuple, the host may be bytes, and the port text.
 
     Raises:
         TypeError: the argument, or a part of the tuple, is of another type.
@@ -80,7 +89,7 @@ def parse_address(address: AddressLike) -> Address:
                 "address must be (host, port) or (host, port, flowinfo, scope_id), "
                 f"not {address!r}"
             )
-        return TCPAddress(*address)
+        return of_parts(TCPAddress, *address)
     if isinstance(address, str):
         return _parse_text(plain(address))
     if isinstance(address, (InternetAddress, UnixAddress, VsockAddress)):
@@ -88,6 +97,40 @@ def parse_address(address: AddressLike) -> Address:
     if isinstance(address, os.PathLike):
         return UnixAddress(address)
     raise TypeError(f"address must be a str, a tuple, a path or an address, not {address!r}")
+
+
+def of_parts(kind: type[InternetAddressT], host: Any, port: Any, *more: Any) -> InternetAddressT:
+    """The address of a host and a port, in the forms that the socket module takes.
+
+    Args:
+        kind: what to make of them.
+        host: text, or ASCII bytes.
+        port: a number, or the same as text.
+        more: the flow label and the scope id, if they are given.
+
+    Raises:
+        TypeError, ValueError: one is no good.
+    """
+    if isinstance(host, bytes):
+        host = _ascii(host, "host")
+    if isinstance(port, bytes):
+        port = _ascii(port, "port")
+    if isinstance(port, str):
+        port = _parse_port(port)
+    return kind(host, port, *more)
+
+
+def _ascii(value: bytes, name: str) -> str:
+    try:
+        return value.decode("ascii")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} must be ASCII if it is bytes, not {value!r}") from None
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= MAX_PORT):
+        raise ValueError(f"port must be a number from 0 to {MAX_PORT}, not {text!r}")
+    return int(text)
 
 
 def host_of_url(host: str) -> str:

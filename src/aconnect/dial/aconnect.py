@@ -5,22 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.target import target_of
-from .dialer import DEFAULT
+from ..sansio.naming import check_names, spelled_out
+from .dialer import DEFAULT, Dialer
+from .single import connect
 
 if TYPE_CHECKING:
     import socket
+    from typing import Unpack
 
-    from ..addresses.text import AddressLike
+    from ..addresses.text import AddressLike, Port
     from ..deadline import Deadline
+    from ..report.report import Report
+    from ..sansio.naming import NoOptions
 
 __all__ = ["aconnect"]
 
 
+@spelled_out()
 async def aconnect(
     address: AddressLike | list[Any],
+    port: Port | None = None,
     *,
     timeout: float | None = None,
     deadline: Deadline | None = None,
+    report: Report | None = None,
+    **unknown: Unpack[NoOptions],
 ) -> socket.socket:
     """Return a socket that is connected to ``address``; every other socket is closed.
 
@@ -34,10 +43,13 @@ async def aconnect(
             getaddrinfo() results.  See `parse_address`.  Also a list of addresses, in the order
             of preference: names are looked up side by side, and all of an address are tried
             before the next begins.
+        port: if this is given, ``address`` is a host.
         timeout: seconds from now for everything, resolving included; None for no limit of
             ours.  0 fails at once unless nothing has to wait.
         deadline: the same as a `Deadline`, to be shared with other calls.  Of both, the
             earlier counts.
+        report: an empty `Report`, which is filled while the call runs; that of the error, if
+            there is one.
 
     Returns:
         A socket on which getpeername() works: non-blocking, close-on-exec, with TCP_NODELAY
@@ -62,5 +74,8 @@ async def aconnect(
 
     Source: connect(2), getaddrinfo(3), the list of cancellation points in pthreads(7).
     """
-    sock: socket.socket = await DEFAULT.dial(target_of(address), timeout, deadline)
+    if unknown:
+        check_names(aconnect, unknown, Dialer._types)
+    plan = DEFAULT._plan if report is None else DEFAULT._plan.reporting(report)
+    sock: socket.socket = await connect(plan, target_of(address, port), timeout, deadline)
     return sock

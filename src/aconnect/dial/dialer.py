@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ..addresses.target import target_of
 from ..resolvers.system import SystemResolver
+from ..sansio.naming import check_names, spelled_out
 from ..sansio.rules import Rules
 from ..sansio.value import Value, derived, set_derived
 from ..sockets.settings import LocalAddressLike, SocketSettings
@@ -25,15 +26,17 @@ from .single import connect
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from typing import Unpack
 
     from ..addresses.target import Target
-    from ..addresses.text import AddressLike
+    from ..addresses.text import AddressLike, Port
     from ..addresses.values import Endpoint
     from ..deadline import Deadline
     from ..policy import Policy
     from ..report.report import Report
     from ..resolvers.base import Resolver
-    from ..sockets.option import Keepalive, SocketOption
+    from ..sansio.naming import NoOptions
+    from ..sockets.option import Keepalive, SocketOptionLike
     from ..trace import Trace
 
 __all__ = ["DEFAULT", "Dialer"]
@@ -98,7 +101,7 @@ class Dialer(Value, kw_only=True):
     family: int = socket.AF_UNSPEC
     local_address: LocalAddressLike | Iterable[LocalAddressLike] | None = None
     interface: str | None = None
-    socket_options: Iterable[SocketOption] = ()
+    socket_options: Iterable[SocketOptionLike] = ()
     keepalive: Keepalive | None = None
     user_timeout: float | None = None
     nodelay: bool = True
@@ -168,34 +171,44 @@ class Dialer(Value, kw_only=True):
     async def connect(
         self,
         address: AddressLike | list[Any],
+        port: Port | None = None,
         *,
         timeout: float | None = None,
         deadline: Deadline | None = None,
         handshake: None = None,
+        report: Report | None = None,
+        **unknown: Unpack[NoOptions],
     ) -> socket.socket: ...
 
     @overload
     async def connect(
         self,
         address: AddressLike | list[Any],
+        port: Port | None = None,
         *,
         timeout: float | None = None,
         deadline: Deadline | None = None,
         handshake: Callable[[socket.socket], Awaitable[T]],
+        report: Report | None = None,
+        **unknown: Unpack[NoOptions],
     ) -> T: ...
 
+    @spelled_out()
     async def connect(
         self,
         address: AddressLike | list[Any],
+        port: Port | None = None,
         *,
         timeout: float | None = None,
         deadline: Deadline | None = None,
         handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
+        report: Report | None = None,
+        **unknown: Unpack[NoOptions],
     ) -> Any:
         """Return the first connection that is established; every other socket is closed.
 
         Args:
-            address: as for `aconnect`; also a list of addresses, in the order of preference.
+            address, port: as for `aconnect`.
             timeout: seconds from now for everything; None for no limit of ours.
             deadline: the same as a `Deadline`.  Of both, the earlier counts.
             handshake: is awaited with a connected socket, inside the race: the first to succeed
@@ -203,6 +216,8 @@ class Dialer(Value, kw_only=True):
                 raises moves the race on to the next address.  It owns the socket while it runs;
                 if it raises or is cancelled, the socket is closed, unless it has detached the
                 descriptor.  A `Handshake` can say more of itself.
+            report: an empty `Report`, which is filled while the call runs; that of the error, if
+                there is one.
 
         Returns:
             The socket, as from `aconnect`; or what the handshake gave.
@@ -224,9 +239,12 @@ class Dialer(Value, kw_only=True):
 
         Safe to call from any number of tasks, loops and threads.
         """
+        if unknown:
+            check_names(Dialer.connect, unknown, self._types)
         if handshake is not None and not callable(handshake):
             raise TypeError(f"handshake must be callable or None, not {handshake!r}")
-        return await connect(self._plan, target_of(address), timeout, deadline, handshake)
+        plan = self._plan if report is None else self._plan.reporting(report)
+        return await connect(plan, target_of(address, port), timeout, deadline, handshake)
 
     def dial(
         self,
@@ -235,13 +253,15 @@ class Dialer(Value, kw_only=True):
         deadline: Deadline | None,
         handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        report: Report | None = None,
     ) -> Coroutine[Any, Any, Any]:
         """`connect`, to what has been looked at; not for users.
 
         Args:
             loop: the running loop of asyncio, if the socket is for a transport of its.
         """
-        return connect(self._plan, target, timeout, deadline, handshake, loop)
+        plan = self._plan if report is None else self._plan.reporting(report)
+        return connect(plan, target, timeout, deadline, handshake, loop)
 
 
 _KEPT: Final = ("local_address", "socket_options", "user_timeout", "mark", "tos", "interface")

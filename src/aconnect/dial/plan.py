@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import socket
+from copy import copy
 from typing import TYPE_CHECKING
 
+from ..report.report import Report
 from ..sockets.syscalls import SYSTEM_CALLS, open_bare_socket
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from ..addresses.values import Endpoint
-    from ..report.report import Report
     from ..resolvers.base import Resolver
     from ..sansio.rules import Rules
     from ..sockets.settings import SocketSettings
     from ..trace import Trace
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "check_empty"]
 
 
 class Plan:
@@ -33,6 +34,7 @@ class Plan:
         trace, on_report: want to be told.
         open: opens a socket for an endpoint, with all its settings.
         open_bare: the same for a transport of asyncio's, which sets TCP_NODELAY itself.
+        report: what is told of one dial, before anybody else; None for a new one.
         asks: whether anybody is asked before a socket connects.
         lends: whether somebody else has a socket before it connects, and may connect it.
         tells: whether anybody is told of what happens.
@@ -40,7 +42,7 @@ class Plan:
 
     __slots__ = (
         *("asks", "family", "lends", "on_report", "on_socket", "open", "open_bare"),
-        *("permit", "resolver", "rules", "settings", "tells", "trace"),
+        *("permit", "report", "resolver", "rules", "settings", "tells", "trace"),
     )
 
     def __init__(
@@ -63,6 +65,7 @@ class Plan:
         self.on_socket: Callable[[socket.socket, Endpoint], object] | None = on_socket
         self.trace: Trace | None = trace
         self.on_report: Callable[[Report], object] | None = on_report
+        self.report: Report | None = None
         self.asks: bool = permit is not None or on_socket is not None
         self.lends: bool = on_socket is not None or settings.socket_factory is not None
         self.tells: bool = trace is not None or on_report is not None
@@ -71,11 +74,34 @@ class Plan:
         if settings.plain and settings.system_calls is SYSTEM_CALLS:
             self.open_bare = open_bare_socket
 
+    def reporting(self, report: Report) -> Plan:
+        """The plan of one dial, which ``report`` is told of.
+
+        Raises:
+            TypeError: it is no report.
+            ValueError: it is that of another dial.
+        """
+        if not isinstance(report, Report):
+            raise TypeError(f"report must be a Report or None, not {report!r}")
+        check_empty(report)
+        plan = copy(self)
+        plan.report = report
+        plan.tells = True
+        if plan.trace is report:  # which would be told twice
+            plan.trace = None
+        return plan
+
     def limit(self, start: float, until: float) -> float:
         """The moment by which an attempt, or a handshake, that begins at ``start`` must end."""
         own = self.rules.attempt_timeout
         return until if own is None else min(until, start + own)
 
-    def takes(self, family: int) -> bool:
-        """Whether it is a family to keep to."""
-        return self.family in (socket.AF_UNSPEC, family)
+
+def check_empty(report: Report) -> None:
+    """See that a report has no dial yet.
+
+    Raises:
+        ValueError: it has.
+    """
+    if report.events:
+        raise ValueError(f"report must be empty, for it holds one dial: {report!r}")

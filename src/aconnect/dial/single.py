@@ -17,6 +17,7 @@ Why: a race costs three times the memory, and twice the time.
 from __future__ import annotations
 
 import errno as errnos
+import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +35,6 @@ from .telling import Telling
 
 if TYPE_CHECKING:
     import asyncio
-    import socket
     from collections.abc import Awaitable, Callable
 
     from ..addresses.target import Target
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["connect"]
 
 _HAS_BEGUN: Final = errnos.EINPROGRESS
+_ANY: Final[int] = socket.AF_UNSPEC
 
 
 async def connect(
@@ -78,7 +79,7 @@ async def connect(
     if driver.checkpoint is not None:
         await driver.checkpoint()
     endpoint = target.only
-    if endpoint is None or driver.completes or not plan.takes(endpoint.family):
+    if endpoint is None or driver.completes or plan.family not in (_ANY, endpoint.family):
         return await race(plan, target, driver, started, until, handshake)
     start = time.monotonic()
     telling = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..report.report import Report
 from ..trace import AttemptEnded, DialCancelled, DialStarted, SocketClosed, guarded, is_last
+from .plan import check_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +31,19 @@ class Telling:
         started: when the call began.
         until: when it must be over.
 
+    Raises:
+        ValueError: the plan's report has got another dial since.
+
     Attributes:
         report: the events so far.
-        emit: tells of an event; it raises nothing.
+        emit: tells of an event; from here on it raises nothing.
     """
 
     __slots__ = ("_on_report", "_trace", "emit", "report")
 
     def __init__(self, plan: Plan, target: Target, started: float, until: float) -> None:
-        self.report: Report = Report()
+        self.report: Report = plan.report or Report()
+        check_empty(self.report)
         self.emit: Callable[[Event], None] = self.report
         if plan.tells:
             self._trace = guarded(plan.trace)

@@ -25,7 +25,15 @@ from .errors import (
     HandshakeError,
     ResolveError,
 )
-from .record import LONGEST_ADDRESS, LONGEST_WORDS, AttemptRecord, duration, sentence, way
+from .record import (
+    LONGEST_ADDRESS,
+    LONGEST_WORDS,
+    OWN_TIME,
+    AttemptRecord,
+    duration,
+    sentence,
+    way,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "attempts_error",
     "driver_error",
+    "each_error",
     "resolve_error",
     "resolve_timeout",
     "unresolved_error",
@@ -107,6 +116,34 @@ def attempts_error(
     else:
         error.__cause__ = cause
     return error
+
+
+def each_error(
+    error: ConnectError, target: Target, call: str
+) -> ExceptionGroup[ConnectError] | None:
+    """What asyncio raises for ``all_errors``: a group of the errors of all attempts.
+
+    Args:
+        error: what there is without it.
+        target: what was to be connected to.
+        call: who asks.
+
+    Returns:
+        None if there was no attempt, or if the deadline has put an end to one.
+    """
+    ended = [each.outcome != "timed out" or each.note == OWN_TIME for each in error.attempts]
+    if not ended or not all(ended):
+        return None
+    group = error.__cause__ if len(error.attempts) > 1 else None
+    named = group.exceptions if isinstance(group, ExceptionGroup) else (error,)
+    known = {id(one.attempts[0]): one for one in named if isinstance(one, ConnectError)}
+    errors = [
+        known.get(id(each)) or _attempt_error(each, target, None, None, *_BRIEF)
+        for each in error.attempts
+    ]
+    for each in errors:
+        each.report = error.report
+    return ExceptionGroup(f"{call} failed", errors)
 
 
 def _how_far(record: AttemptRecord) -> tuple[bool, bool, bool]:

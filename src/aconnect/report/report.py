@@ -41,11 +41,12 @@ __all__ = ["AttemptSummary", "HandshakeSummary", "Report", "ResolutionSummary"]
 
 
 class Report:
-    """A trace that collects one dial: ``Dialer(trace=report)``, then ``print(report)``.
+    """Collects one dial: ``await aconnect(address, report=report)``, then ``print(report)``.
 
-    It holds one dial.  A second one is refused with a RuntimeError, which the second dial
-    issues as a warning; the report stays that of the first.  It may be read from any thread,
-    at any time, and pickled.
+    It holds one dial.  If it has one already, a call refuses it with a ValueError.  As a ``trace``
+    of a `Dialer`, it refuses the second dial with a RuntimeError, which that dial issues as a
+    warning.  The report stays that of the first.  It may be read from any thread, at any time,
+    and pickled.
 
     Args:
         clock: gives the moment, in seconds of `time.monotonic`; asked while the dial runs.

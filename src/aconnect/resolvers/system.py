@@ -20,7 +20,7 @@ from weakref import WeakMethod
 
 from ..addresses.values import Endpoint, TCPAddress
 from ..drivers.select import running_driver
-from ..sansio.value import Value
+from ..sansio.value import Value, plain, set_derived
 from .base import Batch
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ __all__ = ["SystemResolver"]
 
 _FAMILIES: Final = (socket.AF_INET6, socket.AF_INET)
 """In the order in which they are asked for: AAAA before A, as RFC 8305, section 3, has it."""
+
+_LARGEST_INT: Final = 2**31 - 1
 
 _NO_ADDRESS: Final = [
     getattr(socket, name)
@@ -50,18 +52,26 @@ class SystemResolver(Value, kw_only=True):
             in a thread of its own.  A name server that is slow with one family does not hold up
             the other then.  But which family is tried first is up to the race: the order of
             RFC 6724, and so what gai.conf(5) says of it, holds within each family only.
+        flags: AI_ADDRCONFIG and the like, which getaddrinfo(3) is given; as a rule none.
 
     Raises:
-        TypeError: ``by_family`` is no bool.
+        TypeError: ``by_family`` is no bool, or ``flags`` no int.
+        ValueError: ``flags`` is no C int.
 
     Immutable, and usable from several loops and threads at once.
     """
 
     by_family: bool = False
+    flags: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.by_family, bool):
             raise TypeError(f"by_family must be a bool, not {self.by_family!r}")
+        if isinstance(self.flags, bool) or not isinstance(self.flags, int):
+            raise TypeError(f"flags must be an int, not {self.flags!r}")
+        if not 0 <= self.flags <= _LARGEST_INT:
+            raise ValueError(f"flags must be from 0 to {_LARGEST_INT}, not {self.flags!r}")
+        set_derived(self, "flags", plain(self.flags))
 
     def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """One batch, with everything that getaddrinfo(3) found.
@@ -86,7 +96,13 @@ class SystemResolver(Value, kw_only=True):
             type, proto = socket.SOCK_STREAM, socket.IPPROTO_TCP
         else:
             type, proto = socket.SOCK_DGRAM, socket.IPPROTO_UDP
-        ask = partial(socket.getaddrinfo, address.host, address.port, type=type, proto=proto)
+        ask = partial(
+            socket.getaddrinfo,
+            *(address.host, address.port),
+            type=type,
+            proto=proto,
+            flags=self.flags,
+        )
         return _apart(ask) if self.by_family else _together(ask)
 
 

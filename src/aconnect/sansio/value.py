@@ -20,6 +20,8 @@ from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, dataclass_transform
 
+from .naming import unexpected
+
 __all__ = ["Value", "derived", "plain", "set_derived"]
 
 T = TypeVar("T")
@@ -182,8 +184,10 @@ class Value(metaclass=_ValueType):
             )
         given = dict(zip(names, values, strict=False))
         for name in named:
-            if name not in cls._types or name in given:
-                raise TypeError(f"{cls.__name__}() got an unexpected argument {name!r}")
+            if name in given:
+                raise TypeError(f"{cls.__name__}() got multiple values for argument {name!r}")
+            if name not in cls._types:
+                raise unexpected(cls.__name__, name, cls.__match_args__)
         given = {**cls._defaults, **given, **named}
         absent = [name for name in cls.__match_args__ if name not in given]
         if absent:

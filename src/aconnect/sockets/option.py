@@ -7,6 +7,7 @@ Rules:
   permission is missing.
 * A `SocketOption` that does not fit a socket is an error, unless it says for which sockets
   it is or that it is best effort.
+* A plain tuple in the form of setsockopt(2)'s arguments is the option that they are.
 
 Sources: socket(7), ip(7), ipv6(7), tcp(7), capabilities(7).
 """
@@ -17,11 +18,13 @@ import errno as errnos
 import re
 import socket
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..sansio.value import Value, plain, set_derived
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from ..addresses.values import Endpoint
 
 __all__ = [
@@ -30,11 +33,13 @@ __all__ = [
     "MISFITS",
     "Keepalive",
     "SocketOption",
+    "SocketOptionLike",
     "check_bool",
     "check_fits",
     "check_int",
     "explained",
     "set_option",
+    "socket_option",
 ]
 
 INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -179,6 +184,29 @@ class SocketOption(Value):
             if name.startswith(str(prefix)) and value == self.name and not _NOT_OPTIONS(name):
                 return name
         return f"socket option {self.name} at level {self.level}"
+
+
+SocketOptionLike: TypeAlias = "SocketOption | tuple[int, int, int | bytes]"
+"""A `SocketOption`, or the arguments of setsockopt()."""
+
+
+def socket_option(value: Any) -> SocketOption:
+    """The option that a `SocketOptionLike` is.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if isinstance(value, SocketOption):
+        return value
+    if not isinstance(value, tuple) or len(value) != 3:
+        raise TypeError(
+            "socket_options must hold SocketOptions, or tuples (level, name, value), "
+            f"not {value!r}"
+        )
+    level, name, wanted = value
+    if isinstance(wanted, (bytearray, memoryview)):
+        wanted = bytes(wanted)
+    return SocketOption(level, name, wanted)
 
 
 _TYPES: Final[dict[int, int]] = {

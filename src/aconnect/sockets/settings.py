@@ -36,10 +36,12 @@ from .option import (
     LARGEST_INT,
     Keepalive,
     SocketOption,
+    SocketOptionLike,
     check_bool,
     check_fits,
     check_int,
     set_option,
+    socket_option,
 )
 from .syscalls import SYSTEM_CALLS, SystemCalls, close, open_socket
 
@@ -105,7 +107,7 @@ class SocketSettings(Value, kw_only=True):
             with all of these settings, there is a TCP socket instead: Linux 6.18 has no
             ``user_timeout`` for it, nor ``tos`` over IPv6.
         socket_options: further options, set in this order after all of the above and before
-            bind(2).
+            bind(2).  A tuple ``(level, name, value)`` is a `SocketOption` of these.
         socket_factory: opens the sockets, in place of the system: called with an `Endpoint`, it
             gives a `socket.socket` of that family and type that is not connected, to which all
             of this is applied.  It is called once for each attempt, and again where Multipath TCP
@@ -125,7 +127,7 @@ class SocketSettings(Value, kw_only=True):
     interface: str | None = None
     local_address: LocalAddressLike | Iterable[LocalAddressLike] | None = None
     mptcp: bool = False
-    socket_options: Iterable[SocketOption] = ()
+    socket_options: Iterable[SocketOptionLike] = ()
     socket_factory: Callable[[Endpoint], socket.socket] | None = None
     system_calls: SystemCalls = SYSTEM_CALLS
 
@@ -206,7 +208,7 @@ class SocketSettings(Value, kw_only=True):
                     self._apply_to_tcp(sock, endpoint.proto)
                 self._apply_to_ip(sock, endpoint.family)
             for option in self.socket_options:
-                option.apply(sock)
+                socket_option(option).apply(sock)
             if local is not None:
                 bind(sock, local)
         except BaseException:
@@ -362,11 +364,7 @@ def _check_interface(value: str | None) -> None:
         raise ValueError(f"interface is not a name that one can have: {value!r}")
 
 
-def _check_socket_options(value: Iterable[SocketOption]) -> tuple[SocketOption, ...]:
+def _check_socket_options(value: Iterable[SocketOptionLike]) -> tuple[SocketOption, ...]:
     if not isinstance(value, Iterable):
-        raise TypeError(f"socket_options must be an iterable of SocketOption, not {value!r}")
-    options = tuple(value)
-    for option in options:
-        if not isinstance(option, SocketOption):
-            raise TypeError(f"socket_options must hold SocketOptions only, not {option!r}")
-    return options
+        raise TypeError(f"socket_options must be an iterable of options, not {value!r}")
+    return tuple(map(socket_option, value))

@@ -23,8 +23,16 @@ from ..errors.errors import ConnectError
 from ..explanations.extras import not_installed
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, settings_of
+from ..sansio.naming import check_names, spelled_out
 from ..sockets.syscalls import close
-from .calls import dialer_of, keep_nagle, left_quietly, stream_target
+from .calls import (
+    OF_A_DIALER,
+    DialerOptions,
+    dialer_of,
+    keep_nagle,
+    left_quietly,
+    stream_target,
+)
 from .hand_over import closed, lent, plain, take_over
 
 if TYPE_CHECKING:
@@ -35,11 +43,11 @@ if TYPE_CHECKING:
     from anyio.abc import SocketStream
     from anyio.streams.tls import TLSStream
 
-    from ..addresses.text import AddressLike
+    from ..addresses.text import AddressLike, Port
     from ..deadline import Deadline
     from ..dial.dialer import Dialer
     from ..handshakes.tls import TLS
-    from .calls import DialerOptions
+    from ..report.report import Report
 else:
     try:
         # All of anyio that a call may need, so that none has to wait for it.
@@ -56,8 +64,8 @@ _AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
 
 @overload
 async def open_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: Literal[False] | None = None,
     server_hostname: str | bytes | None = None,
@@ -66,14 +74,15 @@ async def open_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> SocketStream: ...
 
 
 @overload
 async def open_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: ssl_module.SSLContext | Literal[True],
     server_hostname: str | bytes | None = None,
@@ -82,14 +91,15 @@ async def open_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> TLSStream: ...
 
 
 @overload
 async def open_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None,
     server_hostname: str | bytes | None = None,
@@ -98,13 +108,15 @@ async def open_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> SocketStream | TLSStream: ...
 
 
+@spelled_out(DialerOptions, OF_A_DIALER)
 async def open_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | bytes | None = None,
@@ -113,6 +125,7 @@ async def open_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> SocketStream | TLSStream:
     """Return a stream that is connected to ``address``; with TLS, when its handshake is done.
@@ -132,6 +145,7 @@ async def open_stream(
         timeout: seconds from now for everything; None for no limit of ours.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
         dialer: what to dial with; by default a `Dialer` without options.
+        report: an empty `Report`, which is filled while the call runs.
         options: options of a `Dialer`, for this call.
 
     Returns:
@@ -150,16 +164,18 @@ async def open_stream(
     When cancelled, all is closed before the cancellation leaves this call.
     """
     _need_anyio()
+    if options:
+        check_names(open_stream, options)
     target = stream_target(address, port, "open_stream")
     tls = settings_of(ssl, server_hostname, ssl_session, target)
     dialer = dialer_of(dialer, options)
     if tls is None:
-        sock = await dialer.dial(target, timeout, deadline)
+        sock = await dialer.dial(target, timeout, deadline, report=report)
         return await _stream(sock, dialer)
     handshake = _AnyioTLS(tls, dialer, tls_standard_compatible)
     wrapped: TLSStream
     try:
-        wrapped = await dialer.dial(target, timeout, deadline, handshake)
+        wrapped = await dialer.dial(target, timeout, deadline, handshake, None, report)
         await handshake.abandon(wrapped)
     except BaseException as error:
         await handshake.abandon(None, error)
@@ -179,8 +195,8 @@ class AConnectable(Connectable):
         tls_standard_compatible: as for `open_stream`.
     """
 
-    address: AddressLike | list[Any]
-    port: int | None = None
+    address: AddressLike | list[Any] | bytes
+    port: Port | None = None
     ssl: ssl_module.SSLContext | bool | None = None
     server_hostname: str | bytes | None = None
     tls_standard_compatible: bool = True

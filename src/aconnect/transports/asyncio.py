@@ -13,46 +13,60 @@ Source: the functions of the same names in asyncio.
 from __future__ import annotations
 
 import asyncio
-import errno as errnos
 import socket
-import time
-from math import isfinite
-from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..handshakes.base import OutOfTime
-from ..handshakes.tls import TLSHandshake, settings_of
-from .calls import asyncio_loop, datagram_target, dialer_of, keep_nagle, stream_target
-from .hand_over import HandOver, lent, take_over
+from ..errors.errors import ConnectError
+from ..errors.making import each_error
+from ..handshakes.tls import settings_of
+from ..sansio.naming import check_names, spelled_out
+from .as_asyncio import (
+    ConnectionArguments,
+    ConnectionOptions,
+    DatagramOptions,
+    UnixArguments,
+    check_factory,
+    datagram_target,
+    paths,
+    stream_target,
+    to_dialer,
+    unix_address,
+)
+from .calls import OF_A_DIALER, asyncio_loop, dialer_of, keep_nagle
+from .hand_over import HandOver
+from .loop_tls import LoopTLS, time_limits
 
 if TYPE_CHECKING:
+    import os
     import ssl as ssl_module
-    from collections.abc import Callable, Coroutine, Generator
-    from typing import TypeAlias, Unpack
+    from collections.abc import Callable
+    from typing import Unpack
 
-    from ..addresses.text import AddressLike
+    from ..addresses.text import AddressLike, Port
     from ..deadline import Deadline
     from ..dial.dialer import Dialer
-    from ..handshakes.tls import TLS
-    from .calls import DialerOptions
+    from ..report.report import Report
 
-    Maker: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
-
-__all__ = ["create_connection", "create_datagram_endpoint", "open_connection"]
+__all__ = [
+    "create_connection",
+    "create_datagram_endpoint",
+    "create_unix_connection",
+    "open_connection",
+    "open_unix_connection",
+]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 _DEFAULT_LIMIT: Final = 2**16  # asyncio's own
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
 _NOTHING: Final = (None,) * 5
-_SHORTEST: Final = 1e-6  # seconds: the loop takes no limit of 0
-_NO_LIMIT: Final = 1e9  # seconds: the loop's own default would be a second deadline, of 60
 
 
+@spelled_out(ConnectionOptions, OF_A_DIALER)
 async def create_connection(
     protocol_factory: Callable[[], P],
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes | None = None,
+    port: Port | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | bytes | None = None,
@@ -63,7 +77,8 @@ async def create_connection(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
-    **options: Unpack[DialerOptions],
+    report: Report | None = None,
+    **options: Unpack[ConnectionOptions],
 ) -> tuple[asyncio.Transport, P]:
     """Return a transport that is connected to ``address``, and its protocol.
 
@@ -75,7 +90,8 @@ async def create_connection(
             connection is there and TLS is done; ``connection_made`` of what it gives is called
             next.
         address: as for `aconnect`; of a stream socket.
-        port: if this is given, ``address`` is a host.
+        port: if this is given, ``address`` is a host; None is this machine then, over IPv6 or
+            IPv4.
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name.  A context is not changed.
         server_hostname: the name in the certificate, which the server is also told (SNI); by
@@ -90,6 +106,10 @@ async def create_connection(
         timeout: seconds from now for everything; None for no limit of ours.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
         dialer: what to dial with; by default a `Dialer` without options.
+        report: an empty `Report`, which is filled while the call runs.
+        host, happy_eyeballs_delay, interleave, all_errors, proto, flags, sock: as asyncio has
+            them.  The first three are ``address``, ``attempt_delay`` and ``first_family_count``
+            of a `Dialer`; ``flags`` are for the lookup; ``sock`` can be None only.
         options: options of a `Dialer`, for this call; a `Dialer` that is made once is quicker.
 
     Returns:
@@ -100,6 +120,8 @@ async def create_connection(
         RuntimeError: no event loop is running, or trio is.
         HandshakeError: a peer was reached, and TLS failed.
         ConnectError, ConnectTimeout, ResolveError, AddressNotPermitted: as `Dialer.connect`.
+        ExceptionGroup: with ``all_errors``, of the errors of all attempts, when all have come to
+            their ends; the error that there would be without it is its ``__cause__``.
         Exception: what the factory or ``connection_made`` raised.
 
         After any of these, no socket is open.
@@ -110,26 +132,40 @@ async def create_connection(
     Safe to call from any number of tasks, loops and threads.
     """
     loop = asyncio_loop("create_connection")
-    if not callable(protocol_factory):
-        raise TypeError(f"protocol_factory must be callable, not {protocol_factory!r}")
-    target = stream_target(address, port, "create_connection")
+    check_factory(protocol_factory)
+    host, all_errors = None, False
+    if options:
+        check_names(create_connection, options)
+        host = options.pop("host", None)
+    target = stream_target(address, port, host, "create_connection")
+    if options:
+        all_errors = to_dialer(options, dialer, target, "create_connection")
     tls, limits = None, {}
     about_tls = (ssl, server_hostname, ssl_session, ssl_handshake_timeout, ssl_shutdown_timeout)
     if about_tls != _NOTHING:
         tls = settings_of(ssl, server_hostname, ssl_session, target)
-        limits = _limits(tls, ssl_handshake_timeout, ssl_shutdown_timeout)
+        limits = time_limits(tls, ssl_handshake_timeout, ssl_shutdown_timeout)
     dialer = dialer_of(dialer, options, local_addr)
-    if tls is None:
-        sock = await dialer.dial(target, timeout, deadline, loop=loop)
-        hand_over = HandOver(protocol_factory, loop)
-        await hand_over.begin(sock, loop.connect_accepted_socket(hand_over, sock))
-    else:
-        handshake = _LoopTLS(tls, protocol_factory, loop, limits)
-        try:
-            hand_over = await dialer.dial(target, timeout, deadline, handshake, loop)
-        except BaseException as error:
-            await handshake.abandon(error)  # it was done when this was cancelled
+    try:
+        if tls is None:
+            sock = await dialer.dial(target, timeout, deadline, None, loop, report)
+            hand_over = HandOver(protocol_factory, loop)
+            await hand_over.begin(sock, loop.connect_accepted_socket(hand_over, sock))
+        else:
+            handshake = LoopTLS(tls, protocol_factory, loop, limits)
+            try:
+                hand_over = await dialer.dial(target, timeout, deadline, handshake, loop, report)
+            except BaseException as error:
+                await handshake.abandon(error)  # it was done when this was cancelled
+                raise
+    except ConnectError as error:
+        group = each_error(error, target, "create_connection") if all_errors else None
+        if group is None:
             raise
+        try:
+            raise group from None
+        finally:
+            del group  # its traceback leads to this frame
     if hand_over.error is not None:
         await hand_over.raise_error()
     if not dialer.nodelay:
@@ -137,12 +173,13 @@ async def create_connection(
     return hand_over.transport, hand_over.protocol
 
 
+@spelled_out(ConnectionArguments, OF_A_DIALER)
 async def open_connection(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes | None = None,
+    port: Port | None = None,
     *,
     limit: int = _DEFAULT_LIMIT,
-    **arguments: Any,
+    **arguments: Unpack[ConnectionArguments],
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Return a reader and a writer that are connected to ``address``.
 
@@ -162,32 +199,95 @@ async def open_connection(
     For cancellation and threads, see `create_connection`.
     """
     loop = asyncio_loop("open_connection")
+    check_names(open_connection, arguments)
     reader = asyncio.StreamReader(limit, loop)
     protocol = asyncio.StreamReaderProtocol(reader, None, loop)
     transport, _ = await create_connection(lambda: protocol, address, port, **arguments)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
+@spelled_out(UnixArguments, OF_A_DIALER)
+async def create_unix_connection(
+    protocol_factory: Callable[[], P],
+    path: str | bytes | os.PathLike[Any],
+    **arguments: Unpack[UnixArguments],
+) -> tuple[asyncio.Transport, P]:
+    """Return a transport that is connected to a unix socket, and its protocol.
+
+    For asyncio and uvloop.  As `asyncio.loop.create_unix_connection`; what `create_connection`
+    does with a `UnixAddress`.
+
+    Args:
+        protocol_factory: as for `create_connection`.
+        path: the path as asyncio takes it: one that begins with a NUL is an abstract name, and
+            ``@`` is a character like others.
+        arguments: those of `create_connection`, but for what only TCP has.  For TLS,
+            ``server_hostname`` is needed.
+
+    Raises:
+        TypeError, ValueError: an argument is no good; nothing was done.
+        ConnectError: as `create_connection`.
+
+    For cancellation and threads, see `create_connection`.
+    """
+    asyncio_loop("create_unix_connection")
+    check_names(create_unix_connection, arguments)
+    return await create_connection(protocol_factory, unix_address(path), **arguments)
+
+
+@spelled_out(UnixArguments, OF_A_DIALER)
+async def open_unix_connection(
+    path: str | bytes | os.PathLike[Any],
+    *,
+    limit: int = _DEFAULT_LIMIT,
+    **arguments: Unpack[UnixArguments],
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a reader and a writer that are connected to a unix socket.
+
+    For asyncio and uvloop.  As `asyncio.open_unix_connection`; what `open_connection` does with a
+    `UnixAddress`.
+
+    Args:
+        path, arguments: as for `create_unix_connection`.
+        limit: as for `open_connection`.
+
+    Raises:
+        TypeError, ValueError: an argument is no good; nothing was done.
+        ConnectError: as `create_connection`.
+
+    For cancellation and threads, see `create_connection`.
+    """
+    asyncio_loop("open_unix_connection")
+    check_names(open_unix_connection, arguments)
+    return await open_connection(unix_address(path), limit=limit, **arguments)
+
+
+@spelled_out(DatagramOptions, OF_A_DIALER)
 async def create_datagram_endpoint(
     protocol_factory: Callable[[], P],
-    address: AddressLike | list[Any],
-    port: int | None = None,
-    *,
     local_addr: Any = None,
+    remote_addr: AddressLike | list[Any] | None = None,
+    *,
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
-    **options: Unpack[DialerOptions],
+    report: Report | None = None,
+    **options: Unpack[DatagramOptions],
 ) -> tuple[asyncio.DatagramTransport, P]:
-    """Return a datagram transport whose peer is ``address``, and its protocol.
+    """Return a datagram transport whose peer is ``remote_addr``, and its protocol.
 
     For asyncio and uvloop.  As `asyncio.loop.create_datagram_endpoint` with a ``remote_addr``:
     nothing is sent, and what others send is not received.
 
     Args:
         protocol_factory: as for `create_connection`.
-        address: as for `aconnect`; of a datagram socket, and a host and a port are a UDP address.
-        port, local_addr, timeout, deadline, dialer, options: as for `create_connection`.
+        local_addr: what to bind to, a host and a port; see ``local_address`` of `Dialer`.
+        remote_addr: the peer: an address as for `aconnect`, of a datagram socket; a host and a
+            port are a UDP address.
+        timeout, deadline, dialer, report: as for `create_connection`.
+        family, proto, flags, reuse_port, allow_broadcast, sock: as asyncio has them; with the
+            family AF_UNIX, both addresses may be paths.  ``sock`` can be None only.
+        options: options of a `Dialer`, for this call.
 
     Raises:
         As `create_connection`.
@@ -195,170 +295,18 @@ async def create_datagram_endpoint(
     For cancellation and threads, see `create_connection`.
     """
     loop = asyncio_loop("create_datagram_endpoint")
-    if not callable(protocol_factory):
-        raise TypeError(f"protocol_factory must be callable, not {protocol_factory!r}")
-    target = datagram_target(address, port, "create_datagram_endpoint")
+    check_factory(protocol_factory)
+    if options:
+        check_names(create_datagram_endpoint, options)
+        if options.get("family") == _AF_UNIX:
+            local_addr, remote_addr = paths(local_addr, remote_addr)
+    target = datagram_target(remote_addr, "create_datagram_endpoint")
+    if options:
+        to_dialer(options, dialer, target, "create_datagram_endpoint")
     dialer = dialer_of(dialer, options, local_addr)
-    sock = await dialer.dial(target, timeout, deadline)
+    sock = await dialer.dial(target, timeout, deadline, report=report)
     hand_over = HandOver(protocol_factory, loop)
     await hand_over.begin(sock, loop.create_datagram_endpoint(hand_over, sock=sock))
     if hand_over.error is not None:
         await hand_over.raise_error()
     return hand_over.transport, hand_over.protocol
-
-
-class _Taken(ConnectionAbortedError):
-    """Another address was done with TLS in the same moment."""
-
-
-class _Once:
-    """Makes the user's protocol for the first connection that is there, and for no other.
-
-    Handshakes overlap, and two may be done in one turn of the loop.
-    """
-
-    def __init__(self, factory: Callable[[], Any]) -> None:
-        self._factory: Callable[[], Any] | None = factory
-
-    def __call__(self) -> Any:
-        factory, self._factory = self._factory, None
-        if factory is None:
-            raise _Taken(errnos.ECONNABORTED, "another address was quicker")
-        return factory()
-
-
-class _LoopTLS(TLSHandshake[HandOver]):
-    """TLS by the running loop, which ends in a transport.
-
-    Args:
-        tls: what it is done with.
-        factory: makes the user's protocol.
-        loop: the running loop.
-        limits: the time limits, as create_connection() of the loop takes them.
-
-    Attributes:
-        made: what came of it at each address.
-    """
-
-    def __init__(
-        self,
-        tls: TLS,
-        factory: Callable[[], Any],
-        loop: asyncio.AbstractEventLoop,
-        limits: dict[str, float],
-    ) -> None:
-        super().__init__(tls)
-        self.made: list[HandOver] = []
-        self._alone = False
-        self._loop = loop
-        self._factory = _Once(factory)
-        self._limits = limits
-
-    async def shake(self, sock: socket.socket) -> HandOver:
-        made = HandOver(self._factory, self._loop)
-        own = sock if self._alone else take_over(sock)  # from the dial
-        try:
-            await made.begin(own, self._make(made, own))
-        except ConnectionAbortedError as error:
-            if error.errno:
-                raise
-            # Without an errno it is how the loops tell of this.  As of any error of theirs, the
-            # traceback leads to the future that leads to the error.
-            error.__traceback__ = None
-            said = f"it has taken longer than {self._limits['ssl_handshake_timeout']:g} seconds"
-            raise ConnectionAbortedError(errnos.ETIMEDOUT, said) from None
-        if isinstance(made.error, _Taken):
-            await made.raise_error()
-        self.made.append(made)
-        return made
-
-    async def abandon(self, error: BaseException) -> None:
-        """Close what was made, because of ``error``."""
-        for made in self.made:
-            await made.abandon(error)
-
-    async def _make(self, made: HandOver, sock: socket.socket) -> None:
-        loop = self._loop
-        unix = sock.family == _AF_UNIX
-        make: Maker = loop.create_unix_connection if unix else loop.create_connection
-        with lent(sock):
-            await _made_to_the_last(
-                make,
-                made,
-                sock=sock,
-                ssl=self.tls.wrapper,
-                server_hostname=self.tls.server_hostname or "",
-                **self._limits,
-            )
-
-    async def within(self, sock: socket.socket, until: float) -> HandOver:
-        self._alone = True
-        seconds = until - time.monotonic()
-        if seconds >= self._limits["ssl_handshake_timeout"]:
-            return await self(sock)
-        self._limits["ssl_handshake_timeout"] = max(seconds, _SHORTEST)
-        try:
-            return await self(sock)
-        except ConnectionAbortedError as error:
-            if error.errno != errnos.ETIMEDOUT:
-                raise
-        raise OutOfTime
-
-    def ssl_object(self, result: HandOver) -> Any:
-        return result.transport.get_extra_info("ssl_object")
-
-
-@coroutine
-def _made_to_the_last(make: Maker, *given: Any, **named: Any) -> Generator[Any, None, Any]:
-    """Await what ``make`` makes, and have each future that it has made be awaited or cancelled.
-
-    uvloop makes one for the connection, and one for TLS, which it awaits second.  If it is
-    cancelled in between, nobody awaits the second, and the loop logs that nobody has looked at its
-    exception.  So it is told of a cancellation only where it awaits what is not done yet.
-    """
-    making = make(*given, **named)  # here, so that it is not collected before this is
-    thrown: BaseException | None = None
-    try:
-        while thrown is None:
-            waiting = making.send(None)
-            try:
-                yield waiting
-            except BaseException as error:
-                thrown = error
-        if not waiting.get_loop().is_closed():  # or there is nobody left to log anything
-            if waiting.done():
-                waiting = making.send(None)
-            waiting.cancel()  # for nobody awaits it any more
-        making.throw(thrown)
-    except StopIteration as made:
-        if thrown is None:
-            return made.value
-    except BaseException:
-        if thrown is None:
-            raise
-    try:
-        raise thrown  # whatever came of it: a cancellation wins
-    finally:
-        del thrown, waiting  # its traceback leads to this frame
-        making.close()
-
-
-def _limits(tls: TLS | None, handshake: float | None, shutdown: float | None) -> dict[str, float]:
-    """The time limits of TLS, as create_connection() of the loop takes them.
-
-    Raises:
-        TypeError, ValueError: one is no number of seconds, or there is no TLS.
-    """
-    given = {"ssl_handshake_timeout": handshake, "ssl_shutdown_timeout": shutdown}
-    limits = {}
-    for name, seconds in given.items():
-        if seconds is None:
-            continue
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise TypeError(f"{name} must be a number of seconds or None, not {seconds!r}")
-        if not (isfinite(seconds) and seconds > 0):
-            raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
-        if tls is None:
-            raise ValueError(f"{name} {seconds!r} is for TLS only: pass ssl=True with it")
-        limits[name] = float(seconds)
-    return {"ssl_handshake_timeout": _NO_LIMIT, **limits}

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..addresses.target import target_of
 from ..addresses.text import printable, shortened
-from ..addresses.values import UDPAddress
 from ..dial.dialer import DEFAULT, Dialer
 from ..drivers.running import in_trio
 from ..errors.errors import ConnectTimeout
@@ -29,21 +28,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ..addresses.target import Target
-    from ..addresses.text import AddressLike
+    from ..addresses.text import AddressLike, Port
     from ..addresses.values import Address, Endpoint
     from ..policy import Policy
     from ..report.report import Report
     from ..resolvers.base import Resolver
-    from ..sockets.option import Keepalive, SocketOption
+    from ..sockets.option import Keepalive, SocketOptionLike
     from ..sockets.settings import LocalAddressLike
     from ..sockets.syscalls import SystemCalls
     from ..trace import Trace
 
 __all__ = [
+    "OF_A_DIALER",
     "DialerOptions",
     "asyncio_loop",
     "check_trio",
-    "datagram_target",
+    "checked",
     "dialer_of",
     "keep_nagle",
     "left_quietly",
@@ -64,7 +64,7 @@ class DialerOptions(TypedDict, total=False):
     family: int
     local_address: LocalAddressLike | Iterable[LocalAddressLike] | None
     interface: str | None
-    socket_options: Iterable[SocketOption]
+    socket_options: Iterable[SocketOptionLike]
     keepalive: Keepalive | None
     user_timeout: float | None
     nodelay: bool
@@ -78,6 +78,10 @@ class DialerOptions(TypedDict, total=False):
     trace: Trace | None
     on_report: Callable[[Report], object] | None
     system_calls: SystemCalls
+
+
+OF_A_DIALER: Final = DEFAULT._defaults
+"""The defaults of `DialerOptions`, to show."""
 
 
 def dialer_of(dialer: Dialer | None, options: Any, local_addr: object = None) -> Dialer:
@@ -193,7 +197,9 @@ def not_done(address: Address, what: str, started: float, family: int) -> Connec
     )
 
 
-def stream_target(address: AddressLike | list[Any], port: int | None, call: str) -> Target:
+def stream_target(
+    address: AddressLike | list[Any] | bytes, port: Port | None, call: str
+) -> Target:
     """What a stream is to be connected to.
 
     Args:
@@ -204,26 +210,15 @@ def stream_target(address: AddressLike | list[Any], port: int | None, call: str)
     Raises:
         TypeError, ValueError: it is no address, or one for a socket of another type.
     """
-    return _checked(target_of(_with_port(address, port)), socket.SOCK_STREAM, call)
+    return checked(target_of(address, port), socket.SOCK_STREAM, call)
 
 
-def datagram_target(address: AddressLike | list[Any], port: int | None, call: str) -> Target:
-    """The same for datagrams, for which a host and a port are a UDP address."""
-    address = _with_port(address, port)
-    if isinstance(address, tuple):
-        address = UDPAddress(*address)
-    return _checked(target_of(address), socket.SOCK_DGRAM, call)
+def checked(target: Target, type: int, call: str) -> Target:
+    """The target, which is for a socket of the type.
 
-
-def _with_port(address: AddressLike | list[Any], port: int | None) -> AddressLike | list[Any]:
-    if port is None:
-        return address
-    if not isinstance(address, str):
-        raise TypeError(f"address must be a host, as a string, beside a port: {address!r}")
-    return address, port
-
-
-def _checked(target: Target, type: int, call: str) -> Target:
+    Raises:
+        ValueError: it is not.
+    """
     if target.type != type:
         raise ValueError(
             f"{call}() needs the address of a {socket.SocketKind(type).name} socket, "

@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, settings_of
+from ..sansio.naming import check_names, spelled_out
 from ..sockets.syscalls import abort, close
-from .calls import check_trio, dialer_of, keep_nagle, left_quietly, stream_target
+from .calls import (
+    OF_A_DIALER,
+    DialerOptions,
+    check_trio,
+    dialer_of,
+    keep_nagle,
+    left_quietly,
+    stream_target,
+)
 from .hand_over import plain
 
 if TYPE_CHECKING:
@@ -26,11 +35,11 @@ if TYPE_CHECKING:
 
     import trio
 
-    from ..addresses.text import AddressLike
+    from ..addresses.text import AddressLike, Port
     from ..deadline import Deadline
     from ..dial.dialer import Dialer
     from ..handshakes.tls import TLS
-    from .calls import DialerOptions
+    from ..report.report import Report
 
     TLSStream: TypeAlias = trio.SSLStream[trio.SocketStream]
 
@@ -39,8 +48,8 @@ __all__ = ["open_trio_stream"]
 
 @overload
 async def open_trio_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: Literal[False] | None = None,
     server_hostname: str | bytes | None = None,
@@ -49,14 +58,15 @@ async def open_trio_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> trio.SocketStream: ...
 
 
 @overload
 async def open_trio_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: ssl_module.SSLContext | Literal[True],
     server_hostname: str | bytes | None = None,
@@ -65,14 +75,15 @@ async def open_trio_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> TLSStream: ...
 
 
 @overload
 async def open_trio_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None,
     server_hostname: str | bytes | None = None,
@@ -81,13 +92,15 @@ async def open_trio_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> trio.SocketStream | TLSStream: ...
 
 
+@spelled_out(DialerOptions, OF_A_DIALER)
 async def open_trio_stream(
-    address: AddressLike | list[Any],
-    port: int | None = None,
+    address: AddressLike | list[Any] | bytes,
+    port: Port | None = None,
     *,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | bytes | None = None,
@@ -96,6 +109,7 @@ async def open_trio_stream(
     timeout: float | None = None,
     deadline: Deadline | None = None,
     dialer: Dialer | None = None,
+    report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> trio.SocketStream | TLSStream:
     """Return a stream that is connected to ``address``; with TLS, when its handshake is done.
@@ -114,6 +128,7 @@ async def open_trio_stream(
         timeout: seconds from now for everything; None for no limit of ours.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
         dialer: what to dial with; by default a `Dialer` without options.
+        report: an empty `Report`, which is filled while the call runs.
         options: options of a `Dialer`, for this call.
 
     Returns:
@@ -130,11 +145,13 @@ async def open_trio_stream(
     When cancelled, all is closed before the cancellation leaves this call.
     """
     check_trio("open_trio_stream")
+    if options:
+        check_names(open_trio_stream, options)
     target = stream_target(address, port, "open_trio_stream")
     tls = settings_of(ssl, server_hostname, ssl_session, target)
     dialer = dialer_of(dialer, options)
     if tls is None:
-        sock = plain(await dialer.dial(target, timeout, deadline))
+        sock = plain(await dialer.dial(target, timeout, deadline, report=report))
         try:
             return _stream(sock, dialer)
         except BaseException:
@@ -143,7 +160,7 @@ async def open_trio_stream(
     handshake = _TrioTLS(tls, dialer, https_compatible)
     stream: TLSStream | None = None
     try:
-        stream = await dialer.dial(target, timeout, deadline, handshake)
+        stream = await dialer.dial(target, timeout, deadline, handshake, None, report)
         return stream
     finally:
         handshake.abandon(stream)
