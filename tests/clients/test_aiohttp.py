@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import ssl
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import anyio
 import pytest
+from aiohttp.abc import AbstractResolver
+from aiohttp.resolver import ThreadedResolver
 from conftest import ASYNCIO_LOOPS
 from support.canaries import Canaries
 from support.clients import dead_addresses_first, for_transports, keepalive_of
@@ -36,7 +39,6 @@ from aconnect.policy import allow, public_only
 
 if TYPE_CHECKING:
     import asyncio
-    import socket
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
@@ -122,6 +124,75 @@ async def test_keepalive(
         assert response.connection.transport is not None
         sock = response.connection.transport.get_extra_info("socket")
         assert keepalive_of(sock)[: len(expected)] == expected
+
+
+async def test_options_of_a_tcp_connector(server: Nginx) -> None:
+    made = []
+
+    def make(info: Any) -> socket.socket:
+        made.append(info)
+        return socket.socket(*info[:3])
+
+    class Resolver(AbstractResolver):
+        async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
+            return await ThreadedResolver().resolve("127.0.0.1", port, family)
+
+        async def close(self) -> None:
+            raise AssertionError("it is not the connector's")
+
+    reports: list[Report] = []
+    options = {
+        "family": socket.AF_INET,
+        "local_addr": ("127.0.0.9", 0),
+        "happy_eyeballs_delay": 0.5,
+        "interleave": 2,
+        "resolver": Resolver(),
+        "socket_factory": make,
+    }
+    async with client(Dialer(on_report=reports.append), **options) as http:
+        assert await get(http, f"http://anything.example:{server.port}/from") == "127.0.0.9"
+        dialer = http.connector._dialer
+    assert (dialer.attempt_delay, dialer.first_family_count) == (0.5, 2)
+    assert [info[0] for info in made] == [socket.AF_INET]
+    assert made[0][3:] == ("", ("127.0.0.1", server.port))
+    assert [report.outcome for report in reports] == ["connected"]
+
+
+async def test_options_that_say_nothing() -> None:
+    ours = Dialer(resolver=StaticResolver({}), attempt_delay=0.5)
+    connector = AConnectConnector(
+        dialer=ours,
+        family=socket.AF_UNSPEC,
+        local_addr=None,
+        interleave=None,
+        resolver=None,
+        socket_factory=None,
+        keepalive=None,
+    )
+    assert connector._dialer == ours
+    await connector.close()
+    one_by_one = AConnectConnector(happy_eyeballs_delay=None, resolver=ours.resolver)
+    assert one_by_one._dialer.attempt_delay is None
+    assert one_by_one._dialer.resolver is ours.resolver
+    await one_by_one.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"family": 77}, ValueError, "family"),
+        ({"local_addr": ("localhost", 0)}, ValueError, "local_addr"),
+        ({"happy_eyeballs_delay": "x"}, TypeError, "happy_eyeballs_delay"),
+        ({"interleave": -1}, ValueError, "interleave"),
+        ({"resolver": 5}, TypeError, "resolver"),
+        ({"socket_factory": 5}, TypeError, "socket_factory must be callable or None, not 5"),
+        ({"use_dns_cache": False}, TypeError, "use_dns_cache"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+async def test_options_that_are_no_good(options: Any, error: Any, says: str) -> None:
+    with pytest.raises(error, match=says):
+        AConnectConnector(**options)
 
 
 async def test_the_options_of_a_connector_are_its_own(server: Nginx) -> None:

@@ -129,6 +129,17 @@ class TestAnExchange:
     async def test_over_tcp(self, server: Server) -> None:
         assert await echoed(connect("127.0.0.1", **server.options)) == "hello\n"
 
+    async def test_options_of_the_dial(self, server: Server) -> None:
+        options = {
+            "local_addr": ("127.0.0.9", 0),
+            "family": socket.AF_INET,
+            "flags": socket.AI_ADDRCONFIG,
+            "tunnel": None,
+            "sock": None,
+        }
+        async with connect("127.0.0.1", **server.options, **options) as connection:
+            assert connection.get_extra_info("sockname")[0] == "127.0.0.9"
+
     async def test_awaited(self, server: Server) -> None:
         options = {**server.options, "deadline": Deadline.after(30)}
         connection = await connect("127.0.0.1", **options)
@@ -279,7 +290,10 @@ class TestNonsense:
             ({"timeout": -1}, ValueError, "timeout"),
             ({"deadline": 5}, TypeError, "Deadline"),
             ({"dialer": "mine"}, TypeError, "Dialer"),
-            ({"sock": None}, TypeError, "sock"),
+            ({"sock": 5}, TypeError, "sock"),
+            ({"local_addr": ("localhost", 0)}, ValueError, "local_addr"),
+            ({"family": 77}, ValueError, "family"),
+            ({"flags": "x"}, TypeError, "flags"),
             ({"tunnel": "elsewhere"}, TypeError, "tunnel"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

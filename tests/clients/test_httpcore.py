@@ -252,7 +252,7 @@ async def test_options_of_sockets_are_set_beside_those_of_the_dialer(
     ("wrong", "error", "says"),
     [
         ({"socket_options": [(1, 2, None, 4)]}, TypeError, r"socket_options .*\(1, 2, None, 4\)"),
-        ({"socket_options": [(1, 2, "x")]}, TypeError, "str"),
+        ({"socket_options": [(1, 2, "x")]}, TypeError, "an int or bytes, not 'x'"),
         ({"socket_options": [(-1, 2, 3)]}, ValueError, "level"),
         ({"local_address": "localhost"}, ValueError, "local_address .*'localhost'"),
         ({"timeout": -1}, ValueError, "timeout .*-1"),

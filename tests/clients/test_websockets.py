@@ -156,6 +156,25 @@ class TestAnExchange:
         opening = connect(server.uri, timeout=30)
         assert [await echoed(opening) for _ in range(2)] == ["hello", "hello"]
 
+    async def test_options_of_the_dial(self, server: Server) -> None:
+        opening = connect(
+            f"ws://elsewhere.example:{server.port}/",
+            host="127.0.0.1",
+            local_addr=("127.0.0.9", 0),
+            family=socket.AF_INET,
+            proto=socket.IPPROTO_TCP,
+            flags=socket.AI_ADDRCONFIG,
+            happy_eyeballs_delay=0.5,
+            interleave=2,
+            proxy=None,
+            timeout=30,
+        )
+        assert (opening._dialer.attempt_delay, opening._dialer.first_family_count) == (0.5, 2)
+        async with opening as websocket:
+            assert websocket.local_address[0] == "127.0.0.9"
+        opening = connect("ws://127.0.0.1:1/", port=server.port, timeout=30)
+        assert await echoed(opening) == "hello"
+
     async def test_the_zone_of_a_url(self) -> None:
         assert str(connect("ws://[fe80::1%25lo]:80")._to) == "[fe80::1%lo]:80"
 
@@ -352,8 +371,14 @@ class TestNonsense:
             ({"uri": "wss://a/", "ssl": "yes"}, TypeError, "ssl must be .*'yes'"),
             ({"uri": "wss://a/", "server_hostname": ""}, ValueError, "check_hostname.*''"),
             ({"uri": "wss://a/", "server_hostname": 5}, TypeError, "server_hostname must be"),
-            ({"host": "127.0.0.1"}, TypeError, "host"),
-            ({"proxy": None}, TypeError, "proxy"),
+            ({"address": "a:1", "host": "127.0.0.1"}, TypeError, "an address, or a host and"),
+            ({"address": "a:1", "port": 5}, TypeError, "an address, or a host and"),
+            ({"local_addr": ("localhost", 0)}, ValueError, "local_addr"),
+            ({"family": 77}, ValueError, "family"),
+            ({"interleave": -1}, ValueError, "interleave"),
+            ({"proto": 17}, ValueError, "proto"),
+            ({"happy_eyeballs_delay": "x"}, TypeError, "happy_eyeballs_delay"),
+            ({"proxy": "http://a:1"}, ValueError, "proxy must be None, not 'http://a:1'"),
             ({"process_exception": repr}, TypeError, "process_exception"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

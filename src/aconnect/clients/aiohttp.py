@@ -15,28 +15,35 @@ import asyncio
 import hashlib
 import ssl as ssl_module
 from functools import lru_cache
+from socket import AF_UNSPEC
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.target import target_of
 from ..addresses.text import host_of_url
 from ..addresses.values import TCPAddress, UnixAddress
 from ..errors.errors import ConnectError, ConnectTimeout, HandshakeError, ResolveError
 from ..explanations.extras import not_installed
 from ..handshakes.contexts import default_context
+from ..resolvers.base import Batch
+from ..transports.as_asyncio import to_dialer
 from ..transports.asyncio import create_connection
+from ..transports.calls import dialer_of
 from .generic.pooled import POOLED, pooled
 
 try:
     import aiohttp
+    from aiohttp.abc import AbstractResolver
     from aiohttp.client_proto import ResponseHandler
 except ImportError as _error:
     raise ImportError(not_installed("aiohttp", "aiohttp")) from _error
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
     from typing import TypeAlias
 
+    from ..addresses.values import UDPAddress
     from ..dial.dialer import Dialer
     from ..sockets.option import Keepalive
 
@@ -44,6 +51,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AConnectConnector"]
 
+_OF_TCP: Final = (
+    *("family", "local_addr", "happy_eyeballs_delay", "interleave", "resolver", "socket_factory"),
+)
+"""What a TCPConnector has for its dials."""
 _HTTP: Final = "http/1.1"  # the protocol of ALPN; aiohttp speaks no other
 
 
@@ -59,7 +70,11 @@ class AConnectConnector(aiohttp.BaseConnector):
         path: a unix socket to connect to, whatever the host of a URL.
         keepalive: TCP's keepalive; by default that of the dialer, or else after 60 seconds of
             silence, each 60 seconds, five times.  None for the system's default, which is none.
-        options: those of `aiohttp.BaseConnector`, such as ``limit``.
+        options: those of `aiohttp.BaseConnector`, such as ``limit``; and of `aiohttp.TCPConnector`
+            these, in place of the dialer's own options: ``family``, ``local_addr``,
+            ``interleave``, ``happy_eyeballs_delay`` (None for one address at a time),
+            ``socket_factory``, which is given the five-tuple of an address, and ``resolver``,
+            which is one of aiohttp's or of ours, and is not closed.
 
     Raises:
         TypeError, ValueError: an argument is no good.
@@ -97,7 +112,9 @@ class AConnectConnector(aiohttp.BaseConnector):
     ) -> None:
         if not isinstance(ssl, (SSLContext, bool, aiohttp.Fingerprint)):
             raise TypeError(f"ssl must be a context, a bool or a Fingerprint, not {ssl!r}")
-        self._dialer = pooled(dialer, keepalive)
+        dialer = pooled(dialer, keepalive)
+        theirs: dict[str, Any] = {name: options.pop(name) for name in _OF_TCP if name in options}
+        self._dialer = _with_theirs(dialer, theirs) if theirs else dialer
         self._tls = ssl
         self._unix = None if path is None else UnixAddress(path)
         super().__init__(**options)
@@ -156,6 +173,41 @@ class AConnectConnector(aiohttp.BaseConnector):
                     wanted.fingerprint, found, req.host, req.port or 0
                 )
         return protocol
+
+
+def _with_theirs(dialer: Dialer, theirs: dict[str, Any]) -> Dialer:
+    """A dialer with options of a `aiohttp.TCPConnector`, by their names there."""
+    local_addr = theirs.pop("local_addr", None)
+    resolver = theirs.get("resolver")
+    if isinstance(resolver, AbstractResolver):
+        theirs["resolver"] = _Lookup(resolver)
+    elif "resolver" in theirs and resolver is None:
+        del theirs["resolver"]  # which is as good as not given
+    make = theirs.pop("socket_factory", None)
+    if callable(make):
+        theirs["socket_factory"] = lambda endpoint: make((*endpoint[:3], "", endpoint.sockaddr))
+    elif make is not None:
+        raise TypeError(f"socket_factory must be callable or None, not {make!r}")
+    if theirs.get("happy_eyeballs_delay", 0) is None:
+        theirs["attempt_delay"] = theirs.pop("happy_eyeballs_delay")
+    to_dialer(theirs, dialer, _ANY, "AConnectConnector")
+    return dialer_of(dialer, theirs, local_addr)
+
+
+_ANY: Final = target_of(TCPAddress("any.example", 0))
+"""Where connections of a connector lead to, as far as that matters to its options."""
+
+
+class _Lookup:
+    """A resolver of aiohttp's, as one of ours."""
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+        found = await self._resolver.resolve(address.host, address.port, AF_UNSPEC)
+        endpoints = [TCPAddress(each["host"], each["port"]).endpoint for each in found]
+        yield Batch([each for each in endpoints if each is not None], sorted=True)
 
 
 def _context_for(wanted: SSL) -> SSLContext:

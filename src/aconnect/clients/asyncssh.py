@@ -16,11 +16,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.target import target_of
 from ..addresses.values import TCPAddress
 from ..deadline import Deadline, earliest
 from ..explanations.extras import not_installed
 from ..sansio.value import plain
 from ..sockets.syscalls import close
+from ..transports.as_asyncio import to_dialer
 from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done
 from ..transports.hand_over import closed, lent
 
@@ -36,9 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["connect"]
 
-_OF_THE_DIAL: Final = frozenset(
-    {"family", "flags", "local_addr", "proxy_command", "sock", "tunnel"}
-)
+_OTHER_WAYS: Final = ("proxy_command", "sock", "tunnel")
 
 
 class connect:
@@ -54,8 +54,11 @@ class connect:
             None for no limit of ours.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
         dialer: what to dial with; by default a `Dialer` without options.
-        options: those of `asyncssh.connect`, but for the ones that say how to connect, such as
-            ``tunnel`` and ``local_addr``.  Its own limits, such as ``login_timeout``, hold too.
+        family, flags, local_addr: as for `asyncssh.connect`, in place of the dialer's own
+            options.
+        options: those of `asyncssh.connect`, but for other ways to the host: ``tunnel``,
+            ``proxy_command`` and ``sock`` can be None only.  Its own limits, such as
+            ``login_timeout``, hold too.
 
     What a configuration file says of the way to the host (Hostname, Port, ProxyJump,
     ProxyCommand and the like) does not count: the dialer connects to the host and port above.
@@ -84,15 +87,21 @@ class connect:
         timeout: float | None = None,
         deadline: Deadline | None = None,
         dialer: Dialer | None = None,
+        family: int = 0,
+        flags: int = 0,
+        local_addr: Any = None,
         **options: Any,
     ) -> None:
-        for name in sorted(_OF_THE_DIAL & options.keys()):
-            raise TypeError(f"{name} is not for connect() with a dialer, which goes to the host")
+        for name in _OTHER_WAYS:
+            if options.pop(name, None) is not None:
+                raise TypeError(f"{name} is not for connect() with a dialer: it goes to the host")
         earliest(timeout, deadline)  # nonsense is refused at once
         self._to = TCPAddress(host, port)
         self._host = plain(host)
         self._limits = (timeout, deadline)
-        self._dialer = dialer_of(dialer, {})
+        of_the_dial: dict[str, Any] = {"family": family, "flags": flags}
+        to_dialer(of_the_dial, dialer, target_of(self._to), "connect")
+        self._dialer = dialer_of(dialer, of_the_dial, local_addr)
         self._options = options
 
     def __await__(self) -> Generator[Any, None, asyncssh.SSHClientConnection]:

@@ -20,12 +20,14 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.target import target_of
 from ..addresses.text import host_of_url, parse_address
 from ..deadline import Deadline, earliest
 from ..explanations.extras import not_installed
 from ..handshakes.tls import settings
+from ..transports.as_asyncio import to_dialer
 from ..transports.asyncio import create_connection
-from ..transports.calls import asyncio_loop, dialer_of, not_done, stream_target
+from ..transports.calls import asyncio_loop, checked, dialer_of, not_done
 from ..transports.hand_over import aborted
 
 try:
@@ -71,6 +73,10 @@ class connect:
         open_timeout: the same as ``timeout``, by the name that it has in websockets.  Without
             any of the three it is 10 seconds, as there.
         dialer: what to dial with; by default a `Dialer` without options.
+        host, port: the same for TCP, as websockets has it; of each, by default that of the URI.
+        family, flags, interleave, proto: as for `create_connection`.
+        happy_eyeballs_delay, local_addr: likewise.
+        proxy: None.  There is none here, also when the environment names one.
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name; None for what the scheme says.
         server_hostname: the name in the certificate; by default the host of the URI.
@@ -109,6 +115,15 @@ class connect:
         deadline: Deadline | None = None,
         open_timeout: float | None = _OPEN_TIMEOUT,
         dialer: Dialer | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        local_addr: Any = None,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        proxy: None = None,
         ssl: ssl_module.SSLContext | bool | None = None,
         server_hostname: str | bytes | None = None,
         ssl_handshake_timeout: float | None = None,
@@ -138,30 +153,46 @@ class connect:
             extensions = enable_client_permessage_deflate(extensions)
         if compression not in ("deflate", None):
             raise ValueError(f"compression must be 'deflate' or None, not {compression!r}")
+        if proxy is not None:
+            raise ValueError(f"proxy must be None, not {proxy!r}: a dialer goes to the host")
         parsed = parse_uri(uri)
-        host = host_of_url(parsed.host)
-        self._to = parse_address((host, parsed.port) if address is None else address)
-        stream_target(self._to, None, "connect")  # or it is refused
+        name = host_of_url(parsed.host)
+        if address is None:
+            at = name if host is None else host, parsed.port if port is None else port
+            self._to = parse_address(at)
+        elif host is not None or port is not None:
+            raise TypeError(f"give an address, or a host and a port: {address!r}")
+        else:
+            self._to = parse_address(address)
+        target = checked(target_of(self._to), socket.SOCK_STREAM, "connect")
         if ssl is None:
             ssl = parsed.secure
-        if parsed.secure is not (settings(ssl, server_hostname, None, host) is not None):
+        if parsed.secure is not (settings(ssl, server_hostname, None, name) is not None):
             raise ValueError(f"ssl {ssl!r} is not for the URI {uri!r}")
         self._tls: dict[str, Any] = {}
         if parsed.secure:
             self._tls = {
                 "ssl": ssl,
-                "server_hostname": host if server_hostname is None else server_hostname,
+                "server_hostname": name if server_hostname is None else server_hostname,
             }
-        for name, seconds in (
+        for argument, seconds in (
             ("ssl_handshake_timeout", ssl_handshake_timeout),
             ("ssl_shutdown_timeout", ssl_shutdown_timeout),
         ):
             if seconds is None:
                 continue
             if not parsed.secure:
-                raise ValueError(f"{name} {seconds!r} is not for the URI {uri!r}")
-            self._tls[name] = seconds
-        self._dialer = dialer_of(dialer, {})
+                raise ValueError(f"{argument} {seconds!r} is not for the URI {uri!r}")
+            self._tls[argument] = seconds
+        of_the_dial: dict[str, Any] = {
+            "family": family,
+            "proto": proto,
+            "flags": flags,
+            "happy_eyeballs_delay": happy_eyeballs_delay,
+            "interleave": interleave,
+        }
+        to_dialer(of_the_dial, dialer, target, "connect")
+        self._dialer = dialer_of(dialer, of_the_dial, local_addr)
         self._limits = timeout, deadline, open_timeout
         self._headers = additional_headers, user_agent_header
         make: Any = client.ClientConnection if create_connection is None else create_connection

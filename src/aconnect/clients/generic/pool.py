@@ -20,7 +20,6 @@ import anyio
 
 from ...addresses.text import host_of_url
 from ...addresses.values import TCPAddress, UnixAddress
-from ...sockets.settings import SocketOption
 from ...transports.anyio import open_stream
 from .pooled import POOLED, pooled
 from .stream import raised_as
@@ -117,8 +116,7 @@ class Backend:
     ) -> Any:
         dialer = self._dialer
         if socket_options is not None:
-            more = map(_socket_option, socket_options)
-            options["socket_options"] = (*dialer.socket_options, *more)
+            options["socket_options"] = (*dialer.socket_options, *socket_options)
         if options:
             dialer = dialer.replace(**options)
         if self._with_tls:
@@ -163,8 +161,7 @@ class Pool:
         if local_address is not None:
             dialer = dialer.replace(local_address=local_address)
         if socket_options is not None:
-            more = map(_socket_option, socket_options)
-            dialer = dialer.replace(socket_options=(*dialer.socket_options, *more))
+            dialer = dialer.replace(socket_options=(*dialer.socket_options, *socket_options))
         self._backends = tuple(
             self.backend(dialer=dialer, keepalive=dialer.keepalive, tls=tls)
             for tls in (False, True)
@@ -193,15 +190,3 @@ class Pool:
         return self.backend.core.AsyncHTTPConnection(
             origin, network_backend=self._backends[origin.scheme in _WITH_TLS], **self._for_each
         )
-
-
-def _socket_option(option: Any) -> SocketOption:
-    """What an option in the form of setsockopt() is to a dialer.
-
-    Raises:
-        TypeError, ValueError: it is none, or one without a value.
-    """
-    if len(option) != 3:
-        raise TypeError(f"socket_options must be (level, name, value), not {option!r}")
-    level, name, value = option
-    return SocketOption(level, name, value if isinstance(value, int) else bytes(value))
