@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aconnect.drivers.threads import LOOKUP_LIMIT, THREAD_LIMIT, DaemonThreads
+from aconnect.drivers.threads import LOOKUP_LIMIT, THREAD_LIMIT, DaemonThreads, SharedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -378,17 +378,18 @@ def test_a_call_that_is_abandoned_before_it_was_made_is_never_made(
     assert inbox.is_empty()
 
 
-def test_a_call_that_is_abandoned_while_it_is_made_is_delivered_all_the_same(
+def test_a_call_that_is_abandoned_while_it_is_made_is_not_delivered(
     gates: Gates, inbox: Inbox
 ) -> None:
-    job = DaemonThreads().submit(gates.call("a"), inbox.deliver)
+    threads = DaemonThreads(limit=1, most=1)
+    job = threads.submit(gates.call("a"), inbox.deliver)
     assert gates.next_made() == "a"
-    job.abandon()
+    for _ in range(2):
+        job.abandon()
+    threads.submit(lambda: "b", inbox.deliver)
     gates.open("a")
-    assert inbox.get() == "a"
+    assert inbox.get() == "b"
     job.abandon()
-    job.run()
-    job.fail(RuntimeError("can't start new thread"))
     assert gates.none_made()
     assert inbox.is_empty()
 
@@ -406,7 +407,6 @@ def test_a_call_that_is_abandoned_while_it_is_made_leaves_its_place_to_another(
     assert gates.next_made() == "next"
     assert gates.none_made()
     gates.open("hangs")  # its thread is one too many, and takes nothing
-    assert inbox.get() == "hangs"
     gates.open("next")
     assert inbox.get() == "next"
     assert gates.next_made() == "last"
@@ -467,7 +467,7 @@ def test_a_call_that_is_abandoned_where_no_thread_can_start(
         job.abandon()
     assert gates.none_made()
     gates.open_all()
-    assert [inbox.get(), inbox.get()] == ["first", "next"]
+    assert inbox.get() == "next"
 
 
 def test_the_garbage_collector_may_abandon_a_call_at_any_moment(
@@ -477,6 +477,112 @@ def test_the_garbage_collector_may_abandon_a_call_at_any_moment(
     job = threads.submit(gates.call("first"), inbox.deliver)
     with threads._lock:
         job.abandon()
+
+
+# -------------------------------------------------------------------------------- shared
+
+
+def test_a_shared_call_is_made_once_for_all_who_wait(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads()
+    call = SharedCall("key", gates.call("a"))
+    for _ in range(3):
+        threads.submit(call, inbox.deliver)
+    other = SharedCall("another key", gates.call("b"))
+    threads.submit(other, inbox.deliver)
+    assert {gates.next_made(), gates.next_made()} == {"a", "b"}
+    gates.open("a")
+    assert [inbox.get() for _ in range(3)] == ["a", "a", "a"]
+    gates.open("b")
+    assert inbox.get() == "b"
+    assert gates.none_made()
+
+
+def test_one_that_waits_in_the_queue_is_shared_too(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=1)
+    threads.submit(gates.call("first"), inbox.deliver)
+    call = SharedCall("key", gates.call("a"))
+    jobs = [threads.submit(call, inbox.deliver) for _ in range(3)]
+    jobs[0].abandon()
+    gates.open_all()
+    assert [inbox.get() for _ in range(3)] == ["first", "a", "a"]
+    assert [gates.next_made(), gates.next_made()] == ["first", "a"]
+    assert gates.none_made()
+
+
+def test_a_shared_call_that_has_ended_is_made_again(inbox: Inbox) -> None:
+    threads = DaemonThreads()
+    made: list[int] = []
+    call = SharedCall("key", lambda: made.append(1))
+    for _ in range(3):
+        threads.submit(call, inbox.deliver)
+        inbox.get()
+    assert len(made) == 3
+
+
+def test_who_gives_up_a_shared_call_does_not_end_it_for_others(gates: Gates, inbox: Inbox) -> None:
+    threads = DaemonThreads(limit=1)
+    call = SharedCall("key", gates.call("a"))
+    first, second = (threads.submit(call, inbox.deliver) for _ in range(2))
+    assert gates.next_made() == "a"
+    for _ in range(2):
+        first.abandon()
+    threads.submit(gates.call("next"), inbox.deliver)
+    assert gates.none_made()  # it has its place as long as anybody waits
+    gates.open("a")
+    assert inbox.get() == "a"
+    second.abandon()
+    assert gates.next_made() == "next"
+    assert inbox.is_empty()
+
+
+def test_a_shared_call_that_all_have_given_up_is_not_waited_for_again(
+    gates: Gates, inbox: Inbox
+) -> None:
+    """It may hang for a reason that is none any more."""
+    threads = DaemonThreads()
+    threads.submit(SharedCall("key", gates.call("hangs")), inbox.deliver).abandon()
+    threads.submit(SharedCall("key", lambda: "made"), inbox.deliver)
+    assert inbox.get() == "made"
+
+
+def test_errors_of_a_shared_call_are_each_ones_own(gates: Gates, inbox: Inbox) -> None:
+    def fail() -> None:
+        wait()
+        raise error
+
+    threads = DaemonThreads()
+    wait = gates.call("a")
+    error = OSError(5, "words")
+    for _ in range(2):
+        threads.submit(SharedCall("key", fail), inbox.deliver)
+    gates.open("a")
+    caught = []
+    for _ in range(2):
+        with pytest.raises(OSError, match="words") as info:
+            inbox.get()
+        caught.append(info.value)
+    assert caught[0] is error
+    assert caught[1] is not error
+    assert caught[1].args == error.args
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_delivery_that_raises_does_not_keep_it_from_others(gates: Gates, inbox: Inbox) -> None:
+    def fail(result: Any, error: BaseException | None) -> None:
+        raise LookupError("nobody is there to take it")
+
+    threads = DaemonThreads()
+    call = SharedCall("key", gates.call("a"))
+    for deliver in (fail, inbox.deliver, fail):
+        threads.submit(call, deliver)
+    gates.open("a")
+    assert inbox.get() == "a"
+    for thread in lookup_threads():
+        thread.join(PATIENCE)
+
+
+def test_a_shared_call_may_be_made_by_who_does_not_share() -> None:
+    assert SharedCall("key", lambda: "made")() == "made"
 
 
 # -------------------------------------------------------------- a thread that cannot start

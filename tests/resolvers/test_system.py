@@ -104,6 +104,120 @@ async def test_failures(monkeypatch: Any, raised: Exception, code: int) -> None:
     raised.__traceback__ = None
 
 
+# ---------------------------------------------------------------------------------- shared
+
+
+class Held:
+    """Stands for getaddrinfo(): answers when it may, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.may_answer = threading.Event()
+        self.error: Exception | None = None
+
+    def getaddrinfo(self, host: str, port: int, *, type: int, flags: int, **more: Any) -> Any:
+        family, proto = more.get("family", 0), more["proto"]
+        self.asked.append((host, port, type, family, flags))
+        assert self.may_answer.wait(10)
+        if self.error is not None:
+            raise self.error
+        v6 = (socket.AF_INET6, type, proto, "", ("2001:db8::1", port, 0, 7))
+        v4 = (socket.AF_INET, type, proto, "", ("192.0.2.1", port))
+        return [each for each in (v6, v4) if family in (0, each[0])]
+
+
+@pytest.fixture
+def held(monkeypatch: Any) -> Iterator[Held]:
+    held = Held()
+    monkeypatch.setattr(socket, "getaddrinfo", held.getaddrinfo)
+    yield held
+    held.may_answer.set()
+
+
+async def lookups_at_once(resolver: Any, addresses: list[Any], held: Held) -> list[Any]:
+    """What comes of each."""
+    found: list[Any] = [None] * len(addresses)
+
+    async def look_up(number: int, address: Any) -> None:
+        try:
+            batches = [batch async for batch in resolver.resolve(address)]
+            found[number] = [each.sockaddr for batch in batches for each in batch.endpoints]
+        except socket.gaierror as error:
+            found[number] = error
+
+    async with anyio.create_task_group() as group:
+        for number, address in enumerate(addresses):
+            group.start_soon(look_up, number, address)
+        await anyio.wait_all_tasks_blocked()
+        held.may_answer.set()
+    return found
+
+
+async def test_a_name_is_looked_up_once_for_all_who_ask_at_the_same_time(held: Held) -> None:
+    ports = [80, 443, 80, 5432]
+    addresses = [TCPAddress("db.example", port) for port in ports]
+    found = await lookups_at_once(SystemResolver(), addresses, held)
+    ((name, port, type, *_),) = held.asked
+    assert (name, type) == ("db.example", socket.SOCK_STREAM)
+    assert port in ports  # trio begins with any of them
+    assert found == [[("2001:db8::1", port, 0, 7), ("192.0.2.1", port)] for port in ports]
+
+
+async def test_two_resolvers_share_a_lookup(held: Held) -> None:
+    """They are equal."""
+
+    class Both:
+        def resolve(self, address: Any) -> Any:
+            return SystemResolver().resolve(address)
+
+    await lookups_at_once(Both(), [TCPAddress("db.example", 80)] * 2, held)
+    assert len(held.asked) == 1
+
+
+async def test_other_names_kinds_of_ports_and_families_are_looked_up_apart(held: Held) -> None:
+    both = [TCPAddress("a.example", 5), TCPAddress("b.example", 5), UDPAddress("a.example", 5)]
+    await lookups_at_once(SystemResolver(), both, held)
+    assert len(held.asked) == 3
+    held.may_answer.clear()
+    await lookups_at_once(SystemResolver(by_family=True), both[:1] * 3, held)
+    families = [each[3] for each in held.asked[3:]]
+    assert sorted(families) == [socket.AF_INET, socket.AF_INET6]
+
+
+async def test_each_has_an_error_of_its_own(held: Held) -> None:
+    held.error = socket.gaierror(socket.EAI_AGAIN, "later")
+    found = await lookups_at_once(SystemResolver(), [TCPAddress("db.example", 80)] * 3, held)
+    assert len(held.asked) == 1
+    assert {error.errno for error in found} == {socket.EAI_AGAIN}
+    assert len({id(error) for error in found}) == 3
+    held.error = None
+    for error in found:
+        error.__traceback__ = None
+
+
+async def test_who_gives_up_does_not_end_the_lookup_for_the_others(held: Held) -> None:
+    found: list[Any] = []
+    address = TCPAddress("db.example", 80)
+
+    async def look_up() -> None:
+        found.append(await ask(address))
+
+    async def give_up(scope: anyio.CancelScope) -> None:
+        with scope:
+            await ask(address)
+
+    async with anyio.create_task_group() as group:
+        scope = anyio.CancelScope()
+        group.start_soon(give_up, scope)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(look_up)
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        held.may_answer.set()
+    assert len(held.asked) == len(found) == 1
+
+
 # ------------------------------------------------------------------------------- by family
 
 PATIENCE = 10.0  # seconds; for what must happen, and does at once

@@ -99,6 +99,11 @@ class InternetAddress(Value):
         return self._kind[0]
 
     @property
+    def proto(self) -> int:
+        """The protocol of that socket."""
+        return self._kind[1]
+
+    @property
     def endpoint(self) -> Endpoint | None:
         """What the address stands for without any lookup; None for a name, and for a zone that
         has a name."""

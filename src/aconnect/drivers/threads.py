@@ -5,6 +5,8 @@ Rules:
 * Daemon threads: a process never waits at exit for a name server.  (That rules out
   `concurrent.futures`, whose threads are joined.)  A subinterpreter that forbids them has
   ordinary ones, and does wait.
+* A `SharedCall` is made once for all who wait for it at the same time.  One of them that gives up
+  does not end it for the others; when all have, a newcomer has a call of his own.
 * At most ``limit`` calls that somebody waits for are made at a time; further ones queue.
 * A call that is abandoned before a thread took it is never made.  One that is abandoned later
   goes on, as it must, and leaves its place to another: a thread more, up to ``most`` threads.
@@ -21,11 +23,12 @@ import os
 import threading
 from _thread import allocate_lock
 from collections import OrderedDict
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 __all__ = [
     "LOOKUPS",
@@ -34,6 +37,7 @@ __all__ = [
     "THREAD_LIMIT",
     "DaemonThreads",
     "Job",
+    "SharedCall",
     "start_lookup",
 ]
 
@@ -55,44 +59,53 @@ _BUSY: Final = "aconnect lookup"
 _IDLE: Final = "aconnect idle"
 
 
-class Job:
-    """A blocking call on its way through `DaemonThreads`."""
+class SharedCall:
+    """A blocking call that need not be made twice at a time.
 
-    __slots__ = ("_call", "_deliver", "_threads")
+    Whoever submits one with the key of another that is queued or under way, and that somebody
+    waits for, gets the outcome of that one.
+    """
+
+    __slots__ = ("call", "key")
+
+    def __init__(self, key: Hashable, call: Callable[[], Any]) -> None:
+        self.key = key
+        self.call = call
+
+    def __call__(self) -> Any:
+        return self.call()
+
+
+class Job:
+    """Somebody who waits for a blocking call in `DaemonThreads`."""
+
+    __slots__ = ("_deliver", "_threads", "_work")
 
     def __init__(
-        self,
-        call: Callable[[], Any],
-        deliver: Callable[[Any, BaseException | None], None],
-        threads: DaemonThreads,
+        self, deliver: Callable[[Any, BaseException | None], None], threads: DaemonThreads
     ) -> None:
-        self._call: Callable[[], Any] | None = call
         self._deliver = deliver
         self._threads = threads
+        self._work: _Work | None = None
 
     def abandon(self) -> None:
-        """Nobody waits for it any more: if the call has not been made yet, it never is."""
-        self._call = None
+        """This one waits no more: if nobody does and the call has not been made, it never is."""
         self._threads.forsake(self)
 
-    def fail(self, error: BaseException) -> None:
-        """Deliver the reason why the call is not made, unless it was abandoned."""
-        if self._call is not None:
-            self._deliver(None, error)
+    def tell(self, result: Any, error: BaseException | None) -> None:
+        """Deliver an outcome."""
+        self._deliver(result, error)
 
-    def run(self) -> None:
-        """Make the call and deliver its result; in the thread."""
-        call = self._call
-        if call is None:
-            return
-        try:
-            result, error = call(), None
-        except BaseException as caught:
-            result, error = None, caught
-        try:
-            self._deliver(result, error)
-        finally:
-            del error  # its traceback leads to this frame
+
+class _Work:
+    """A blocking call, and who waits for it."""
+
+    __slots__ = ("call", "jobs", "key")
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.key = call.key if isinstance(call, SharedCall) else None
+        self.jobs: dict[Job, None] = {}
 
 
 class DaemonThreads:
@@ -118,8 +131,9 @@ class DaemonThreads:
         self._pid = os.getpid()
         # Reentrant, for the garbage collector may abandon a job in the middle of anything.
         self._lock = threading.RLock()
-        self._queue: OrderedDict[Job, None] = OrderedDict()
-        self._made: set[Job] = set()  # the calls that are being made and waited for
+        self._queue: OrderedDict[_Work, None] = OrderedDict()
+        self._made: set[_Work] = set()  # the calls that are being made and waited for
+        self._shared: dict[Hashable, _Work] = {}  # what a newcomer may wait for as well
         self._starting = 0  # threads on their way to their first call, or from a rest to the next
         self._threads = 0  # in all
         self._resting: list[LockType] = []  # what each thread that rests is waked by
@@ -135,26 +149,56 @@ class DaemonThreads:
         """
         if self._pid != os.getpid():
             self._reset()  # the parent's threads, and perhaps a held lock, stayed behind
-        job = Job(call, deliver, self)
+        job = Job(deliver, self)
         with self._lock:
-            self._queue[job] = None
-        try:
-            self._add_thread()
-        except RuntimeError:
-            self._no_thread_for(job)
+            work = self._shared.get(call.key) if isinstance(call, SharedCall) else None
+            known = work is not None
+            if work is None:
+                work = _Work(call)
+                self._queue[work] = None
+                if work.key is not None:
+                    self._shared[work.key] = work
+            work.jobs[job] = None
+            job._work = work
+        if not known:
+            try:
+                self._add_thread()
+            except RuntimeError:
+                self._no_thread_for(work)
         return job
 
     def forsake(self, job: Job) -> None:
-        """Nobody waits for a job any more, if anybody did."""
+        """Somebody waits for a call no more, if he did."""
         if self._pid != os.getpid():
             return  # it is the parent's
         with self._lock:
-            self._queue.pop(job, None)
-            self._made.discard(job)
+            work, job._work = job._work, None
+            if work is None:
+                return
+            work.jobs.pop(job, None)
+            if work.jobs:
+                return
+            self._close(work)
+            self._queue.pop(work, None)
+            self._made.discard(work)
         try:
             self._add_thread()
         except RuntimeError:  # then what waits has to wait for a thread that runs
             pass
+
+    def _close(self, work: _Work) -> list[Job]:
+        """Nobody more may wait for a call; with the lock.
+
+        Returns:
+            Who does, in the order in which they came.
+        """
+        if work.key is not None and self._shared.get(work.key) is work:
+            del self._shared[work.key]
+        jobs = list(work.jobs)
+        work.jobs.clear()
+        for job in jobs:
+            job._work = None
+        return jobs
 
     def _add_thread(self) -> None:
         """Have a thread more at work, if there is a call for it to make.
@@ -182,19 +226,44 @@ class DaemonThreads:
                 self._threads -= 1
             raise
 
-    def _no_thread_for(self, job: Job) -> None:
-        """Leave the job to the threads that run; if there are none, say so to all who wait.
+    def _no_thread_for(self, work: _Work) -> None:
+        """Leave the call to the threads that run; if there are none, say so to all who wait.
 
         Called while the error is handled that says that a thread could not be started.
         """
         with self._lock:
             if self._threads:
                 return
-            stranded = [other for other in self._queue if other is not job]
+            own = next(iter(work.jobs), None)
+            stranded = [job for each in self._queue for job in self._close(each)]
             self._queue.clear()
-        for other in stranded:  # submitted meanwhile, counting on this thread
-            other.fail(RuntimeError("can't start new thread"))
+        for job in stranded:  # submitted meanwhile, counting on this thread
+            if job is not own:
+                job.tell(None, RuntimeError("can't start new thread"))
         raise
+
+    def _make(self, work: _Work) -> None:
+        """Make a call, and deliver what came of it to all who wait for it."""
+        try:
+            result, error = work.call(), None
+        except BaseException as caught:
+            result, error = None, caught
+        with self._lock:
+            jobs = self._close(work)
+        # An error that several raise would have the tracebacks of them all.
+        errors = [error, *(copy(error) for _ in jobs[1:])]
+        raised: BaseException | None = None
+        try:
+            for job, own in zip(jobs, errors, strict=False):
+                try:
+                    job.tell(result, own)
+                except BaseException as caught:
+                    raised = raised or caught
+            if raised is not None:
+                raise raised
+        finally:
+            errors.clear()
+            error = own = raised = None  # their tracebacks lead to this frame
 
     def _work(self) -> None:
         thread = threading.current_thread()
@@ -204,31 +273,31 @@ class DaemonThreads:
         while True:
             with self._lock:
                 self._starting -= 1
-                job = self._next(wake)
-            while job is not None:
+                work = self._next(wake)
+            while work is not None:
                 try:
-                    job.run()
+                    self._make(work)
                 except BaseException:
                     with self._lock:
-                        self._made.discard(job)
+                        self._made.discard(work)
                         self._threads -= 1
                     raise
                 with self._lock:
-                    self._made.discard(job)
-                    job = self._next(wake)
+                    self._made.discard(work)
+                    work = self._next(wake)
             thread.name = _IDLE
             if not wake.acquire(timeout=rest) and self._has_ended(wake):
                 return
             thread.name = _BUSY
 
-    def _next(self, wake: LockType) -> Job | None:
+    def _next(self, wake: LockType) -> _Work | None:
         """The next call for a thread to make; None if it is to rest, until ``wake`` is free."""
         if not self._queue or self._starting + len(self._made) >= self._limit:
             self._resting.append(wake)
             return None
-        job, _ = self._queue.popitem(last=False)
-        self._made.add(job)
-        return job
+        work, _ = self._queue.popitem(last=False)
+        self._made.add(work)
+        return work
 
     def _has_ended(self, wake: LockType) -> bool:
         """Whether a thread is to end after its rest; if so, it counts no more."""

@@ -7,6 +7,8 @@ Rules:
 * AI_ADDRCONFIG is not set: on a host without a global IPv6 address it hides even ``::1``.
 * The answer is in RFC 6724 order already.  It is not sorted again.
 * A family that is asked for apart fails apart: there is no answer when neither has one.
+* Who asks for a name that is being looked up waits for that lookup, whatever the port: no name is
+  looked up twice at a time, in the whole process.
 """
 
 from __future__ import annotations
@@ -18,15 +20,16 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakMethod
 
-from ..addresses.values import Endpoint, TCPAddress
+from ..addresses.values import Endpoint
 from ..drivers.select import running_driver
+from ..drivers.threads import SharedCall
 from ..sansio.value import Value, plain, set_derived
 from .base import Batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from ..addresses.values import UDPAddress
+    from ..addresses.values import TCPAddress, UDPAddress
     from ..drivers.threads import Job
 
 __all__ = ["SystemResolver"]
@@ -80,6 +83,9 @@ class SystemResolver(Value, kw_only=True):
         first, and IPv4 right after it.  A family whose lookup fails has an empty batch, unless
         the other fails as well.
 
+        A name is looked up once for all who ask for it at the same time, on whatever loop or
+        thread, and to whatever port, if the ports are all of TCP or all of UDP.
+
         Raises:
             socket.gaierror: the name has no address, or no name server could tell.
             OSError: the lookup failed for want of resources.
@@ -87,35 +93,36 @@ class SystemResolver(Value, kw_only=True):
         Of two lookups that fail, the error is that of the first that does not merely say that
         there is no address; if both say that, of the first.
 
-        When cancelled, this ends at once.  The threads cannot be stopped; a late result is
-        dropped.
+        When cancelled, this ends at once, for who is cancelled.  The threads cannot be stopped; a
+        late result is dropped if nobody else waits for it.
 
         Source: getaddrinfo(3); RFC 8305, section 3.
         """
-        if isinstance(address, TCPAddress):
-            type, proto = socket.SOCK_STREAM, socket.IPPROTO_TCP
-        else:
-            type, proto = socket.SOCK_DGRAM, socket.IPPROTO_UDP
-        ask = partial(
-            socket.getaddrinfo,
-            *(address.host, address.port),
-            type=type,
-            proto=proto,
-            flags=self.flags,
-        )
-        return _apart(ask) if self.by_family else _together(ask)
+        ask = partial(_question, address, self.flags)
+        return _apart(ask, address.port) if self.by_family else _together(ask, address.port)
 
 
-async def _together(ask: Callable[[], Any]) -> AsyncIterator[Batch]:
+def _question(
+    address: TCPAddress | UDPAddress, flags: int, family: int = socket.AF_UNSPEC
+) -> SharedCall:
+    """What is asked of getaddrinfo(3) for an address."""
+    type, proto = address.type, address.proto
+    ask = partial(socket.getaddrinfo, address.host, address.port, type=type, proto=proto)
+    if family:
+        ask = partial(ask, family=family)
+    return SharedCall((address.host, type, family, flags), partial(ask, flags=flags))
+
+
+async def _together(ask: Callable[..., SharedCall], port: int) -> AsyncIterator[Batch]:
     """One answer, with the addresses of both families."""
     try:
-        results = await running_driver().run_blocking(ask, inf)
+        results = await running_driver().run_blocking(ask(), inf)
     except (RuntimeError, UnicodeError) as error:
         raise _gaierror(error) from error
-    yield _batch(results)
+    yield _batch(results, port)
 
 
-async def _apart(ask: Callable[..., Any]) -> AsyncIterator[Batch]:
+async def _apart(ask: Callable[..., SharedCall], port: int) -> AsyncIterator[Batch]:
     """The answer for each family, as it comes.
 
     It has threads and no tasks: what tasks live in would be open across a yield.
@@ -130,15 +137,14 @@ async def _apart(ask: Callable[..., Any]) -> AsyncIterator[Batch]:
     def deliver(family: int, results: Any, error: BaseException | None) -> None:
         if error is not None:
             errors.append(_gaierror(error))
-        batches.append(_batch(results, family))
+        batches.append(_batch(results, port, family))
         if (tell := notify()) is not None:
             tell()
 
     try:
         for family in _FAMILIES:
-            question = partial(ask, family=family)
             try:
-                jobs.append(driver.start_blocking(question, partial(deliver, family)))
+                jobs.append(driver.start_blocking(ask(family=family), partial(deliver, family)))
             except RuntimeError as error:
                 deliver(family, None, error)
         for _ in _FAMILIES:
@@ -153,10 +159,10 @@ async def _apart(ask: Callable[..., Any]) -> AsyncIterator[Batch]:
         errors.clear()  # their tracebacks lead to this frame
 
 
-def _batch(results: Any, answered: int | None = None) -> Batch:
-    """What getaddrinfo(3) returned, if anything."""
+def _batch(results: Any, port: int, answered: int | None = None) -> Batch:
+    """What getaddrinfo(3) returned, if anything; it may have been asked for another port."""
     endpoints = [
-        Endpoint(family, type, proto, sockaddr)
+        Endpoint(family, type, proto, (sockaddr[0], port, *sockaddr[2:]))
         for family, type, proto, _, sockaddr in results or ()
     ]
     return Batch(endpoints, answered, sorted=True)
