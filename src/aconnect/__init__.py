@@ -25,10 +25,10 @@ from .errors.errors import ConnectError as ConnectError
 from .errors.errors import ConnectTimeout as ConnectTimeout
 from .errors.errors import HandshakeError as HandshakeError
 from .errors.errors import ResolveError as ResolveError
-from .errors.record import AttemptRecord as AttemptRecord
 from .explanations.explain import explain as explain
 from .handshakes.base import Handshake as Handshake
 from .handshakes.sequence import Sequence as Sequence
+from .report.attempt import AttemptRecord as AttemptRecord
 from .report.report import Report as Report
 from .resolvers.base import Batch as Batch
 from .resolvers.base import Resolver as Resolver

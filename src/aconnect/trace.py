@@ -199,6 +199,7 @@ class HandshakeEnded(Event):
         details: what was agreed upon, such as the version of TLS.  Keys and values are made
             text, in a copy.
         layer: as in `HandshakeStarted`.
+        errno: of what failed, as the error has it; else None.
     """
 
     attempt: int
@@ -206,13 +207,14 @@ class HandshakeEnded(Event):
     error: str | None = None
     details: Mapping[str, str] = MappingProxyType({})
     layer: int = 0
+    errno: int | None = None
 
     def __post_init__(self) -> None:
         copied = {str(key): str(value) for key, value in self.details.items()}
         set_derived(self, "details", copied)
 
     def __hash__(self) -> int:
-        return hash((self.time, self.attempt, self.outcome, self.error, self.layer))
+        return hash((self.time, self.attempt, self.outcome, self.error, self.layer, self.errno))
 
 
 class SocketClosed(Event):

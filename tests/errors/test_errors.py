@@ -51,7 +51,7 @@ from aconnect import (
 from aconnect.addresses.target import Target, target_of
 from aconnect.addresses.values import Endpoint
 from aconnect.errors.making import attempts_error, resolve_error, resolve_timeout
-from aconnect.errors.record import OWN_TIME
+from aconnect.report.attempt import OWN_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -261,7 +261,7 @@ def test_what_is_not_given_has_a_neutral_value() -> None:
         "address": None,
         "phase": "connect",
         "elapsed": 0.0,
-        "attempts": (),
+        "_attempts": (),
         "family": None,
         "report": None,
     }

@@ -141,7 +141,7 @@ def test_two_links_with_one_link_local_address(loop: Any) -> None:
             first, second = report.attempts
             assert (first.outcome, second.won) == ("cancelled", True)
             assert second.start >= 0.1
-            assert first.address != second.address
+            assert first.peer != second.peer
 
         client.run(main, loop)
 

@@ -181,7 +181,7 @@ def test_which_families_a_name_has(run: Any) -> None:
                 if not resolver.by_family:
                     assert found == peers
                     assert server.types_asked(name) == [A, AAAA]
-                assert report.winner.address.startswith("[::1]" if peer[0] == V6 else V4)
+                assert report.winner.peer.startswith("[::1]" if peer[0] == V6 else V4)
 
     run(main)
 

@@ -23,8 +23,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aconnect import AttemptRecord
 from aconnect.addresses.values import Endpoint
-from aconnect.report.report import AttemptSummary, HandshakeSummary, Report, ResolutionSummary
+from aconnect.report.report import HandshakeSummary, Report, ResolutionSummary
 from aconnect.trace import (
     AttemptEnded,
     AttemptStarted,
@@ -555,26 +556,44 @@ class TestProperties:
             0.0, 0.02, "done", ((0.02, (inet6(), inet())),), address=NAME
         )
         assert report.resolution.endpoints == (inet6(), inet())
-        loser = AttemptSummary(0, inet6(), 0, 0.02, 0.3, "cancelled", closed=0.3)
-        winner = AttemptSummary(
-            1,
-            inet(),
-            1,
-            0.27,
-            0.3,
-            "connected",
+        loser = AttemptRecord(
+            **inet6()._asdict(),
+            local_address=None,
+            number=0,
+            place=0,
+            start=0.02,
+            end=0.3,
+            outcome="cancelled",
+            closed=0.3,
+        )
+        winner = AttemptRecord(
+            **inet()._asdict(),
             local_address=("192.0.2.99", 50000),
+            number=1,
+            place=1,
+            start=0.27,
+            end=0.3,
+            outcome="connected",
+            connected=0.3,
             won=True,
         )
         assert report.attempts == (loser, winner)
         assert report.winner == winner
-        assert (loser.address, winner.address) == ("[2001:db8::1]:443", "192.0.2.1:443")
+        assert (loser.peer, winner.peer) == ("[2001:db8::1]:443", "192.0.2.1:443")
         assert report.phase_seconds == {"resolve": 0.02, "connect": 0.28, "handshake": 0.0}
         assert report.slowest_phase == "connect"
         assert repr(report) == "<Report example.com:443: connected after 300.0 ms>"
 
     def test_of_a_handshake(self) -> None:
         first, second = report_of(*FIRST_HANDSHAKE_FAILS).attempts
+        assert (first.outcome, first.phase, first.end) == ("failed", "handshake", 0.1)
+        assert first.connected == first.connect_end == 0.05
+        assert first.note == (
+            "the TLS handshake failed: certificate verify failed: certificate has expired"
+        )
+        assert first.endpoint == inet6()
+        assert (second.outcome, second.phase) == ("connected", "handshake")
+        assert second.end == second.handshakes[0].end
         assert first.handshake == HandshakeSummary(
             "TLS", 0.05, 0.1, "failed", "certificate verify failed: certificate has expired"
         )
@@ -708,17 +727,20 @@ class TestADict:
             },
             "attempts": [
                 {
-                    "attempt": 0,
+                    "number": 0,
                     "place": 0,
-                    "address": "[2001:db8::1]:443",
+                    "peer": "[2001:db8::1]:443",
                     "family": "AF_INET6",
                     "start": 2.0,
+                    "connected": None,
                     "end": 10.0,
                     "outcome": "timed out",
                     "errno": None,
                     "error": None,
-                    "local_address": None,
+                    "phase": "connect",
+                    "local": None,
                     "note": "",
+                    "reason": "still no answer",
                     "round_trip": None,
                     "resent": None,
                     "closed": 10.0,
@@ -727,17 +749,20 @@ class TestADict:
                     "handshake": None,
                 },
                 {
-                    "attempt": 1,
+                    "number": 1,
                     "place": 1,
-                    "address": "192.0.2.1:443",
+                    "peer": "192.0.2.1:443",
                     "family": "AF_INET",
                     "start": 2.25,
-                    "end": 9.0,
-                    "outcome": "connected",
+                    "connected": 9.0,
+                    "end": 10.0,
+                    "outcome": "timed out",
                     "errno": None,
                     "error": None,
-                    "local_address": None,
+                    "phase": "handshake",
+                    "local": None,
                     "note": "",
+                    "reason": "connected, and its handshake was not done",
                     "round_trip": None,
                     "resent": None,
                     "closed": 10.0,
@@ -762,7 +787,7 @@ class TestADict:
         plain = report_of(*V6_SILENT).to_dict()
         assert plain["winner"] == 1
         assert plain["timeout"] is None
-        assert plain["attempts"][1]["local_address"] == "192.0.2.99:50000"
+        assert plain["attempts"][1]["local"] == "192.0.2.99:50000"
 
     def test_names_what_failed(self) -> None:
         plain = report_of(*NO_SUCH_NAME).to_dict()

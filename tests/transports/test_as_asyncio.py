@@ -171,7 +171,7 @@ class TestAllErrors:
         assert all(isinstance(each, ConnectError) for each in errors)
         assert all(isinstance(each, ConnectionRefusedError) for each in errors)
         assert [each.attempts[0].sockaddr for each in errors] == [first, second]  # type: ignore[union-attr]
-        assert all(each.report is report for each in errors)  # type: ignore[union-attr]
+        assert [each.sockaddr for each in report.attempts] == [first, second]
 
     async def test_of_one_attempt(self) -> None:
         """As of asyncio's, which has a group of one."""

@@ -188,13 +188,9 @@ def _unicode(text: str) -> str:
 
 
 def _attempt_fields(record: AttemptRecord) -> dict[str, object]:
+    fields = {**record.to_dict(), "peer": _peer(record, record.sockaddr)}
     return {
-        "peer": _unicode(_peer(record, record.sockaddr)),
-        "outcome": record.outcome,
-        "seconds": round(record.end - record.start, 6),
-        "errno_name": None if record.errno is None else _name(record.errno),
-        "errno": record.errno,
-        "reason": record.fate,
+        key: _unicode(value) if isinstance(value, str) else value for key, value in fields.items()
     }
 
 

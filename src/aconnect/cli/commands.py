@@ -116,8 +116,9 @@ def check(
     With --json, the members are address, peer (null unless one address was tried), outcome
     ("connected", "failed" or "timed out") and seconds. After a failure there are also errno,
     errno_name, phase ("resolve" or "connect"), transient (a later try may succeed), message,
-    and attempts: for each resolved address its peer, outcome, seconds, errno, errno_name and
-    reason.
+    and attempts: for each resolved address its peer, local (the local end), start and end (in
+    seconds from the start), outcome, errno, error (its name), phase, note, reason (in words), and
+    more, as Report.to_dict() has them.
 
     \b
     Addresses:

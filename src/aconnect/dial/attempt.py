@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..errors.foreign import errno_of
-from ..errors.record import AttemptRecord
+from ..report.attempt import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Failed, RetryAt, Step, WaitWritable
 from ..sockets.connection import is_peer, packets
 from ..sockets.syscalls import (
@@ -162,9 +162,10 @@ def record(
         family=sock.family,
         type=sock.type,
         sockaddr=sockaddr,
+        proto=sock.proto,
         local_address=local_address,
-        start=start,
-        end=time.monotonic(),
+        start=0.0,
+        end=time.monotonic() - start,
         outcome="failed" if isinstance(end, Failed) else "timed out",
         errno=errno,
         note=note,

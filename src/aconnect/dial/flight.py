@@ -22,7 +22,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors.record import AttemptRecord
+from ..report.attempt import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Step
 from ..sockets.connection import Packets, packets
 from ..sockets.syscalls import abort, local_address
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ..addresses.values import Endpoint, SockAddr
     from ..drivers.base import Watch
-    from ..errors.record import Outcome
+    from ..report.attempt import Outcome
     from ..sansio.race import Command
     from ..trace import Event
     from .layers import Layers
@@ -97,11 +97,12 @@ class Flight:
         watch: waits for the race.
         emit: is told of events; it raises nothing.
         closed_late: is called in a turn after a task of `dropped` has closed its socket.
+        started: when the dial began.
 
     Attributes:
         running: the attempts in flight, by their numbers.
         dropped: those that are over, but for the tasks that work on them.
-        records: what became of the others.
+        records: what became of the others, for the message of an error.
         inbox: what the next turn has to deal with.
     """
 
@@ -111,6 +112,7 @@ class Flight:
         watch: Watch,
         emit: Callable[[Event], None],
         closed_late: Callable[[], Commands],
+        started: float,
     ) -> None:
         self.running: dict[int, Running] = {}
         self.dropped: dict[int, Running] = {}
@@ -120,6 +122,7 @@ class Flight:
         self._watch = watch
         self._emit = emit
         self._closed_late = closed_late
+        self._started = started
         self._over = False
 
     def enter(
@@ -173,25 +176,27 @@ class Flight:
             running.packets = running.packets or packets(running.sock)
         told = running.packets or Packets()
         self.records[running.number] = AttemptRecord(
-            family=running.endpoint.family,
-            type=running.endpoint.type,
-            sockaddr=running.endpoint.sockaddr,
+            **running.endpoint._asdict(),
             local_address=local,
-            start=running.start,
-            end=now,
+            start=running.start - self._started,
+            end=now - self._started,
             outcome=outcome,
             errno=errno,
             note=note,
             phase="handshake" if running.connected else "connect",
             round_trip=told.round_trip,
             resent=told.resent,
+            number=running.number,
+            place=running.number,
         )
         try:
             if running.in_handshake:
                 assert running.layers is not None
                 ended: Any = outcome  # no handshake is "not permitted"
                 why, layer = reason or note or None, running.layers.at
-                self._emit(HandshakeEnded(now, running.number, ended, why, layer=layer))
+                self._emit(
+                    HandshakeEnded(now, running.number, ended, why, layer=layer, errno=errno)
+                )
             elif not running.connected:
                 self._emit(AttemptEnded(now, running.number, outcome, errno, local, note, *told))
         finally:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ..addresses.values import Endpoint
-    from ..errors.record import Outcome
+    from ..report.attempt import Outcome
     from .plan import Plan
 
 __all__ = [

@@ -28,8 +28,8 @@ from ..deadline import Deadline, earliest
 from ..drivers.select import running_driver
 from ..errors.errors import ConnectError
 from ..errors.making import attempts_error, driver_error
-from ..errors.record import LONGEST_ADDRESS
 from ..explanations.explain import lookup
+from ..report.attempt import LONGEST_ADDRESS, lasting
 from ..sansio.attempt import Attempt, Step
 from ..sansio.value import plain
 from ..sockets.datagrams import dissolve
@@ -196,7 +196,7 @@ async def _carry_out(
     if end is Step.CONNECTED:
         return
     ended = record(sock, sockaddr, local_address(sock), start, end, attempt.errno)
-    raise attempts_error([ended], target, ended.end - start)
+    raise attempts_error([ended], target, lasting(ended))
 
 
 def _name(sock: socket.socket) -> str:

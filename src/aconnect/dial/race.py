@@ -85,7 +85,7 @@ async def race(
     known: dict[int, tuple[Endpoint, ...]] = {}
     searches: list[Resolution] = []
     errors: dict[int, ConnectError] = {}
-    runner = Runner(contest, plan, handshake, telling.emit, driver, hosts)
+    runner = Runner(contest, plan, handshake, telling.emit, driver, hosts, started)
     try:
         for rank, part in enumerate(parts):
             try:

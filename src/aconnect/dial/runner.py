@@ -23,7 +23,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors.foreign import errno_of, words
-from ..errors.record import OWN_TIME, AttemptRecord
+from ..report.attempt import OWN_TIME, AttemptRecord
 from ..sansio.attempt import Action, RetryAt, Step, WaitWritable
 from ..sansio.attempt import Failed as AttemptFailed
 from ..sansio.race import BeginHandshake, Cancel, Command, Failed, Race, Start, Won
@@ -65,6 +65,7 @@ class Runner:
         driver: the running event loop.
         hosts: if the target has several parts, which of them each endpoint is one of; more come
             as they are found.
+        started: when the dial began.
 
     Attributes:
         errors: what the handshakes raised, by the number of the attempt.
@@ -80,6 +81,7 @@ class Runner:
         emit: Callable[[Event], None],
         driver: Driver,
         hosts: dict[Endpoint, Target],
+        started: float,
     ) -> None:
         self.errors: dict[int, Exception] = {}
         self.winner: Running | None = None
@@ -92,7 +94,7 @@ class Runner:
         self._hosts = hosts
         self._searches: Sequence[Resolution] = ()
         self._watch: Watch = driver.watch()
-        self._flight = Flight(plan, self._watch, emit, self._closed_late)
+        self._flight = Flight(plan, self._watch, emit, self._closed_late, started)
         self._begun: Begun | None = None
         self._one_by_one = race.rules.one_by_one
 

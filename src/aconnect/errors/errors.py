@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..addresses.values import Address, SockAddr
+    from ..report.attempt import AttemptRecord, Phase
     from ..report.report import Report
-    from .record import AttemptRecord, Phase
 
 __all__ = [
     "AddressNotPermitted",
@@ -52,7 +52,8 @@ class ConnectError(OSError):
         address: what was asked for.
         phase: how far it got: "resolve", "connect" or "handshake".
         elapsed: seconds since the call.
-        attempts: a record for each address tried, in the order of their start.
+        attempts: a record for each address tried, in the order of their start; those of the
+            report, if there is one.
         family: the address family of the attempt that gave the errno, or None.
 
     Attributes:
@@ -65,7 +66,6 @@ class ConnectError(OSError):
     address: Address | tuple[Any, ...] | SockAddr | None
     phase: Phase
     elapsed: float
-    attempts: tuple[AttemptRecord, ...]
     family: int | None
     report: Report | None
 
@@ -92,12 +92,17 @@ class ConnectError(OSError):
         self.address = address
         self.phase = phase
         self.elapsed = elapsed
-        self.attempts = tuple(attempts)
+        self._attempts = tuple(attempts)
         self.family = family
         self.report = None
 
     def __str__(self) -> str:
         return OSError.__str__(self)  # that of an SSLError leaves the errno out
+
+    @property
+    def attempts(self) -> tuple[AttemptRecord, ...]:
+        """A record for each address tried, in the order of their start."""
+        return self._attempts if self.report is None else self.report.attempts
 
     @property
     def transient(self) -> bool:

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..addresses.text import clipped, printable
+from ..report.attempt import LONGEST_WORDS
 from .errors import ConnectError
-from .record import LONGEST_WORDS
 
 if TYPE_CHECKING:
     from typing import TypeGuard

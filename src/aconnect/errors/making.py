@@ -18,21 +18,22 @@ from typing import TYPE_CHECKING, Final
 
 from ..addresses.text import clipped, shortened
 from ..explanations.explain import lookup
+from ..report.attempt import (
+    LONGEST_ADDRESS,
+    LONGEST_WORDS,
+    OWN_TIME,
+    AttemptRecord,
+    duration,
+    lasting,
+    sentence,
+    way,
+)
 from .errors import (
     AddressNotPermitted,
     ConnectError,
     ConnectTimeout,
     HandshakeError,
     ResolveError,
-)
-from .record import (
-    LONGEST_ADDRESS,
-    LONGEST_WORDS,
-    OWN_TIME,
-    AttemptRecord,
-    duration,
-    sentence,
-    way,
 )
 
 if TYPE_CHECKING:
@@ -136,13 +137,11 @@ def each_error(
         return None
     group = error.__cause__ if len(error.attempts) > 1 else None
     named = group.exceptions if isinstance(group, ExceptionGroup) else (error,)
-    known = {id(one.attempts[0]): one for one in named if isinstance(one, ConnectError)}
+    known = {one.attempts[0].number: one for one in named if isinstance(one, ConnectError)}
     errors = [
-        known.get(id(each)) or _attempt_error(each, target, None, None, *_BRIEF)
+        known.get(each.number) or _attempt_error(each, target, None, None, *_BRIEF)
         for each in error.attempts
     ]
-    for each in errors:
-        each.report = error.report
     return ExceptionGroup(f"{call} failed", errors)
 
 
@@ -173,7 +172,7 @@ def _attempt_error(
     longest_fate: int = LONGEST_WORDS,
 ) -> ConnectError:
     """The error for one attempt, which took all the time if ``elapsed`` is None."""
-    elapsed = record.end - record.start if elapsed is None else elapsed
+    elapsed = lasting(record) if elapsed is None else elapsed
     known = record.sockaddr is not None and record.peer != target.text
     where = way(record, longest_address, peer=known)
     where = f" ({where})" if where else ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors.foreign import words
+from ..report.attempt import kind_of_handshake
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +42,7 @@ class Handshake(Generic[T]):
     @property
     def kind(self) -> str:
         """The name, for a sentence."""
-        return "handshake" if self.name == "handshake" else f"{self.name} handshake"
+        return kind_of_handshake(self.name)
 
     @property
     def layers(self) -> tuple[Handshake[Any], ...]:

@@ -13,18 +13,15 @@ Rules:
 
 from __future__ import annotations
 
-import socket
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.text import format_sockaddr
-from ..explanations.explain import lookup
 from ..trace import DialStarted, is_last
+from .attempt import HandshakeSummary
 from .story import (
-    AttemptSummary,
     DialOutcome,
-    HandshakeSummary,
     ResolutionSummary,
     Story,
     read,
@@ -36,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..trace import Event, Phase
+    from .attempt import AttemptRecord
 
-__all__ = ["AttemptSummary", "HandshakeSummary", "Report", "ResolutionSummary"]
+__all__ = ["HandshakeSummary", "Report", "ResolutionSummary"]
 
 
 class Report:
@@ -105,12 +103,12 @@ class Report:
         return story.lasting(story.resolution) if story.resolution else 0.0
 
     @property
-    def attempts(self) -> tuple[AttemptSummary, ...]:
+    def attempts(self) -> tuple[AttemptRecord, ...]:
         """The attempts in the order of their start."""
         return tuple(self._story().attempts.values())
 
     @property
-    def winner(self) -> AttemptSummary | None:
+    def winner(self) -> AttemptRecord | None:
         """The attempt that the call returned, or None."""
         return next((attempt for attempt in self.attempts if attempt.won), None)
 
@@ -172,12 +170,7 @@ class Report:
             * ``resolution``: None, or a dict with ``address``, ``start``, ``end``, ``outcome``,
               ``errno``, ``error``, and ``batches``: dicts with ``time`` and ``addresses``;
             * ``resolutions``: one for each name;
-            * ``attempts``: dicts with ``attempt``, ``place``, ``address``, ``family``,
-              ``host``, ``start``, ``end``, ``outcome``, ``errno``, ``error``,
-              ``local_address``, ``note``, ``round_trip`` (seconds), ``resent``, ``closed``,
-              ``won``, and ``handshakes``: dicts with ``name``, ``start``, ``end``, ``outcome``,
-              ``error``, ``details`` and ``layer``; and ``handshake``, which is the last of them,
-              or None.
+            * ``attempts``: of each, `AttemptRecord.to_dict`.
         """
         return _plain(self._story())
 
@@ -197,19 +190,7 @@ class Report:
 def _plain(story: Story) -> dict[str, Any]:
     """What `Report.to_dict` returns."""
     lookups = list(map(_lookup, story.resolutions.values()))
-    attempts = []
-    for each in story.attempts.values():
-        family = each.endpoint.family
-        row = asdict(each)
-        del row["endpoint"]
-        row["handshakes"] = list(row["handshakes"])
-        row["handshake"] = row["handshakes"][-1] if row["handshakes"] else None
-        row["address"] = each.address
-        row["family"] = _family_name(family)
-        row["error"] = None if each.errno is None else lookup(each.errno).name
-        if each.local_address is not None:
-            row["local_address"] = format_sockaddr(family, each.local_address)
-        attempts.append(row)
+    attempts = [each.to_dict() for each in story.attempts.values()]
     return {
         "address": story.address,
         "outcome": story.outcome,
@@ -223,7 +204,7 @@ def _plain(story: Story) -> dict[str, Any]:
         "resolution": lookups[0] if lookups else None,
         "resolutions": lookups,
         "attempts": attempts,
-        "winner": next((each["attempt"] for each in attempts if each["won"]), None),
+        "winner": next((each["number"] for each in attempts if each["won"]), None),
         "untried": story.untried,
     }
 
@@ -236,10 +217,3 @@ def _lookup(resolution: ResolutionSummary) -> dict[str, Any]:
     ]
     plain["error"] = reason(resolution) or None
     return plain
-
-
-def _family_name(family: int) -> str:
-    try:
-        return socket.AddressFamily(family).name
-    except ValueError:
-        return f"family {family}"

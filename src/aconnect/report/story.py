@@ -11,9 +11,8 @@ Rules:
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..addresses.text import format_sockaddr
 from ..explanations.explain import lookup
 from ..sansio.value import Value
 from ..trace import (
@@ -29,19 +28,19 @@ from ..trace import (
     ResolutionEnded,
     ResolutionStarted,
     SocketClosed,
+    is_last,
 )
+from .attempt import AttemptRecord, HandshakeSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import TypeAlias
 
-    from ..addresses.values import Endpoint, SockAddr
-    from ..trace import AttemptOutcome, Event, HandshakeOutcome, Phase, ResolutionOutcome
+    from ..addresses.values import Endpoint
+    from ..trace import Event, Phase, ResolutionOutcome
 
 __all__ = [
-    "AttemptSummary",
     "DialOutcome",
-    "HandshakeSummary",
     "ResolutionSummary",
     "Story",
     "read",
@@ -81,74 +80,6 @@ class ResolutionSummary(Value):
         return tuple(endpoint for _, batch in self.batches for endpoint in batch)
 
 
-class HandshakeSummary(Value):
-    """How a handshake went.  Times are seconds from the start of the dial.
-
-    Attributes:
-        name: what kind of handshake it is.
-        start: when it began.
-        end: when it ended; None as long as it is running.
-        outcome: as in `HandshakeEnded`, or "running".
-        error, details, layer: as in `HandshakeEnded`.
-    """
-
-    name: str
-    start: float
-    end: float | None = None
-    outcome: HandshakeOutcome | Literal["running"] = "running"
-    error: str | None = None
-    details: Mapping[str, str] = {}  # nobody changes it
-    layer: int = 0
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.start, self.end, self.outcome, self.error, self.layer))
-
-
-class AttemptSummary(Value):
-    """What became of one attempt.  Times are seconds from the start of the dial.
-
-    Attributes:
-        attempt: its number in the order of start, from 0.
-        endpoint: the resolved address.
-        place: the place of the address in the order of all addresses, from 0.
-        start: when it began.
-        end: when it was connected, or ended otherwise; None as long as it is running.
-        outcome: as in `AttemptEnded`, or "running"; of connect(2) alone, whatever became of
-            the handshake.
-        errno, local_address, note, round_trip, resent: as in `AttemptEnded`.
-        handshakes: what followed, in the order of the layers.
-        closed: when its descriptor was closed; None if it was not.
-        won: whether it is the one that the call returned.
-        host: of several addresses, the one that this is an endpoint of, as text; else empty.
-    """
-
-    attempt: int
-    endpoint: Endpoint
-    place: int
-    start: float
-    end: float | None = None
-    outcome: AttemptOutcome | Literal["running"] = "running"
-    errno: int | None = None
-    local_address: SockAddr | None = None
-    note: str = ""
-    handshakes: tuple[HandshakeSummary, ...] = ()
-    closed: float | None = None
-    won: bool = False
-    host: str = ""
-    round_trip: float | None = None
-    resent: int | None = None
-
-    @property
-    def address(self) -> str:
-        """The resolved address as text."""
-        return format_sockaddr(self.endpoint.family, self.endpoint.sockaddr)
-
-    @property
-    def handshake(self) -> HandshakeSummary | None:
-        """The last of the handshakes; None if none has begun."""
-        return self.handshakes[-1] if self.handshakes else None
-
-
 class Story:
     """What the events say."""
 
@@ -160,15 +91,16 @@ class Story:
         self.errno: int | None = None
         self.phase: Phase | None = None
         self.resolutions: dict[str, ResolutionSummary] = {}
-        self.attempts: dict[int, AttemptSummary] = {}
+        self.attempts: dict[int, AttemptRecord] = {}
         self.known: int = 0
 
-    def end(self, what: ResolutionSummary | AttemptSummary | HandshakeSummary) -> float:
-        """When it ended; what has not lasts until now."""
-        return self.elapsed if what.end is None else what.end
+    def lasting(self, what: ResolutionSummary) -> float:
+        """Seconds from its start to its end, or until now."""
+        return max(0.0, self._end(what.end) - what.start)
 
-    def lasting(self, what: ResolutionSummary | AttemptSummary | HandshakeSummary) -> float:
-        return max(0.0, self.end(what) - what.start)
+    def _end(self, end: float | None) -> float:
+        """What has not ended lasts until now."""
+        return self.elapsed if end is None else end
 
     @property
     def resolution(self) -> ResolutionSummary | None:
@@ -181,10 +113,10 @@ class Story:
 
     def phase_seconds(self) -> dict[Phase, float]:
         attempts = self.attempts.values()
-        spans = [(each.start, self.end(each)) for each in attempts]
+        spans = [(each.start, self._end(each.connect_end)) for each in attempts]
         shakes = [shake for each in attempts for shake in each.handshakes]
-        shaking = [(each.start, self.end(each)) for each in shakes]
-        asking = [(each.start, self.end(each)) for each in self.resolutions.values()]
+        shaking = [(each.start, self._end(each.end)) for each in shakes]
+        asking = [(each.start, self._end(each.end)) for each in self.resolutions.values()]
         third = _covered(shaking)
         second = _covered(shaking + spans)
         first = _covered(shaking + spans + asking)
@@ -205,8 +137,10 @@ class Story:
 def read(events: Iterable[Event], now: float) -> Story:
     """What ``events`` say at the moment ``now``, which counts while the dial is running."""
     story = Story()
-    attempts, lookups = story.attempts, story.resolutions
+    attempts: dict[int, dict[str, Any]] = {}  # the fields of each
+    lookups = story.resolutions
     origin = None
+    event: Event | None = None
 
     for event in events:
         if origin is None:
@@ -232,24 +166,34 @@ def read(events: Iterable[Event], now: float) -> Story:
                     end=at, outcome=event.outcome, errno=event.errno, error=event.error
                 )
             case AttemptStarted(_, number, endpoint, place, known, host):
-                attempts[number] = AttemptSummary(number, endpoint, place, at, host=host)
+                attempts[number] = {
+                    **endpoint._asdict(),
+                    "number": number,
+                    "local_address": None,
+                    "start": at,
+                    "place": place,
+                    "host": host,
+                    "handshakes": (),
+                }
                 story.known = max(story.known, known)
             case AttemptEnded(_, number) if number in attempts:
-                attempts[number] = attempts[number].replace(
-                    end=at,
-                    outcome=event.outcome,
-                    errno=event.errno,
-                    local_address=event.local_address,
-                    note=event.note,
-                    round_trip=event.round_trip,
-                    resent=event.resent,
-                )
+                attempts[number] |= {
+                    "end": at,
+                    "connected": at if event.outcome == "connected" else None,
+                    "outcome": event.outcome,
+                    "errno": event.errno,
+                    "local_address": event.local_address,
+                    "note": event.note,
+                    "round_trip": event.round_trip,
+                    "resent": event.resent,
+                }
             case HandshakeStarted(_, number, name, layer) if number in attempts:
-                begun = HandshakeSummary(name, at, layer=layer)
-                shakes = (*attempts[number].handshakes, begun)
-                attempts[number] = attempts[number].replace(handshakes=shakes)
+                each = attempts[number]
+                each["handshakes"] += (HandshakeSummary(name, at, layer=layer),)
+                each |= {"phase": "handshake", "outcome": "running", "end": None}
             case HandshakeEnded(_, number) if number in attempts:
-                shakes = attempts[number].handshakes
+                each = attempts[number]
+                shakes = each["handshakes"]
                 begun = shakes[-1] if shakes else HandshakeSummary("handshake", at)
                 ended = begun.replace(
                     end=at,
@@ -258,21 +202,44 @@ def read(events: Iterable[Event], now: float) -> Story:
                     details=event.details,
                     layer=event.layer,
                 )
-                attempts[number] = attempts[number].replace(handshakes=(*shakes[:-1], ended))
+                outcome = "connected" if event.outcome == "done" else event.outcome
+                each |= {
+                    "phase": "handshake",
+                    "handshakes": (*shakes[:-1], ended),
+                    "end": at,
+                    "outcome": outcome,
+                    "errno": event.errno,
+                }
+                if event.outcome != "done":
+                    each["note"] = "; ".join(filter(None, (each.get("note"), ended.why)))
             case SocketClosed(_, number) if number in attempts:
-                attempts[number] = attempts[number].replace(closed=at)
+                attempts[number]["closed"] = at
             case DialConnected(_, number):
                 story.outcome = "connected"
                 if number in attempts:
-                    attempts[number] = attempts[number].replace(won=True)
+                    attempts[number]["won"] = True
             case DialFailed(_, outcome, errno, phase):
                 story.outcome, story.errno, story.phase = outcome, errno, phase
             case DialCancelled():
                 story.outcome = "cancelled"
 
+    if event is not None and is_last(event):
+        for each in attempts.values():
+            _settle(each, story.outcome)
+    story.attempts = {number: AttemptRecord(**each) for number, each in attempts.items()}
     if origin is not None and story.outcome == "running":
         story.elapsed = max(round(now - origin, 9), story.elapsed)
     return story
+
+
+def _settle(attempt: dict[str, Any], outcome: DialOutcome) -> None:
+    """Of an attempt that is connected and has not won, say that its handshake had no time."""
+    if attempt.get("outcome") == "connected" and not attempt.get("won"):
+        attempt |= {
+            "phase": "handshake",
+            "outcome": "timed out" if outcome == "timed out" else "cancelled",
+            "end": attempt.get("closed", attempt["end"]),
+        }
 
 
 def _covered(spans: Iterable[tuple[float, float]]) -> float:

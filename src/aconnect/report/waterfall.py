@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..trace import Phase
-    from .story import AttemptSummary, ResolutionSummary, Story
+    from .attempt import AttemptRecord
+    from .story import ResolutionSummary, Story
 
 __all__ = ["NARROWEST", "draw", "title"]
 
@@ -111,13 +112,13 @@ def _rows(story: Story) -> Iterator[_Row]:
         yield _Row(_ascii(_resolve(story, search)), search.start, search.end, _found(search))
     digits = len(str(max(story.attempts, default=0)))
     for number, each in story.attempts.items():
-        words: list[str] = [each.outcome]
-        if each.outcome == "failed" and each.errno is not None:
+        words: list[str] = [each.outcome if each.connected is None else "connected"]
+        if words == ["failed"] and each.errno is not None:
             words = [lookup(each.errno).name]
         words += ["won"] * each.won + ["closed"] * (each.closed is not None)
-        of_host = f" ({each.host})" if each.host not in ("", each.address) else ""
-        label = f"{number:>{digits}} {_ascii(each.address + of_host)}"
-        yield _Row(label, each.start, each.end, ", ".join(words))
+        of_host = f" ({each.host})" if each.host not in ("", each.peer) else ""
+        label = f"{number:>{digits}} {_ascii(each.peer + of_host)}"
+        yield _Row(label, each.start, each.connect_end, ", ".join(words))
         for shake in each.handshakes:
             name = f"{' ' * digits} {_ascii(shake.name)}"
             yield _Row(name, shake.start, shake.end, shake.outcome)
@@ -181,11 +182,15 @@ def _remarks(story: Story) -> Iterator[str]:
     failed = (each for each in story.resolutions.values() if reason(each))
     remarks = [f"{_resolve(story, search)}: {reason(search)}" for search in failed]
     for number, each in story.attempts.items():
-        if each.note:
-            remarks.append(f"attempt {number}: {each.note}")
-        elif each.errno is not None:
+        # What is said of a handshake is said below.
+        note = each.note
+        if each.handshake is not None:
+            note = note.removesuffix(each.handshake.why).removesuffix("; ")
+        if note:
+            remarks.append(f"attempt {number}: {note}")
+        elif each.errno is not None and each.connected is None:
             row = lookup(each.errno)
-            remarks.append(f"{row.name}: {row.words(each.endpoint.family)}")
+            remarks.append(f"{row.name}: {row.words(each.family)}")
         if _sent(each):
             remarks.append(f"attempt {number}: {_sent(each)}")
         for shake in each.handshakes:
@@ -203,13 +208,14 @@ def _remarks(story: Story) -> Iterator[str]:
     yield from map(_ascii, dict.fromkeys(remarks))
 
 
-def _sent(each: AttemptSummary) -> str:
+def _sent(each: AttemptRecord) -> str:
     """What became of the SYNs, if that was not the first one's answer."""
     resent = each.resent
-    silent = each.outcome == "timed out" or each.errno == errnos.ETIMEDOUT
+    connected = each.connected is not None
+    silent = not connected and (each.outcome == "timed out" or each.errno == errnos.ETIMEDOUT)
     if resent is None or not (resent or silent):
         return ""
-    if each.outcome == "connected" or each.errno in _ANSWERS:
+    if connected or each.errno in _ANSWERS:
         return (
             f"the first {'SYN was' if resent == 1 else f'{resent} SYNs were'} lost and sent again"
         )

@@ -21,7 +21,7 @@ from ..addresses.text import printable, shortened
 from ..dial.dialer import DEFAULT, Dialer
 from ..drivers.running import in_trio
 from ..errors.errors import ConnectTimeout
-from ..errors.record import LONGEST_ADDRESS
+from ..report.attempt import LONGEST_ADDRESS
 from ..sockets.local_address import check_local_address
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from ...addresses.target import target_of
 from ...errors.errors import ConnectError, ConnectTimeout
 from ...errors.foreign import errno_of, words
 from ...errors.making import attempts_error
-from ...errors.record import AttemptRecord
 from ...handshakes.tls import failure, reason, settings
+from ...report.attempt import AttemptRecord, lasting
 from ...transports.anyio import open_stream
 
 if TYPE_CHECKING:
@@ -145,15 +145,14 @@ class Stream:
             type=socket.SOCK_STREAM,
             sockaddr=self._extra["server_addr"],
             local_address=None,
-            start=started,
-            end=time.monotonic(),
+            start=0.0,
+            end=time.monotonic() - started,
             outcome="failed" if cause else "timed out",
             errno=errno_of(cause, errnos.EPROTO) if cause else None,
             note=reason(cause, name) if cause else "",
             phase="handshake",
         )
-        elapsed = record.end - started
-        return attempts_error([record], target_of(self._address), elapsed, causes=[cause])
+        return attempts_error([record], target_of(self._address), lasting(record), causes=[cause])
 
     def get_extra_info(self, info: str) -> Any:
         """What is asked for: the address of either end, the socket, the SSLObject, and whether
