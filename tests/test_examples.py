@@ -35,6 +35,7 @@ EXPECTED = {
     "reconnecting": "heard: connection 1, connection 2, connection 3",
     "resume": "second call: connected: True",
     "retry": "connected, after a refusal or two",
+    "routed_loop": "refused: 127.0.0.1",
     "shared_deadline": "read in time: one, two",
     "smtp_client": "received: hello Bob",
     "unix_backlog": "not started: the listener's backlog is full",

@@ -77,6 +77,7 @@ __all__ = [
     "open_trio_stream",
     "open_unix_connection",
     "parse_address",
+    "routed",
     "wait_connected",
 ]
 
@@ -90,6 +91,7 @@ if _TYPE_CHECKING:
     from .transports.asyncio import create_unix_connection as create_unix_connection
     from .transports.asyncio import open_connection as open_connection
     from .transports.asyncio import open_unix_connection as open_unix_connection
+    from .transports.routed import routed as routed
     from .transports.trio import open_trio_stream as open_trio_stream
 else:
     # These need ssl or other libraries, which are imported when one of them is asked for.
@@ -102,6 +104,7 @@ else:
         "open_connection": "transports.asyncio",
         "open_unix_connection": "transports.asyncio",
         "open_trio_stream": "transports.trio",
+        "routed": "transports.routed",
     }
 
     def __getattr__(name: str) -> object:
