@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..addresses.text import format_sockaddr
 from ..trace import DialStarted, is_last
 from .attempt import HandshakeSummary
+from .rows import title
 from .story import (
     DialOutcome,
     ResolutionSummary,
@@ -27,7 +28,7 @@ from .story import (
     read,
     reason,
 )
-from .waterfall import NARROWEST, draw, title
+from .waterfall import NARROWEST, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,11 +147,7 @@ class Report:
             TypeError: ``width`` is not an int.
             ValueError: ``width`` is too small.
         """
-        if isinstance(width, bool) or not isinstance(width, int):
-            raise TypeError(f"width must be a number of columns, not {width!r}")
-        if width < NARROWEST:
-            raise ValueError(f"width must be {NARROWEST} or more columns, not {width!r}")
-        return draw(self._story(), width)
+        return draw(self._story(), _wide(width, NARROWEST, "columns"))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for `json.dumps`.
@@ -174,6 +171,73 @@ class Report:
         """
         return _plain(self._story())
 
+    def to_svg(self, width: int = 960) -> str:
+        """Draw the waterfall as a picture, with the rows and words of `draw`.
+
+        It is one file that asks for nothing, has no script and runs none, and follows the
+        reader's choice of light or dark.  What failed is hatched, what was cancelled is an
+        outline, and what is still running has no end.
+
+        Args:
+            width: units of the picture (pixels, unless it is scaled); at least 480.
+
+        Returns:
+            SVG, the same for the same events.
+
+        Raises:
+            TypeError: ``width`` is not an int.
+            ValueError: ``width`` is too small.
+        """
+        from .picture import NARROWEST, picture
+
+        return picture(self._story(), _wide(width, NARROWEST, "units"))
+
+    def to_html(self, width: int = 960) -> str:
+        """A page with the picture, the attempts as a table, and the drawing in text.
+
+        It is one file that asks for nothing.
+
+        Args, Raises: as `to_svg`.
+        """
+        from .page import page
+        from .picture import NARROWEST
+
+        return page(self._story(), _wide(width, NARROWEST, "units"))
+
+    def _repr_svg_(self) -> str:
+        """What notebooks show."""
+        return self.to_svg()
+
+    def to_trace_events(self, process: int = 1) -> list[dict[str, Any]]:
+        """The dial for viewers of traces, such as Perfetto and chrome://tracing.
+
+        A file of them is ``json.dumps({"traceEvents": [...]})``; those of many dials may be in
+        one.
+
+        Args:
+            process: what a viewer takes for the number of the process; one for each dial.
+
+        Returns:
+            Complete events (``"ph": "X"``) with times in microseconds of `time.monotonic`, a
+            thread for each attempt, and the names of all (``"ph": "M"``).
+        """
+        from .exports import trace_events
+
+        origin = self._events[0].time if self._events else 0.0
+        return trace_events(self._story(), origin, process)
+
+    def timings(self) -> dict[str, float]:
+        """The parts of a HTTP archive's ``timings`` that are known here, in milliseconds.
+
+        Returns:
+            ``blocked``, ``dns``, ``connect`` (TLS and other handshakes included) and ``ssl``
+            (TLS alone; it is part of ``connect``); -1 for what there was not.  ``blocked`` is all
+            the rest, so that without ``ssl`` they are the whole.
+        """
+        from .exports import timings
+
+        return timings(self._story())
+
     def __str__(self) -> str:
         return self.draw()
 
@@ -185,6 +249,15 @@ class Report:
         events = tuple(self._events)
         running = events and not is_last(events[-1])
         return read(events, self._clock() if running else 0.0)
+
+
+def _wide(width: int, least: int, units: str) -> int:
+    """The width of a drawing, checked."""
+    if isinstance(width, bool) or not isinstance(width, int):
+        raise TypeError(f"width must be a number of {units}, not {width!r}")
+    if width < least:
+        raise ValueError(f"width must be {least} or more {units}, not {width!r}")
+    return width
 
 
 def _plain(story: Story) -> dict[str, Any]:
