@@ -24,6 +24,7 @@ from .errors.errors import AddressNotPermitted as AddressNotPermitted
 from .errors.errors import ConnectError as ConnectError
 from .errors.errors import ConnectTimeout as ConnectTimeout
 from .errors.errors import HandshakeError as HandshakeError
+from .errors.errors import ProxyError as ProxyError
 from .errors.errors import ResolveError as ResolveError
 from .explanations.explain import explain as explain
 from .handshakes.base import Handshake as Handshake
@@ -53,6 +54,8 @@ __all__ = [
     "Handshake",
     "HandshakeError",
     "Keepalive",
+    "Proxy",
+    "ProxyError",
     "Report",
     "ResolveError",
     "Resolver",
@@ -84,6 +87,7 @@ __all__ = [
 __version__ = "0.1.0.dev0"
 
 if _TYPE_CHECKING:
+    from .proxies.values import Proxy as Proxy
     from .transports.anyio import AConnectable as AConnectable
     from .transports.anyio import open_stream as open_stream
     from .transports.asyncio import create_connection as create_connection
@@ -97,6 +101,7 @@ else:
     # These need ssl or other libraries, which are imported when one of them is asked for.
     _LATER = {
         "AConnectable": "transports.anyio",
+        "Proxy": "proxies.values",
         "open_stream": "transports.anyio",
         "create_connection": "transports.asyncio",
         "create_datagram_endpoint": "transports.asyncio",
@@ -116,7 +121,7 @@ else:
         globals()[name] = value
         return value
 
-    _MODULES = {"clients", "policy", "sansio", "testing", "trace"}
+    _MODULES = {"clients", "policy", "proxies", "sansio", "testing", "trace"}
 
     def __dir__() -> list[str]:
         """What is public: names, modules that have been imported, and what every module has."""

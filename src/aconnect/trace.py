@@ -54,7 +54,8 @@ It is called in the middle of the dial, so it must be quick and must not block. 
 returns is ignored.
 """
 
-Phase: TypeAlias = Literal["resolve", "connect", "handshake"]
+Phase: TypeAlias = Literal["resolve", "connect", "proxy", "handshake"]
+ResolutionOf: TypeAlias = Literal["target", "proxy"]
 ResolutionOutcome: TypeAlias = Literal["done", "failed", "timed out", "cancelled"]
 AttemptOutcome: TypeAlias = Literal[
     "connected", "failed", "timed out", "made room", "cancelled", "not permitted"
@@ -79,10 +80,12 @@ class DialStarted(Event):
         address: what is to be connected to, as text.
         deadline: the moment by which all of it must be done, in seconds of
             `time.monotonic`; infinity if there is none.
+        via: the proxies on the way, the nearest first, as text without user and password.
     """
 
     address: str
     deadline: float = inf
+    via: tuple[str, ...] = ()
 
 
 class ResolutionStarted(Event):
@@ -90,9 +93,11 @@ class ResolutionStarted(Event):
 
     Attributes:
         address: the name with its port, as text.
+        of: whose name it is: "target", or "proxy".
     """
 
     address: str
+    of: ResolutionOf = "target"
 
 
 class ResolutionBatch(Event):
@@ -100,11 +105,12 @@ class ResolutionBatch(Event):
 
     Attributes:
         endpoints: the new ones, best first.
-        address: what they are of, as `ResolutionStarted` has it.
+        address, of: what they are of, as `ResolutionStarted` has it.
     """
 
     endpoints: tuple[Endpoint, ...]
     address: str = ""
+    of: ResolutionOf = "target"
 
 
 class ResolutionEnded(Event):
@@ -116,7 +122,7 @@ class ResolutionEnded(Event):
         found: how many addresses there were in all.
         errno: why it failed, a code of getaddrinfo(3) or of errno(3); else None.
         error: the reason in words, if the resolver has words of its own.
-        address: what was looked up, as `ResolutionStarted` has it.
+        address, of: what was looked up, as `ResolutionStarted` has it.
     """
 
     outcome: ResolutionOutcome
@@ -124,6 +130,7 @@ class ResolutionEnded(Event):
     errno: int | None = None
     error: str = ""
     address: str = ""
+    of: ResolutionOf = "target"
 
 
 class AttemptStarted(Event):
@@ -136,6 +143,7 @@ class AttemptStarted(Event):
         known: how many addresses were known at that moment.
         host: of a dial to several addresses, the one that this is an endpoint of, as text; else
             empty.
+        target: what a proxy will be asked to connect to, if its address is known here; else None.
     """
 
     attempt: int
@@ -143,6 +151,7 @@ class AttemptStarted(Event):
     place: int = 0
     known: int = 1
     host: str = ""
+    target: Endpoint | None = None
 
 
 class AttemptEnded(Event):
@@ -182,11 +191,15 @@ class HandshakeStarted(Event):
         attempt: the number of the attempt.
         name: what kind of handshake it is, in a word.
         layer: which of several handshakes it is that follow one another, from 0.
+        phase: "proxy" if it is with a proxy, or about one; else "handshake".
+        proxy: the proxy that it is with, as text without user and password; empty if with none.
     """
 
     attempt: int
     name: str = "handshake"
     layer: int = 0
+    phase: Literal["proxy", "handshake"] = "handshake"
+    proxy: str = ""
 
 
 class HandshakeEnded(Event):
@@ -200,6 +213,7 @@ class HandshakeEnded(Event):
             text, in a copy.
         layer: as in `HandshakeStarted`.
         errno: of what failed, as the error has it; else None.
+        unfinished: of one that timed out, what it was doing, in words.
     """
 
     attempt: int
@@ -208,6 +222,7 @@ class HandshakeEnded(Event):
     details: Mapping[str, str] = MappingProxyType({})
     layer: int = 0
     errno: int | None = None
+    unfinished: str = ""
 
     def __post_init__(self) -> None:
         copied = {str(key): str(value) for key, value in self.details.items()}
@@ -246,7 +261,7 @@ class DialFailed(Event):
     Attributes:
         outcome: "failed", or "timed out" if the deadline has passed.
         errno: the error's errno, or code of getaddrinfo(3).
-        phase: how far it got: "resolve", "connect" or "handshake".
+        phase: how far it got: "resolve", "connect", "proxy" or "handshake".
     """
 
     outcome: Literal["failed", "timed out"]

@@ -159,7 +159,7 @@ class Work:
 
 def test_every_watch_has_what_a_watch_has() -> None:
     members = {name for name in vars(Watch) if not name.startswith("_")}
-    assert members == {"add", "discard", "notify", "spawn", "wait"}
+    assert members == {"add", "discard", "notify", "ready", "spawn", "wait"}
     for kind in (AsyncioWatch, _PollingWatch, AnyioWatch):
         assert members | {"__aenter__", "__aexit__"} <= set(dir(kind))
 
@@ -800,3 +800,64 @@ class TestSockConnect:
                 raise asyncio.CancelledError
 
         assert self.run(Odd) is None
+
+
+class TestReady:
+    """A wait for one socket, in a task."""
+
+    async def test_a_cancelled_wait_leaves_nothing(self, driver: Any) -> None:
+        for write in (False, True):
+            with full() as (sock, _):
+                async with driver.watch() as watch:
+                    ended = False
+
+                    async def wait(
+                        watch: Any = watch, sock: Any = sock, write: Any = write
+                    ) -> None:
+                        nonlocal ended
+                        try:
+                            await watch.ready(sock, write)
+                        finally:
+                            ended = True
+
+                    cancel = watch.spawn(wait)
+                    await turns(3)
+                    cancel()
+                    await turns(5)
+                    assert ended
+                    if write:
+                        watch.add(sock)
+                        watch.discard(sock)
+
+    async def test_discarding_it_ends_the_registration(self, driver: Any) -> None:
+        with full() as (sock, _):
+            async with driver.watch() as watch:
+                cancel = watch.spawn(watch.ready, sock, True)
+                await turns(3)
+                cancel()
+                await turns(3)
+                watch.discard(sock)
+                sock.close()
+
+    @on_asyncio
+    async def test_discarding_it_before_it_is_cancelled(self, driver: Any) -> None:
+        with full() as (sock, _):
+            async with driver.watch() as watch:
+                watch.spawn(watch.ready, sock, True)
+                await turns(3)
+                watch.discard(sock)
+                sock.close()
+
+
+def test_the_end_of_the_loop_is_no_time_to_unregister() -> None:
+    with full() as (sock, _):
+        loop = CountingLoop()
+
+        async def begin() -> Any:
+            waiting = AsyncioWatch().ready(sock, True)
+            waiting.send(None)
+            return waiting
+
+        waiting = loop.run_until_complete(begin())
+        loop.close()
+        waiting.close()

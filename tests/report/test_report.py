@@ -455,7 +455,12 @@ class TestProperties:
         assert report.attempts == (loser, winner)
         assert report.winner == winner
         assert (loser.peer, winner.peer) == ("[2001:db8::1]:443", "192.0.2.1:443")
-        assert report.phase_seconds == {"resolve": 0.02, "connect": 0.28, "handshake": 0.0}
+        assert report.phase_seconds == {
+            "resolve": 0.02,
+            "connect": 0.28,
+            "proxy": 0.0,
+            "handshake": 0.0,
+        }
         assert report.slowest_phase == "connect"
         assert repr(report) == "<Report example.com:443: connected after 300.0 ms>"
 
@@ -524,7 +529,12 @@ class TestProperties:
 
     def test_a_moment_counts_for_the_furthest_phase(self) -> None:
         report = report_of(*TIME_RUNS_OUT)
-        assert report.phase_seconds == {"resolve": 2.0, "connect": 7.0, "handshake": 1.0}
+        assert report.phase_seconds == {
+            "resolve": 2.0,
+            "connect": 7.0,
+            "proxy": 0.0,
+            "handshake": 1.0,
+        }
 
     def test_addresses_side_by_side_count_once(self) -> None:
         report = report_of(
@@ -589,10 +599,12 @@ class TestADict:
             "errno": ETIMEDOUT,
             "error": "ETIMEDOUT",
             "phase": "handshake",
-            "phases": {"resolve": 2.0, "connect": 7.0, "handshake": 1.0},
+            "phases": {"resolve": 2.0, "connect": 7.0, "proxy": 0.0, "handshake": 1.0},
+            "via": [],
             "slowest_phase": "connect",
             "resolution": {
                 "address": NAME,
+                "of": "target",
                 "start": 0.0,
                 "end": 2.0,
                 "outcome": "done",
@@ -621,6 +633,7 @@ class TestADict:
                     "closed": 10.0,
                     "won": False,
                     "host": "",
+                    "target": None,
                     "handshake": None,
                 },
                 {
@@ -643,6 +656,7 @@ class TestADict:
                     "closed": 10.0,
                     "won": False,
                     "host": "",
+                    "target": None,
                     "handshake": {
                         "name": "TLS",
                         "start": 9.0,
@@ -651,6 +665,7 @@ class TestADict:
                         "error": None,
                         "details": {},
                         "layer": 0,
+                        "phase": "handshake",
                     },
                 },
             ],

@@ -392,6 +392,30 @@ class NoHangUp(OddWatch):
         return [(s, e) for s, e in ready if s.family != socket.AF_UNIX or not poll_now(s).hung_up]
 
 
+class NeverWaits(OddWatch):
+    async def ready(self, sock: Any, write: bool) -> None:
+        if not write or sock.fileno() < 0:
+            await super().ready(sock, write)
+
+
+class ReadsForWriting(OddWatch):
+    async def ready(self, sock: Any, write: bool) -> None:
+        await super().ready(sock, True)
+
+
+class LeavesAwaited(OddWatch):
+    async def ready(self, sock: Any, write: bool) -> None:
+        await super().ready(sock, write)
+        if write:
+            leave_a_timer()
+
+
+class WaitsForTheClosed(OddWatch):
+    async def ready(self, sock: Any, write: bool) -> None:
+        if sock.fileno() >= 0:
+            await super().ready(sock, write)
+
+
 class ReportsAll(OddWatch):
     def made_of(self, ready: Any) -> Any:
         return [*ready, *((sock, 0) for sock in self._watched if ready)]
@@ -598,6 +622,10 @@ WAITING_DEFECTS: list[tuple[str, Any]] = [
     ("watch.ready", ReadyIsWrong),
     ("watch.later", LaterIsWrong),
     ("watch.refused", NoSoError),
+    ("watch.awaited_write", NeverWaits),
+    ("watch.awaited_write", LeavesAwaited),
+    ("watch.awaited_read", ReadsForWriting),
+    ("watch.awaited_closed", WaitsForTheClosed),
     ("watch.hang_up", NoHangUp),
     ("watch.several", ReportsAll),
     ("watch.once", WatchesOn),

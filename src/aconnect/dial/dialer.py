@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ..addresses.target import target_of
@@ -25,19 +26,23 @@ from .single import connect
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
-    from typing import Unpack
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from typing import TypeAlias, Unpack
 
     from ..addresses.target import Target
     from ..addresses.text import AddressLike, Port
-    from ..addresses.values import Endpoint
+    from ..addresses.values import Address, Endpoint
     from ..deadline import Deadline
     from ..policy import Policy
+    from ..proxies.values import Proxy
     from ..report.report import Report
     from ..resolvers.base import Resolver
     from ..sansio.naming import NoOptions
     from ..sockets.option import Keepalive, SocketOptionLike
     from ..trace import Trace
+
+    ProxyLike: TypeAlias = str | Proxy
+    ProxyFor: TypeAlias = Callable[[Address | Any], ProxyLike | Sequence[ProxyLike] | None]
 
 __all__ = ["DEFAULT", "Dialer"]
 
@@ -80,6 +85,14 @@ class Dialer(Value, kw_only=True):
             options are applied.  What it raises ends that attempt alone.
         permit: an address policy, asked with each resolved `Endpoint` just before its socket is
             opened: a callable that answers True or False, such as `policy.public_only()`.
+        proxy: what to connect through: a `Proxy`, or its text such as
+            ``"socks5h://proxy:1080"``; a sequence of those for a chain, the nearest first; or a
+            callable that is asked once for each dial, before anything is looked up, with the
+            address, and gives one of these, or None for a direct dial, such as
+            `proxies.from_environment`.  The race is over the proxy's addresses then, and options
+            of sockets apply to them.  It is kept as a Proxy, and no repr has its password.
+        permit_proxy: an address policy for the proxies; None permits all.  ``permit`` is asked
+            about the targets then: where a proxy would look a name up, that is refused.
         resolver: turns names into endpoints; see `Resolver`.
         trace: is called with an `Event` for everything that happens, such as a `Report`.
         on_report: is called with a `Report` of each dial when that is over, whatever it came to.
@@ -111,6 +124,8 @@ class Dialer(Value, kw_only=True):
     on_socket: Callable[[socket.socket, Endpoint], object] | None = None
     socket_factory: Callable[[Endpoint], socket.socket] | None = None
     permit: Policy | None = None
+    proxy: ProxyLike | Sequence[ProxyLike] | ProxyFor | None = None
+    permit_proxy: Policy | None = None
     resolver: Resolver = SystemResolver()  # it has no state
     trace: Trace | None = None
     on_report: Callable[[Report], object] | None = None
@@ -134,7 +149,7 @@ class Dialer(Value, kw_only=True):
             raise TypeError(f"family must be an address family, not {self.family!r}")
         if self.family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
             raise ValueError(f"family must be AF_UNSPEC, AF_INET or AF_INET6, not {self.family!r}")
-        for name in ("on_socket", "permit", "trace", "on_report"):
+        for name in ("on_socket", "permit", "permit_proxy", "trace", "on_report"):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be callable or None, not {value!r}")
@@ -143,12 +158,23 @@ class Dialer(Value, kw_only=True):
         # As the settings keep them: an iterable may yield but once.
         for name in _KEPT:
             set_derived(self, name, getattr(settings, name))
-        plan = Plan(
+        kind: Any = Plan
+        if self.proxy is not None:
+            # What is for proxies is imported with the first dialer that has one.
+            from .proxied import ProxiedPlan, checked
+
+            set_derived(self, "proxy", checked(self.proxy))
+            asked = self.permit_proxy
+            permitted = None if asked is None else _asking(asked, "permit_proxy")
+            kind = partial(ProxiedPlan, proxy=self.proxy, permit_proxy=permitted)
+        elif self.permit_proxy is not None:
+            raise ValueError("permit_proxy is for dialers with a proxy only")
+        plan: Plan = kind(
             rules=rules,
             settings=settings,
             family=self.family,
             resolver=self.resolver,
-            permit=None if self.permit is None else _asking(self.permit),
+            permit=None if self.permit is None else _asking(self.permit, "permit"),
             on_socket=self.on_socket,
             trace=self.trace,
             on_report=self.on_report,
@@ -273,11 +299,11 @@ _USUAL: Final = SocketSettings()
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", -1))
 
 
-def _asking(policy: Policy) -> Callable[[Endpoint], bool]:
+def _asking(policy: Policy, name: str) -> Callable[[Endpoint], bool]:
     # Imported with the first dialer that has a policy: its tables take a while, and few need them.
     from ..policy.policies import check_policy, permits
 
-    check_policy(policy, "permit")
+    check_policy(policy, name)
     return lambda endpoint: permits(policy, endpoint)
 
 

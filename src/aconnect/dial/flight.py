@@ -20,8 +20,9 @@ from collections import deque
 from contextlib import ExitStack
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from ..addresses.values import Endpoint
 from ..report.attempt import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Step
 from ..sockets.connection import Packets, packets
@@ -32,18 +33,15 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from ..addresses.values import Endpoint, SockAddr
+    from ..addresses.values import SockAddr
     from ..drivers.base import Watch
-    from ..report.attempt import Outcome
-    from ..sansio.race import Command
+    from ..report.attempt import Outcome, Phase
     from ..trace import Event
     from .layers import Layers
     from .plan import Plan
+    from .ways import Commands, Way
 
-__all__ = ["Commands", "Flight", "Running", "dispose"]
-
-Commands: TypeAlias = "list[Command[Endpoint]]"
-"""What a race asks for."""
+__all__ = ["Flight", "Running", "dispose"]
 
 
 class Running:
@@ -51,6 +49,7 @@ class Running:
 
     Attributes:
         number: its place in the order of the starts.
+        way: what the race has given: the endpoint, or the route that begins with it.
         endpoint: what it is to connect to.
         start: when it began.
         attempt: its state machine.
@@ -68,12 +67,13 @@ class Running:
 
     __slots__ = (
         *("attempt", "cancel", "connected", "ended", "endpoint", "in_handshake", "layers"),
-        *("local", "next", "number", "packets", "result", "sock", "start", "wake_at"),
+        *("local", "next", "number", "packets", "result", "sock", "start", "wake_at", "way"),
     )
 
-    def __init__(self, number: int, endpoint: Endpoint, start: float, attempt: Attempt) -> None:
+    def __init__(self, number: int, way: Way, start: float, attempt: Attempt) -> None:
         self.number = number
-        self.endpoint = endpoint
+        self.way = way
+        self.endpoint: Endpoint = way if isinstance(way, Endpoint) else way.endpoint
         self.start = start
         self.attempt = attempt
         self.sock: socket.socket | None = None
@@ -86,7 +86,7 @@ class Running:
         self.packets: Packets | None = None
         self.result: Any = None
         self.cancel: Callable[[], object] | None = None
-        self.ended: Callable[[], list[Command[Endpoint]]] | None = None
+        self.ended: Callable[[], Commands] | None = None
 
 
 class Flight:
@@ -98,6 +98,7 @@ class Flight:
         emit: is told of events; it raises nothing.
         closed_late: is called in a turn after a task of `dropped` has closed its socket.
         started: when the dial began.
+        via: the proxies on the way, as text.
 
     Attributes:
         running: the attempts in flight, by their numbers.
@@ -113,6 +114,7 @@ class Flight:
         emit: Callable[[Event], None],
         closed_late: Callable[[], Commands],
         started: float,
+        via: tuple[str, ...] = (),
     ) -> None:
         self.running: dict[int, Running] = {}
         self.dropped: dict[int, Running] = {}
@@ -123,23 +125,25 @@ class Flight:
         self._emit = emit
         self._closed_late = closed_late
         self._started = started
+        self._via = via
         self._over = False
 
     def enter(
         self,
         number: int,
-        endpoint: Endpoint,
+        way: Way,
         now: float,
         known: int = 1,
         host: str = "",
         told: bool = False,
     ) -> Running:
+        endpoint, target = (way, None) if isinstance(way, Endpoint) else (way.endpoint, way.target)
         if not told:
-            self._emit(AttemptStarted(now, number, endpoint, number, known, host))
+            self._emit(AttemptStarted(now, number, endpoint, number, known, host, target))
         port_fixed = self._plan.settings.port_fixed(endpoint.family)
         family, type, lent = endpoint.family, endpoint.type, self._plan.lends
         attempt = Attempt(family, type, owned=True, port_fixed=port_fixed, lent=lent)
-        running = Running(number, endpoint, now, attempt)
+        running = Running(number, way, now, attempt)
         self.running[number] = running
         return running
 
@@ -175,6 +179,15 @@ class Flight:
         if running.sock is not None and (outcome != "cancelled" or self._plan.tells):
             running.packets = running.packets or packets(running.sock)
         told = running.packets or Packets()
+        layers = running.layers
+        phase: Phase = "handshake" if running.connected else "connect"
+        if layers is not None:
+            phase = layers.current.phase
+        elif running.connected and self._via:
+            phase = "proxy"
+        unfinished = ""
+        if layers is not None and running.in_handshake and outcome == "timed out":
+            unfinished = layers.current.unfinished
         self.records[running.number] = AttemptRecord(
             **running.endpoint._asdict(),
             local_address=local,
@@ -183,20 +196,24 @@ class Flight:
             outcome=outcome,
             errno=errno,
             note=note,
-            phase="handshake" if running.connected else "connect",
+            phase=phase,
             round_trip=told.round_trip,
             resent=told.resent,
             number=running.number,
             place=running.number,
+            via=self._via,
+            target=None if isinstance(running.way, Endpoint) else running.way.target,
+            layer=0 if layers is None else layers.at,
+            proxy="" if layers is None else layers.current.proxy,
+            unfinished=unfinished,
         )
         try:
             if running.in_handshake:
                 assert running.layers is not None
                 ended: Any = outcome  # no handshake is "not permitted"
                 why, layer = reason or note or None, running.layers.at
-                self._emit(
-                    HandshakeEnded(now, running.number, ended, why, layer=layer, errno=errno)
-                )
+                event = HandshakeEnded(now, running.number, ended, why, layer=layer, errno=errno)
+                self._emit(event.replace(unfinished=unfinished) if unfinished else event)
             elif not running.connected:
                 self._emit(AttemptEnded(now, running.number, outcome, errno, local, note, *told))
         finally:

@@ -41,7 +41,7 @@ class Layers:
 
     def __init__(self, handshakes: tuple[Handshake[Any], ...]) -> None:
         self._handshakes = handshakes
-        self.at = 0
+        self.at: int = 0
         self.given: Any = None
 
     @property
@@ -51,7 +51,8 @@ class Layers:
 
     def started(self, now: float, number: int) -> HandshakeStarted:
         """The event of its start, of the attempt with a ``number``."""
-        return HandshakeStarted(now, number, self.current.name, self.at)
+        current = self.current
+        return HandshakeStarted(now, number, current.name, self.at, current.phase, current.proxy)
 
     async def carry_out(
         self,

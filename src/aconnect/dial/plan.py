@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from ..addresses.target import Target
     from ..addresses.values import Endpoint
     from ..resolvers.base import Resolver
     from ..sansio.rules import Rules
     from ..sockets.settings import SocketSettings
     from ..trace import Trace
+    from .ways import Detour
 
 __all__ = ["Plan", "check_empty"]
 
@@ -28,6 +30,7 @@ class Plan:
         rules: of the race.
         settings: of the sockets.
         family: the address family to keep to; AF_UNSPEC for any.
+        quick_family: that for which the quick way is open; AF_UNSPEC for any.
         resolver: finds the addresses of a name.
         permit: whether an endpoint may be connected to; None for yes.
         on_socket: is called with each socket before it connects, and may be asynchronous.
@@ -42,7 +45,7 @@ class Plan:
 
     __slots__ = (
         *("asks", "family", "lends", "on_report", "on_socket", "open", "open_bare"),
-        *("permit", "report", "resolver", "rules", "settings", "tells", "trace"),
+        *("permit", "quick_family", "report", "resolver", "rules", "settings", "tells", "trace"),
     )
 
     def __init__(
@@ -60,6 +63,7 @@ class Plan:
         self.rules: Rules = rules
         self.settings: SocketSettings = settings
         self.family: int = family
+        self.quick_family: int = family
         self.resolver: Resolver = resolver
         self.permit: Callable[[Endpoint], bool] | None = permit
         self.on_socket: Callable[[socket.socket, Endpoint], object] | None = on_socket
@@ -95,6 +99,10 @@ class Plan:
         """The moment by which an attempt, or a handshake, that begins at ``start`` must end."""
         own = self.rules.attempt_timeout
         return until if own is None else min(until, start + own)
+
+    def detour(self, target: Target) -> Detour | None:  # noqa: ARG002
+        """The way by proxies to ``target``; None for a direct one."""
+        return None
 
 
 def check_empty(report: Report) -> None:

@@ -19,7 +19,7 @@ from .attempt import failed
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from ..addresses.values import Endpoint
     from ..report.attempt import Outcome
@@ -30,6 +30,7 @@ __all__ = [
     "Lost",
     "Prepared",
     "broken",
+    "judged",
     "opened",
     "refusal",
     "unblocked",
@@ -61,11 +62,18 @@ class Prepared(NamedTuple):
 
 def refusal(plan: Plan, endpoint: Endpoint) -> Lost | None:
     """Ask the policy; None if the endpoint may be connected to."""
-    if plan.permit is None:
-        return None
+    return None if plan.permit is None else judged(plan.permit, endpoint)
+
+
+def judged(permit: Callable[[Endpoint], bool], endpoint: Endpoint, what: str = "") -> Lost | None:
+    """Ask a policy; None if the endpoint may be connected to.
+
+    Args:
+        what: the endpoint, if it is not plain which one is meant.
+    """
     try:
-        permitted = plan.permit(endpoint)
-        note = "the address policy does not permit it"
+        permitted = permit(endpoint)
+        note = f"the address policy does not permit{what or ' it'}"
     except Exception as error:
         name = type(error).__name__
         permitted, note = False, f"the address policy failed: {name}: {words(error)}"

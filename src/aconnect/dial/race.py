@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno as errnos
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors.errors import ConnectError, ConnectTimeout, ResolveError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..drivers.base import Driver
     from .begun import Begun
     from .plan import Plan
+    from .ways import Way
 
 __all__ = ["race"]
 
@@ -73,21 +75,27 @@ async def race(
     The socket that has begun is closed, unless this returns it.
     """
     told = telling is not None
+    detour = plan.detour(target)
     if telling is None:
-        telling = Telling(plan, target, started, until)
-    rules = plan.rules if handshake is None else plan.rules.replace(handshake=True)
+        via = () if detour is None else detour.via
+        telling = Telling(plan, target, started, until, via)
+    rules = plan.rules
+    if handshake is not None or detour is not None:
+        rules = rules.replace(handshake=True)
     if handshake is not None and not isinstance(handshake, Handshake):
         handshake = Handshake(handshake)
     now = time.monotonic()
     parts = target.parts
-    contest: Race[Endpoint] = Race(rules, until=max(until, now + _A_START), ranks=len(parts))
-    hosts: dict[Endpoint, Target] = {}  # if there are several
-    known: dict[int, tuple[Endpoint, ...]] = {}
+    contest: Race[Way] = Race(rules, until=max(until, now + _A_START), ranks=len(parts))
+    hosts: dict[Way, Target] = {}  # if there are several
+    known: dict[int, Any] = {}
     searches: list[Resolution] = []
     errors: dict[int, ConnectError] = {}
-    runner = Runner(contest, plan, handshake, telling.emit, driver, hosts, started)
+    runner = Runner(contest, plan, handshake, telling.emit, driver, hosts, started, detour)
     try:
-        for rank, part in enumerate(parts):
+        if detour is not None:
+            known, searches = detour.begin(contest, hosts, telling.emit, started, _known)
+        for rank, part in enumerate(parts if detour is None else ()):
             try:
                 endpoints = _known(part, plan.family, started)
             except ResolveError as error:
@@ -106,8 +114,13 @@ async def race(
         if runner.winner is None:
             elapsed = time.monotonic() - started
             if not (runner.records or runner.timed_out):
-                errors |= {each.rank: _unresolved(each, elapsed) for each in searches}
-            raise _error_of(runner, target, errors, elapsed)
+                unresolved = partial(_unresolved, elapsed=elapsed)
+                if detour is None:
+                    errors |= {each.rank: unresolved(each) for each in searches}
+                else:
+                    errors = detour.errors(unresolved)
+            pending = "" if detour is None else detour.pending
+            raise _error_of(runner, target, errors, elapsed, pending)
     except ConnectError as error:
         outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
         telling.emit(DialFailed(time.monotonic(), outcome, error.errno, error.phase))
@@ -146,12 +159,17 @@ def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] 
 
 
 def _error_of(
-    runner: Runner, target: Target, unresolved: dict[int, ConnectError], elapsed: float
+    runner: Runner,
+    target: Target,
+    unresolved: dict[int, ConnectError],
+    elapsed: float,
+    pending: str,
 ) -> ConnectError:
     """The error for a dial that nobody has won.
 
     Args:
         unresolved: the error of each part of the target for which there is no address.
+        pending: what was looked up, if that is not the target itself.
     """
     if runner.records:
         numbers = sorted(runner.records)
@@ -164,7 +182,7 @@ def _error_of(
             untried=runner.untried,
         )
     if runner.timed_out:
-        return resolve_timeout(target, elapsed)
+        return resolve_timeout(target, elapsed, pending)
     return unresolved_error(unresolved, target, elapsed)
 
 
@@ -179,6 +197,7 @@ def _unresolved(search: Resolution, elapsed: float) -> ConnectError:
     elif cause is not None:
         name = type(cause).__name__
         code, said = socket.EAI_FAIL, f"the resolver failed: {name}: {words(cause)}"
-    error = resolve_error(code, search.target, elapsed, said)
+    what = "the proxy " if search.of == "proxy" else ""
+    error = resolve_error(code, search.target, elapsed, said, what)
     error.__cause__ = cause
     return error

@@ -15,7 +15,7 @@ import os
 import time
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ..errors.foreign import has_errno, words
 from ..resolvers.answers import check_batch, closable, in_order, of_family
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
     from ..resolvers.base import Batch
-    from ..sansio.race import Command, Race
-    from ..trace import Event, ResolutionOutcome
+    from ..sansio.race import Race
+    from ..trace import Event, ResolutionOf, ResolutionOutcome
     from .plan import Plan
+    from .ways import Commands, Way
 
 __all__ = ["Resolution"]
-
-Commands: TypeAlias = "list[Command[Endpoint]]"
 
 
 class Resolution:
@@ -46,11 +45,13 @@ class Resolution:
         race: is told of the addresses.
         hosts: is told which of them are this target's; None if there is no other.
         emit: is told of events; it raises nothing.
+        family: the address family to keep to; None for the plan's.
+        of: whose name it is.
 
     Attributes:
         error: why there was no answer, or no further one.
         target: what has to be resolved.
-        rank: likewise.
+        rank, of: likewise.
         filtered: whether there were endpoints, but none of the family.
     """
 
@@ -59,12 +60,16 @@ class Resolution:
         plan: Plan,
         target: Target,
         rank: int,
-        race: Race[Endpoint],
-        hosts: dict[Endpoint, Target] | None,
+        race: Race[Way],
+        hosts: dict[Way, Target] | None,
         emit: Callable[[Event], None],
+        family: int | None = None,
+        of: ResolutionOf = "target",
     ) -> None:
         self.error: Exception | None = None
         self._plan = plan
+        self._family = plan.family if family is None else family
+        self.of = of
         self.target = target
         self._text = target.text
         self.rank = rank
@@ -83,7 +88,7 @@ class Resolution:
     def start(self) -> None:
         """It begins; `run` comes next."""
         self._running = True
-        self._emit(ResolutionStarted(time.monotonic(), self._text))
+        self._emit(ResolutionStarted(time.monotonic(), self._text, self.of))
 
     async def run(self, post: Callable[[Callable[[], Commands]], None]) -> None:
         """Ask the resolver, until it has no more to say.
@@ -109,14 +114,14 @@ class Resolution:
         if self._race.over:
             return []
         now = time.monotonic()
-        endpoints = of_family(batch, self._plan.family)
+        endpoints = of_family(batch, self._family)
         order: list[Endpoint] = []
         if not batch.sorted:
             self._unsorted = order = in_order([*self._unsorted, *endpoints])
             endpoints = sorted(endpoints, key=order.index)
         self._given += len(batch.endpoints)
         self._found += len(endpoints)
-        self._emit(ResolutionBatch(now, tuple(endpoints), self._text))
+        self._emit(ResolutionBatch(now, tuple(endpoints), self._text, self.of))
         if self._hosts is not None:
             for endpoint in endpoints:  # of two hosts' it stays the first's: it may be in use
                 self._hosts.setdefault(endpoint, self.target)
@@ -146,4 +151,5 @@ class Resolution:
             errno = self.error.errno if self.error and has_errno(self.error) else None
             text = "" if self.error is None else words(self.error)
             now = time.monotonic()
-            self._emit(ResolutionEnded(now, outcome, self._found, errno, text, self._text))
+            told = (outcome, self._found, errno, text, self._text, self.of)
+            self._emit(ResolutionEnded(now, *told))

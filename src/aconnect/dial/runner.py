@@ -22,24 +22,25 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors.foreign import errno_of, words
+from ..errors.foreign import words
 from ..report.attempt import OWN_TIME, AttemptRecord
 from ..sansio.attempt import Action, RetryAt, Step, WaitWritable
 from ..sansio.attempt import Failed as AttemptFailed
 from ..sansio.race import BeginHandshake, Cancel, Command, Failed, Race, Start, Won
 from ..sockets.connection import Packets, packets
 from ..sockets.syscalls import abort, local_address
-from ..trace import AttemptEnded, DialConnected, HandshakeEnded
+from ..trace import AttemptEnded, DialConnected
 from .attempt import advance, failed, note_of
 from .flight import Flight, Running
-from .layers import Layers
 from .preparation import Lost, broken, opened, refusal, unblocked, vetoed
+from .shaking import Shaking
+from .ways import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ..addresses.target import Target
-    from ..addresses.values import Endpoint, SockAddr
+    from ..addresses.values import SockAddr
     from ..drivers.base import Driver, Watch
     from ..handshakes.base import Handshake
     from ..sansio.commands import Why
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .preparation import Prepared
     from .resolution import Resolution
+    from .ways import Commands, Detour, Way
 
 __all__ = ["Runner"]
 
@@ -66,6 +68,7 @@ class Runner:
         hosts: if the target has several parts, which of them each endpoint is one of; more come
             as they are found.
         started: when the dial began.
+        detour: by way of proxies; None for a direct way.
 
     Attributes:
         errors: what the handshakes raised, by the number of the attempt.
@@ -75,32 +78,37 @@ class Runner:
 
     def __init__(
         self,
-        race: Race[Endpoint],
+        race: Race[Way],
         plan: Plan,
         handshake: Handshake[Any] | None,
         emit: Callable[[Event], None],
         driver: Driver,
-        hosts: dict[Endpoint, Target],
+        hosts: dict[Way, Target],
         started: float,
+        detour: Detour | None = None,
     ) -> None:
         self.errors: dict[int, Exception] = {}
         self.winner: Running | None = None
         self.timed_out: bool = False
         self._race = race
         self._plan = plan
-        self._handshake = handshake
         self._emit = emit
         self._driver = driver
         self._hosts = hosts
         self._searches: Sequence[Resolution] = ()
         self._watch: Watch = driver.watch()
-        self._flight = Flight(plan, self._watch, emit, self._closed_late, started)
+        self._detour = detour
+        via = () if detour is None else detour.via
+        self._flight = Flight(plan, self._watch, emit, self._closed_late, started, via)
+        self._shaking = Shaking(
+            race, self._flight, self._watch, handshake, hosts, detour, emit, self.errors
+        )
         self._begun: Begun | None = None
         self._one_by_one = race.rules.one_by_one
 
     async def run(
         self,
-        known: Mapping[int, Sequence[Endpoint]],
+        known: Mapping[int, Sequence[Way]],
         searches: Sequence[Resolution],
         now: float,
         begun: Begun | None = None,
@@ -144,7 +152,7 @@ class Runner:
             if self.winner is not None:
                 self._flight.close(self.winner)
             raise
-        return self.winner.sock if self._handshake is None else self.winner.result
+        return self.winner.result if self._shaking.gives else self.winner.sock
 
     @property
     def records(self) -> dict[int, AttemptRecord]:
@@ -156,14 +164,14 @@ class Runner:
         """How many addresses are known and have not been tried."""
         return self._race.untried
 
-    async def _until_over(self, known: Mapping[int, Sequence[Endpoint]], now: float) -> None:
+    async def _until_over(self, known: Mapping[int, Sequence[Way]], now: float) -> None:
         error: Exception | None = None
         async with self._watch:
             try:
                 for search in self._searches:
                     search.start()
                     self._watch.spawn(search.run, self._flight.post)
-                commands: list[Command[Endpoint]] = []
+                commands: Commands = []
                 for rank, endpoints in known.items():
                     if endpoints:
                         commands += self._race.addresses_added(now, endpoints, rank)
@@ -203,7 +211,7 @@ class Runner:
             self._do(self._flight.inbox.popleft()())
         self._do(self._race.time_passed(time.monotonic()))
 
-    def _do(self, commands: Iterable[Command[Endpoint]]) -> None:
+    def _do(self, commands: Iterable[Command[Way]]) -> None:
         """Carry out commands, and those that follow from them."""
         queue = deque(commands)
         while queue:
@@ -213,7 +221,9 @@ class Runner:
             if isinstance(command, Start):
                 queue.extend(self._start(command.attempt, command.address))
             elif isinstance(command, BeginHandshake):
-                queue.extend(self._begin_handshake(command.attempt))
+                shaken = None if self._begun is None else self._begun.shaken
+                running = self._flight.running[command.attempt]
+                queue.extend(self._shaking.begin(running, shaken))
             elif isinstance(command, Cancel):
                 self._cancel(command.attempt, command.why)
             elif isinstance(command, Won):
@@ -221,22 +231,28 @@ class Runner:
 
     # Attempts.
 
-    def _start(self, number: int, endpoint: Endpoint) -> list[Command[Endpoint]]:
+    def _start(self, number: int, way: Way) -> Commands:
         if self._begun is not None:
             return self._take_up(self._flight.running[number], self._begun)
         known = number + 1 + self._race.untried
         now = time.monotonic()
         self._race.attempt_started(now)
-        host = self._hosts[endpoint].text if self._hosts else ""
-        running = self._flight.enter(number, endpoint, now, known, host)
-        lost = refusal(self._plan, endpoint)
-        if lost is not None:
-            return self._lose(running, lost)
+        host = self._hosts[way].text if self._hosts else ""
+        running = self._flight.enter(number, way, now, known, host)
+        if self._detour is not None and isinstance(way, Route):
+            refused = self._detour.refusal(way)
+            if refused is not None:
+                withdrawn = self._detour.not_permitted(now, way, refused[0])
+                return [*withdrawn, *self._lose(running, refused[1])]
+        else:
+            lost = refusal(self._plan, running.endpoint)
+            if lost is not None:
+                return self._lose(running, lost)
         if self._flight.dropped and self._one_by_one:
             return []  # `_closed_late` will open it
         return self._open(running)
 
-    def _take_up(self, running: Running, begun: Begun) -> list[Command[Endpoint]]:
+    def _take_up(self, running: Running, begun: Begun) -> Commands:
         if begun.prepared is not None:
             return self._prepared(running, begun.prepared)
         if begun.shaken is not None:
@@ -249,10 +265,10 @@ class Runner:
             action = running.attempt.woken(begun.so_error, now)
         return self._advance(running, action)
 
-    def _open(self, running: Running) -> list[Command[Endpoint]]:
+    def _open(self, running: Running) -> Commands:
         return self._prepared(running, opened(self._plan, running.endpoint))
 
-    def _prepared(self, running: Running, prepared: Prepared) -> list[Command[Endpoint]]:
+    def _prepared(self, running: Running, prepared: Prepared) -> Commands:
         running.sock, lost, answer = prepared
         if lost is not None:
             return self._lose(running, lost)
@@ -261,14 +277,12 @@ class Runner:
             return []
         return self._connect(running)
 
-    def _hook_ended(
-        self, running: Running, _: object, error: Exception | None
-    ) -> list[Command[Endpoint]]:
+    def _hook_ended(self, running: Running, _: object, error: Exception | None) -> Commands:
         assert running.sock is not None
         lost = unblocked(running.sock) if error is None else vetoed(error)
         return self._connect(running) if lost is None else self._lose(running, lost)
 
-    def _connect(self, running: Running) -> list[Command[Endpoint]]:
+    def _connect(self, running: Running) -> Commands:
         assert running.sock is not None
         if self._driver.completes and not running.attempt.immediate:
             running.attempt.begin()
@@ -278,9 +292,7 @@ class Runner:
             return []
         return self._advance(running, running.attempt.begin())
 
-    def _completed(
-        self, running: Running, errno: int | None, error: Exception | None
-    ) -> list[Command[Endpoint]]:
+    def _completed(self, running: Running, errno: int | None, error: Exception | None) -> Commands:
         if error is not None:
             return self._lose(running, Lost("failed", errnos.EINVAL, words(error)))
         now = time.monotonic()
@@ -289,7 +301,7 @@ class Runner:
         action = attempt.called(errno, now) if errno else attempt.woken(0, now)
         return self._advance(running, action)
 
-    def _advance(self, running: Running, action: Action) -> list[Command[Endpoint]]:
+    def _advance(self, running: Running, action: Action) -> Commands:
         assert running.sock is not None
         try:
             if isinstance(action, WaitWritable):  # it was not to be before now
@@ -324,7 +336,7 @@ class Runner:
 
     def _connected(
         self, running: Running, now: float, local: SockAddr | None, note: str
-    ) -> list[Command[Endpoint]]:
+    ) -> Commands:
         running.connected = True
         running.local = local
         if self._plan.tells and running.sock is not None:
@@ -333,12 +345,17 @@ class Runner:
         self._emit(AttemptEnded(now, running.number, "connected", None, local, note, *told))
         return self._race.attempts_connected(now, [running.number])
 
-    def _lose(self, running: Running, lost: Lost) -> list[Command[Endpoint]]:
+    def _lose(self, running: Running, lost: Lost) -> Commands:
         """The attempt has failed, before it was connected."""
         if lost.error is not None:
             self.errors[running.number] = lost.error
         self._flight.end(running, lost.outcome, lost.errno, lost.note)
-        return self._race.attempt_failed(time.monotonic(), running.number)
+        now = time.monotonic()
+        withdrawn: Commands = []
+        way = running.way
+        if self._detour is not None and isinstance(way, Route) and lost.outcome == "failed":
+            withdrawn, _ = self._detour.failed(now, way, None, None)
+        return [*withdrawn, *self._race.attempt_failed(now, running.number)]
 
     def _cancel(self, number: int, why: Why) -> None:
         running = self._flight.running[number]
@@ -348,55 +365,10 @@ class Runner:
         else:
             self._flight.end(running, why, None)
 
-    def _closed_late(self) -> list[Command[Endpoint]]:
+    def _closed_late(self) -> Commands:
         """Open what has waited for a socket to be closed."""
         if self._one_by_one:
             for running in self._flight.running.values():
                 if running.sock is None:
                     return self._open(running)
         return []
-
-    # Handshakes.
-
-    def _begin_handshake(self, number: int) -> list[Command[Endpoint]]:
-        running, handshake = self._flight.running[number], self._handshake
-        assert handshake is not None
-        if self._hosts:
-            handshake = handshake.towards(self._hosts[running.endpoint].host)
-        running.layers = layers = Layers(handshake.layers)
-        running.in_handshake = True
-        shaken = None if self._begun is None else self._begun.shaken
-        now = time.monotonic() if shaken is None else shaken.connected
-        self._emit(layers.started(now, number))
-        if shaken is None:
-            assert running.sock is not None
-            goes_on = partial(self._flight.running.__contains__, number)
-            work = partial(layers.carry_out, running.sock, number, goes_on, self._emit)
-            self._flight.spawn(running, work, self._handshake_ended)
-        elif shaken.error is not None:
-            return self._handshake_ended(running, None, shaken.error)
-        return []  # if its time was up, that moment is now
-
-    def _handshake_ended(
-        self, running: Running, result: Any, error: Exception | None
-    ) -> list[Command[Endpoint]]:
-        assert running.layers is not None
-        handshake, number = running.layers.current, running.number
-        details: Mapping[str, Any] = {}
-        if error is None:
-            try:
-                details = handshake.details(result)
-            except Exception as caught:
-                error = caught
-        if error is None:
-            running.in_handshake = False
-            running.result = result
-            now = time.monotonic()
-            self._emit(HandshakeEnded(now, number, "done", None, details, running.layers.at))
-            return self._race.handshake_done(now, number)
-        self.errors[number] = error
-        reason = handshake.reason(error)
-        note = f"the {handshake.kind} failed: {reason}"
-        self._flight.end(running, "failed", errno_of(error, errnos.EPROTO), note, reason)
-        final = handshake.is_final(error)
-        return self._race.handshake_failed(time.monotonic(), number, final=final)

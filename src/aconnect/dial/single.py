@@ -79,7 +79,7 @@ async def connect(
     if driver.checkpoint is not None:
         await driver.checkpoint()
     endpoint = target.only
-    if endpoint is None or driver.completes or plan.family not in (_ANY, endpoint.family):
+    if endpoint is None or driver.completes or plan.quick_family not in (_ANY, endpoint.family):
         return await race(plan, target, driver, started, until, handshake)
     start = time.monotonic()
     telling = None

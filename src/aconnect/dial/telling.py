@@ -30,6 +30,7 @@ class Telling:
         target: what is dialled.
         started: when the call began.
         until: when it must be over.
+        via: the proxies on the way, as text.
 
     Raises:
         ValueError: the plan's report has got another dial since.
@@ -41,7 +42,14 @@ class Telling:
 
     __slots__ = ("_on_report", "_trace", "emit", "report")
 
-    def __init__(self, plan: Plan, target: Target, started: float, until: float) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        target: Target,
+        started: float,
+        until: float,
+        via: tuple[str, ...] = (),
+    ) -> None:
         self.report: Report = plan.report or Report()
         check_empty(self.report)
         self.emit: Callable[[Event], None] = self.report
@@ -49,7 +57,7 @@ class Telling:
             self._trace = guarded(plan.trace)
             self._on_report = guarded(plan.on_report, "on_report")
             self.emit = self._tell
-        self.emit(DialStarted(started, target.text, until))
+        self.emit(DialStarted(started, target.text, until, via))
 
     def cancel(self, had_socket: bool) -> None:
         """The dial ends by what is no failure of its own, before it has become a race."""

@@ -58,6 +58,12 @@ class AnyioWatch:
     def discard(self, sock: socket.socket) -> None:
         self._watched.pop(sock, None)
 
+    async def ready(self, sock: socket.socket, write: bool) -> None:
+        if sock.fileno() < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        of: Any = sys.modules["trio"].lowlevel if in_trio() else anyio
+        await (of.wait_writable if write else of.wait_readable)(sock)
+
     def notify(self) -> None:
         self._something.set()
 

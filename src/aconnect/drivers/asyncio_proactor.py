@@ -16,7 +16,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from ..sockets.syscalls import poll_now, so_error
+from ..sockets.syscalls import poll_now, ready_now, so_error
 from .asyncio_selector import AsyncioSelectorDriver
 from .asyncio_watch import AsyncioWatch, start_timer, until_ended, wake
 
@@ -101,6 +101,12 @@ class _PollingWatch(AsyncioWatch):
     def discard(self, sock: socket.socket) -> None:
         if self._watched.pop(sock, None) is not None and not self._loop.is_closed():
             self._cancel.pop(sock)()
+
+    async def ready(self, sock: socket.socket, write: bool) -> None:
+        pause = _LOOK_FIRST
+        while not ready_now(sock, write):
+            await self._driver.sleep_until(time.monotonic() + pause)
+            pause = min(pause * 2, _LOOK_LONGEST)
 
     async def _look(self, sock: socket.socket) -> None:
         while not poll_now(sock).writable:

@@ -19,6 +19,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sys
 import time
 from functools import partial
@@ -52,6 +54,7 @@ class AsyncioWatch:
         self._waiter: asyncio.Future[None] | None = None
         self._notified = False
         self._watched: dict[socket.socket, int] = {}
+        self._awaited: dict[socket.socket, tuple[int, bool]] = {}  # by tasks
         self._ready: list[socket.socket] = []
         self._tasks: dict[asyncio.Task[None], bool] = {}  # and whether it was cancelled
         self._raised: list[BaseException] = []  # by tasks
@@ -89,6 +92,32 @@ class AsyncioWatch:
         # One that was closed meanwhile may have left its number to another.
         if fd >= 0 and fd not in self._watched.values() and not self._loop.is_closed():
             self._loop.remove_writer(fd)
+
+        if self._awaited:
+            self._stop_waiting(sock)
+
+    async def ready(self, sock: socket.socket, write: bool) -> None:
+        fd, loop = sock.fileno(), self._loop
+        if fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        waiter: asyncio.Future[None] = loop.create_future()
+        # A stale one, of a descriptor closed without a word, goes first.
+        if write:
+            loop.remove_writer(fd)
+            loop.add_writer(sock, wake, waiter, None)
+        else:
+            loop.remove_reader(fd)
+            loop.add_reader(sock, wake, waiter, None)
+        self._awaited[sock] = fd, write
+        try:
+            await waiter
+        finally:
+            self._stop_waiting(sock)
+
+    def _stop_waiting(self, sock: socket.socket) -> None:
+        fd, write = self._awaited.pop(sock, (-1, False))
+        if fd >= 0 and not self._loop.is_closed():
+            (self._loop.remove_writer if write else self._loop.remove_reader)(fd)
 
     def notify(self) -> None:
         self._notified = True

@@ -60,6 +60,17 @@ class Watch(Protocol):
             What cancels it.
         """
 
+    async def ready(self, sock: socket.socket, write: bool) -> None:
+        """Wait, in a task of this watch, until ``sock`` has something to read, its end and its
+        failure included; or, with ``write``, until it takes more, or has failed.
+
+        One task at a time may wait for a socket in this way, and none while it is added.
+        `discard` ends its registration, so that the socket can be closed.
+
+        Raises:
+            OSError: EBADF, it is closed.
+        """
+
     async def wait(self, until: float) -> list[tuple[socket.socket, int]]:
         """Wait for a socket, a notification or a moment.
 

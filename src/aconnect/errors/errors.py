@@ -18,7 +18,7 @@ import errno as errnos
 import socket
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..explanations.explain import lookup
 
@@ -35,6 +35,7 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "HandshakeError",
+    "ProxyError",
     "ResolveError",
 ]
 
@@ -50,7 +51,7 @@ class ConnectError(OSError):
         errno: the reason, as in `errno`.
         message: the sentence for people.
         address: what was asked for.
-        phase: how far it got: "resolve", "connect" or "handshake".
+        phase: how far it got: "resolve", "connect", "proxy" or "handshake".
         elapsed: seconds since the call.
         attempts: a record for each address tried, in the order of their start; those of the
             report, if there is one.
@@ -167,6 +168,56 @@ class HandshakeError(ConnectError):
             vars(self).update((name, getattr(cause, name, None)) for name in _OF_SSL_ERRORS)
 
 
+class ProxyError(HandshakeError):
+    """A proxy was reached, and does not do what it was asked.
+
+    It is a `ConnectTimeout` as well if the time that ran out was the proxy's own.
+
+    Args:
+        proxy: which one it is, as text without user and password.
+        layer: which of the handshakes of the attempt it was that failed, from 0.
+        reply: the code of its answer; None if there was none.
+        about: what is wrong: "proxy" if that is the proxy, or what it thinks of who asks;
+            "target" if it is what was asked for, which cannot be reached through it.
+        errno, message, cause, more: as of a `HandshakeError`.
+
+    Attributes:
+        proxy, layer, reply, about: as above.
+    """
+
+    proxy: str
+    layer: int
+    reply: int | None
+    about: Literal["proxy", "target"]
+
+    def __new__(
+        cls, errno: int, message: str, *, cause: BaseException | None = None, **more: Any
+    ) -> Self:
+        """Make an instance of the classes that go with the errno and with the cause."""
+        kind: Any = cls
+        if errno == errnos.ETIMEDOUT:
+            kind = _class_for(kind, ConnectTimeout)
+        made: Self = super().__new__(kind, errno, message, cause=cause, **more)
+        return made
+
+    def __init__(
+        self,
+        errno: int,
+        message: str,
+        *,
+        proxy: str = "",
+        layer: int = 0,
+        reply: int | None = None,
+        about: Literal["proxy", "target"] = "proxy",
+        **more: Any,
+    ) -> None:
+        super().__init__(errno, message, **more)
+        self.proxy = proxy
+        self.layer = layer
+        self.reply = reply
+        self.about = about
+
+
 _OF_SSL_ERRORS: Final = ("library", "reason", "verify_code", "verify_message")
 
 
@@ -183,6 +234,7 @@ for _public in (
     ConnectError,
     ConnectTimeout,
     HandshakeError,
+    ProxyError,
     ResolveError,
 ):
     _public.__module__ = "aconnect"

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import errno as errnos
 import socket
+import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.text import clipped, shortened
 from ..explanations.explain import lookup
@@ -28,11 +29,13 @@ from ..report.attempt import (
     sentence,
     way,
 )
+from ..sansio.negotiation import Refusal
 from .errors import (
     AddressNotPermitted,
     ConnectError,
     ConnectTimeout,
     HandshakeError,
+    ProxyError,
     ResolveError,
 )
 
@@ -45,6 +48,7 @@ __all__ = [
     "attempts_error",
     "driver_error",
     "each_error",
+    "not_permitted",
     "resolve_error",
     "resolve_timeout",
     "unresolved_error",
@@ -100,7 +104,8 @@ def attempts_error(
     tried = f"{len(records)} of {len(records) + untried} addresses tried"
     error = _kind_of(chosen, timed_out or chosen.outcome in _SILENT, cause)(
         errnos.ETIMEDOUT if timed_out else _code(chosen),
-        f"could not connect to {_text(target)} in {duration(elapsed)}: {tried}: {'; '.join(said)}",
+        f"could not connect to {_text(target)}{_through(chosen)} in {duration(elapsed)}: "
+        f"{tried}: {'; '.join(said)}",
         address=target.address,
         phase=chosen.phase,
         elapsed=elapsed,
@@ -145,9 +150,10 @@ def each_error(
     return ExceptionGroup(f"{call} failed", errors)
 
 
-def _how_far(record: AttemptRecord) -> tuple[bool, bool, bool]:
+def _how_far(record: AttemptRecord) -> tuple[bool, bool, bool, bool]:
     return (
         record.phase == "handshake",
+        record.phase == "proxy",
         record.outcome != "not permitted",
         record.outcome == "failed",  # an answer says more than silence
     )
@@ -160,7 +166,20 @@ def _kind_of(
         return ConnectTimeout
     if record.outcome == "not permitted":
         return AddressNotPermitted
-    return partial(HandshakeError, cause=cause) if record.phase == "handshake" else ConnectError
+    if record.phase == "handshake":
+        return partial(HandshakeError, cause=cause)
+    if record.phase == "proxy":
+        return partial(ProxyError, cause=cause, **_of_proxy(record, cause))
+    return ConnectError
+
+
+def _of_proxy(record: AttemptRecord, cause: BaseException | None) -> dict[str, Any]:
+    """What there is to say of a proxy that has failed."""
+    told = {"proxy": record.proxy, "layer": record.layer}
+    if isinstance(cause, Refusal):
+        about = "target" if cause.about == "target" else "proxy"
+        return {**told, "reply": cause.reply, "about": about}
+    return told
 
 
 def _attempt_error(
@@ -183,7 +202,7 @@ def _attempt_error(
     what = "could not connect to" if record.sockaddr is not None else "no connection on"
     error = _kind_of(record, timed_out, cause)(
         code,
-        f"{what} {text}{where} in {duration(elapsed)}: "
+        f"{what} {text}{_through(record)}{where} in {duration(elapsed)}: "
         f"{name}: {clipped(record.fate, longest_fate)}",
         address=target.address,
         phase=record.phase,
@@ -195,12 +214,30 @@ def _attempt_error(
     return error
 
 
+def _through(record: AttemptRecord) -> str:
+    """The way that it took, if that is by proxies."""
+    if not record.via:
+        return ""
+    first, *others = (shortened(each, LONGEST_ADDRESS) for each in record.via)
+    return f" through {first}" + "".join(f", then {each}" for each in others[:_NAMED])
+
+
 def _code(record: AttemptRecord) -> int:
     return errnos.ETIMEDOUT if record.outcome in _SILENT else record.errno or 0
 
 
 def _text(target: Target) -> str:
     return shortened(target.text, LONGEST_ADDRESS)
+
+
+def not_permitted(target: Target, words: str, started: float) -> AddressNotPermitted:
+    """The error for a target that a policy cannot be asked about."""
+    return AddressNotPermitted(
+        errnos.EPERM,
+        f"could not connect to {_text(target)}: {lookup(errnos.EPERM).name}: {words}",
+        address=target.address,
+        elapsed=time.monotonic() - started,
+    )
 
 
 def driver_error(cause: OSError, target: Target) -> ConnectError:
@@ -215,12 +252,18 @@ def driver_error(cause: OSError, target: Target) -> ConnectError:
     )
 
 
-def resolve_error(code: int, target: Target, elapsed: float, words: str = "") -> ResolveError:
-    """The error for a lookup that failed with ``code``, of getaddrinfo(3) or of errno(3)."""
+def resolve_error(
+    code: int, target: Target, elapsed: float, words: str = "", what: str = ""
+) -> ResolveError:
+    """The error for a lookup that failed with ``code``, of getaddrinfo(3) or of errno(3).
+
+    Args:
+        what: whose name it is, if that is not the target's own.
+    """
     row = lookup(code, resolving=True)
     return ResolveError(
         code,
-        f"could not resolve {_text(target)} in {duration(elapsed)}: "
+        f"could not resolve {what}{_text(target)} in {duration(elapsed)}: "
         f"{row.name}: {words or row.words(socket.AF_INET)}",
         address=target.address,
         phase="resolve",
@@ -260,11 +303,15 @@ def _reason(error: ConnectError) -> str:
     return lookup(error.errno or 0, resolving=True).name
 
 
-def resolve_timeout(target: Target, elapsed: float) -> ConnectTimeout:
-    """The error for a deadline that passed while a name was being resolved."""
+def resolve_timeout(target: Target, elapsed: float, name: str = "") -> ConnectTimeout:
+    """The error for a deadline that passed while a name was being resolved.
+
+    Args:
+        name: which one, if that is not the target's own.
+    """
     return ConnectTimeout(
         errnos.ETIMEDOUT,
-        f"could not resolve {_text(target)} in {duration(elapsed)}: deadline passed: "
+        f"could not resolve {name or _text(target)} in {duration(elapsed)}: deadline passed: "
         "no name server has answered yet, so no address was tried",
         address=target.address,
         phase="resolve",

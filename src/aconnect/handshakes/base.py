@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ..errors.foreign import words
 from ..report.attempt import kind_of_handshake
@@ -31,7 +31,14 @@ class Handshake(Generic[T]):
         function: is awaited with the connected socket; what it gives is the result.  A subclass
             may define ``__call__`` instead.
         name: what kind of handshake it is, in a word.
+
+    Attributes:
+        phase: "handshake"; of one with a proxy, or about one, "proxy".
+        proxy: the proxy that it is with, as text; empty if it is with none.
     """
+
+    phase: Literal["proxy", "handshake"] = "handshake"
+    proxy: str = ""
 
     def __init__(
         self, function: Callable[[socket.socket], Awaitable[T]], *, name: str = "handshake"
@@ -43,6 +50,12 @@ class Handshake(Generic[T]):
     def kind(self) -> str:
         """The name, for a sentence."""
         return kind_of_handshake(self.name)
+
+    @property
+    def unfinished(self) -> str:
+        """What there is to be said of it when its time is up, as in "connected, and ..."; empty if
+        that is no more than that it was not done."""
+        return ""
 
     @property
     def layers(self) -> tuple[Handshake[Any], ...]:

@@ -48,7 +48,7 @@ class Sequence(Handshake[Any]):
                 raise TypeError(f"handshakes must be callable, not {each!r}")
         made = (each if isinstance(each, Handshake) else Handshake(each) for each in handshakes)
         self._layers = tuple(chain.from_iterable(each.layers for each in made))
-        self.name = ", ".join(each.name for each in self._layers)
+        self.name: str = ", ".join(each.name for each in self._layers)
 
     @property
     def layers(self) -> tuple[Handshake[Any], ...]:

@@ -32,6 +32,7 @@ __all__ = [
     "HandshakeSummary",
     "Outcome",
     "Phase",
+    "asked",
     "duration",
     "kind_of_handshake",
     "lasting",
@@ -47,7 +48,7 @@ LONGEST_ADDRESS: Final = 285
 OWN_TIME: Final = "its own time was up"
 """The note of an attempt that ran into a limit that was not the deadline of all."""
 
-Phase: TypeAlias = Literal["resolve", "connect", "handshake"]
+Phase: TypeAlias = Literal["resolve", "connect", "proxy", "handshake"]
 Outcome: TypeAlias = Literal[
     "connected", "failed", "timed out", "made room", "cancelled", "not permitted"
 ]
@@ -58,12 +59,11 @@ class HandshakeSummary(Value):
 
     Attributes:
         name: what kind of handshake it is.
-        local_address: the local end, if the socket had been bound to one by then, by its owner
-            or by the kernel; else None.
         start: when it began.
         end: when it ended; None as long as it is running.
         outcome: as in `HandshakeEnded`, or "running".
         error, details, layer: as in `HandshakeEnded`.
+        phase: "proxy" if it is with a proxy, or about one; else "handshake".
     """
 
     name: str
@@ -73,6 +73,7 @@ class HandshakeSummary(Value):
     error: str | None = None
     details: Mapping[str, str] = {}  # nobody changes it
     layer: int = 0
+    phase: Literal["proxy", "handshake"] = "handshake"
 
     @property
     def kind(self) -> str:
@@ -82,7 +83,7 @@ class HandshakeSummary(Value):
     @property
     def why(self) -> str:
         """Why it came to nothing, as a record notes it; empty if there is nothing to say."""
-        failed = self.outcome == "failed"
+        failed = self.outcome == "failed" and self.phase != "proxy"  # whose words say it all
         return f"the {self.kind} failed: {self.error}" if failed else self.error or ""
 
     def __hash__(self) -> int:
@@ -104,6 +105,8 @@ class AttemptRecord(Value):
         type: the socket's type.
         sockaddr: the resolved address that connect(2) was given; None if somebody else called
             it, and it is not known.
+        local_address: the local end, if the socket had been bound to one by then, by its owner
+            or by the kernel; else None.
         start: when it began.
         end: when it ended; None as long as it is running.
         outcome: "connected", "failed", "timed out" if its time was up first (the deadline's, its
@@ -114,8 +117,8 @@ class AttemptRecord(Value):
         errno: why it failed; of an attempt that timed out, why the kernel had not begun it
             (EAGAIN for a full backlog), or None if the peer had not answered.
         note: what else there is to say, in words; often empty.
-        phase: how far it got: "connect", or "handshake" if it had connected and there was more
-            to do.
+        phase: how far it got: "connect"; if it had connected and there was more to do, "proxy" as
+            long as that was with a proxy, else "handshake".
         round_trip: seconds for which a packet and its answer were under way, as TCP has measured
             it; None if it has not, or the platform does not tell.
         resent: how many packets TCP sent again, which of an attempt are all SYNs; None if it had
@@ -128,6 +131,12 @@ class AttemptRecord(Value):
         handshakes: what followed, in the order of the layers.
         closed: when its descriptor was closed; None if it was not.
         won: whether it is the one that the call returned.
+        via: the proxies on the way, the nearest first, as text; empty if there is none.
+        target: what the last of them was to connect to, if its address was known here; else None.
+        layer: which of its handshakes had begun last, from 0.
+        proxy: the proxy that this one was with, as text; empty if it was with none.
+        unfinished: what it was doing when its time was up, in words; empty if that was connecting,
+            or there is nothing to say.
     """
 
     family: int
@@ -150,6 +159,11 @@ class AttemptRecord(Value):
     handshakes: tuple[HandshakeSummary, ...] = ()
     closed: float | None = None
     won: bool = False
+    via: tuple[str, ...] = ()
+    target: Endpoint | None = None
+    layer: int = 0
+    proxy: str = ""
+    unfinished: str = ""
 
     def __str__(self) -> str:
         return sentence(self, LONGEST_ADDRESS, LONGEST_WORDS)
@@ -187,8 +201,9 @@ class AttemptRecord(Value):
             A dict with the keys ``number``, ``peer``, ``local``, ``host``, ``family``, ``place``,
             ``start``, ``connected``, ``end``, ``outcome``, ``errno``, ``error`` (its name),
             ``phase``, ``note``, ``reason`` (in words), ``round_trip``, ``resent``, ``closed``,
-            ``won``, ``handshakes``: dicts with ``name``, ``layer``, ``start``, ``end``,
-            ``outcome``, ``error`` and ``details``, and ``handshake``: the last of these, or None.
+            ``won``, ``target``, ``handshakes``: dicts with ``name``, ``layer``, ``phase``,
+            ``start``, ``end``, ``outcome``, ``error`` and ``details``, and ``handshake``: the
+            last of these, or None.
         """
         handshakes = [asdict(each) for each in self.handshakes]
         try:
@@ -215,6 +230,7 @@ class AttemptRecord(Value):
             "resent": self.resent,
             "closed": self.closed,
             "won": self.won,
+            "target": asked(self),
             "handshakes": handshakes,
             "handshake": handshakes[-1] if handshakes else None,
         }
@@ -230,8 +246,8 @@ class AttemptRecord(Value):
         words = lookup(self.errno or 0).words(self.family)
         if self.outcome == "failed":
             return note or words
-        if self.phase == "handshake":
-            return "connected, and its handshake was not done"
+        if self.phase in ("proxy", "handshake"):
+            return f"connected, and {self.unfinished or 'its handshake was not done'}"
         if self.errno is not None:
             return f"not started: {words}"
         return (
@@ -255,7 +271,15 @@ def way(record: AttemptRecord, longest: int, *, peer: bool = True) -> str:
     ends = [shortened(record.peer, longest)] if peer else []
     if record.local is not None:
         ends.append(f"from {shortened(record.local, longest)}")
+    if record.target is not None:
+        ends.append(f"for {shortened(asked(record) or '', longest)}")
     return " ".join(ends)
+
+
+def asked(record: AttemptRecord) -> str | None:
+    """What a proxy was to connect to, as text; None if there was none, or it got a name."""
+    target = record.target
+    return None if target is None else format_sockaddr(target.family, target.sockaddr)
 
 
 AttemptRecord.__module__ = "aconnect"  # where users import it from

@@ -61,7 +61,9 @@ def timings(story: Story) -> dict[str, float]:
         if each.name == "TLS"
     ]
     dns = seconds["resolve"] if story.resolutions else None
-    connect = seconds["connect"] + seconds["handshake"] if story.attempts else None
+    connect = (
+        seconds["connect"] + seconds["proxy"] + seconds["handshake"] if story.attempts else None
+    )
     blocked = max(0.0, story.elapsed - (dns or 0.0) - (connect or 0.0))
     parts = {
         "blocked": blocked,

@@ -118,8 +118,8 @@ class Report:
         """How the time divides into phases.
 
         Each moment counts for the furthest phase that anything was in: "handshake" if any
-        handshake was running, else "connect" if any attempt was, else "resolve" if the
-        lookup was, else none.
+        handshake was running, else "proxy" if a proxy was waited for, else "connect" if any
+        attempt was, else "resolve" if the lookup was, else none.
         """
         return self._story().phase_seconds()
 
@@ -159,6 +159,7 @@ class Report:
             A dict with the keys:
 
             * ``address``, ``outcome``, ``elapsed``, ``slowest_phase``: as the properties;
+            * ``via``: the proxies on the way, as text;
             * ``phases``: as `phase_seconds`;
             * ``timeout``: when all had to be done, or None;
             * ``errno``, ``error``, ``phase``: of a failure, how far it got being the phase;
@@ -266,6 +267,7 @@ def _plain(story: Story) -> dict[str, Any]:
     attempts = [each.to_dict() for each in story.attempts.values()]
     return {
         "address": story.address,
+        "via": list(story.via),
         "outcome": story.outcome,
         "elapsed": story.elapsed,
         "timeout": story.timeout,

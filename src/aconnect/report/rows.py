@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from ..addresses.text import printable, shortened
 from ..explanations.explain import lookup
+from .attempt import asked
 from .story import reason
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _ANSWERS: Final = (errnos.ECONNREFUSED, errnos.ECONNRESET)
 _WHILE: Final[dict[Phase, str]] = {
     "resolve": "resolving",
     "connect": "connecting",
+    "proxy": "waiting for a proxy",
     "handshake": "handshaking",
 }
 
@@ -61,7 +63,9 @@ def title(story: Story, width: int, show: Callable[[str], str] = printable) -> s
     if story.outcome == "failed" and story.errno is not None:
         state += f": {story.error_name()}"
     address = show(story.address) or "dial"
-    return f"{shortened(address, max(24, width - len(state) - 2))}: {state}"
+    address = shortened(address, max(24, width - len(state) - 2))
+    way = "".join(f" via {shortened(show(each), width - 5)}" for each in story.via)
+    return f"{address}{way}: {state}"
 
 
 class Row(NamedTuple):
@@ -113,6 +117,8 @@ def rows(story: Story) -> Iterator[Row]:
             words = [lookup(each.errno).name]
         words += ["won"] * each.won + ["closed"] * (each.closed is not None)
         of_host = f" ({each.host})" if each.host not in ("", each.peer) else ""
+        if each.target is not None:
+            of_host += f" for {asked(each)}"
         label = f"{number:>{digits}} {each.peer}{of_host}"
         state = _STATES.get(outcome, "lost")
         yield Row("connect", label, each.start, each.connect_end, ", ".join(words), state)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..addresses.values import Endpoint
-    from ..trace import Event, Phase, ResolutionOutcome
+    from ..trace import Event, Phase, ResolutionOf, ResolutionOutcome
 
 __all__ = [
     "DialOutcome",
@@ -51,7 +51,7 @@ DialOutcome: TypeAlias = Literal[
     "not started", "running", "connected", "failed", "timed out", "cancelled"
 ]
 
-_PHASES: Final[tuple[Phase, ...]] = ("resolve", "connect", "handshake")
+_PHASES: Final[tuple[Phase, ...]] = ("resolve", "connect", "proxy", "handshake")
 
 
 class ResolutionSummary(Value):
@@ -64,6 +64,7 @@ class ResolutionSummary(Value):
         outcome: as in `ResolutionEnded`, or "running".
         batches: when the resolver gave addresses, and which.
         errno, error: as in `ResolutionEnded`.
+        of: whose name it is: "target", or "proxy".
     """
 
     start: float
@@ -73,6 +74,7 @@ class ResolutionSummary(Value):
     errno: int | None = None
     error: str = ""
     address: str = ""
+    of: ResolutionOf = "target"
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -85,6 +87,7 @@ class Story:
 
     def __init__(self) -> None:
         self.address: str = ""
+        self.via: tuple[str, ...] = ()
         self.timeout: float | None = None
         self.outcome: DialOutcome = "not started"
         self.elapsed: float = 0.0
@@ -115,13 +118,18 @@ class Story:
         attempts = self.attempts.values()
         spans = [(each.start, self._end(each.connect_end)) for each in attempts]
         shakes = [shake for each in attempts for shake in each.handshakes]
-        shaking = [(each.start, self._end(each.end)) for each in shakes]
         asking = [(each.start, self._end(each.end)) for each in self.resolutions.values()]
-        third = _covered(shaking)
-        second = _covered(shaking + spans)
-        first = _covered(shaking + spans + asking)
-        parts = {"resolve": first - second, "connect": second - third, "handshake": third}
-        return {phase: round(parts[phase], 9) for phase in _PHASES}
+        of: dict[Phase, list[tuple[float, float]]] = {"resolve": asking, "connect": spans}
+        for shake in shakes:
+            of.setdefault(shake.phase, []).append((shake.start, self._end(shake.end)))
+        further: list[tuple[float, float]] = []
+        seconds: dict[Phase, float] = {}
+        covered = 0.0
+        for phase in reversed(_PHASES):  # a moment counts for the furthest
+            further += of.get(phase, [])
+            before, covered = covered, _covered(further)
+            seconds[phase] = round(covered - before, 9)
+        return {phase: seconds[phase] for phase in _PHASES}
 
     def slowest_phase(self) -> Phase | None:
         seconds = self.phase_seconds()
@@ -149,11 +157,11 @@ def read(events: Iterable[Event], now: float) -> Story:
         at = round(event.time - origin, 9)
         story.elapsed = max(at, story.elapsed)
         match event:
-            case DialStarted(_, address, deadline):
-                story.address = address
+            case DialStarted(_, address, deadline, via):
+                story.address, story.via = address, via
                 story.timeout = round(deadline - origin, 9) if isfinite(deadline) else None
-            case ResolutionStarted(_, address):
-                lookups[address] = ResolutionSummary(at, address=address)
+            case ResolutionStarted(_, address, of):
+                lookups[address] = ResolutionSummary(at, address=address, of=of)
             case ResolutionBatch() if lookups:
                 name = event.address or next(iter(lookups))
                 batches = (*lookups[name].batches, (at, event.endpoints))
@@ -165,7 +173,7 @@ def read(events: Iterable[Event], now: float) -> Story:
                 lookups[name] = lookups[name].replace(
                     end=at, outcome=event.outcome, errno=event.errno, error=event.error
                 )
-            case AttemptStarted(_, number, endpoint, place, known, host):
+            case AttemptStarted(_, number, endpoint, place, known, host, target):
                 attempts[number] = {
                     **endpoint._asdict(),
                     "number": number,
@@ -173,6 +181,8 @@ def read(events: Iterable[Event], now: float) -> Story:
                     "start": at,
                     "place": place,
                     "host": host,
+                    "via": story.via,
+                    "target": target,
                     "handshakes": (),
                 }
                 story.known = max(story.known, known)
@@ -187,10 +197,11 @@ def read(events: Iterable[Event], now: float) -> Story:
                     "round_trip": event.round_trip,
                     "resent": event.resent,
                 }
-            case HandshakeStarted(_, number, name, layer) if number in attempts:
+            case HandshakeStarted(_, number, name, layer, phase, proxy) if number in attempts:
                 each = attempts[number]
-                each["handshakes"] += (HandshakeSummary(name, at, layer=layer),)
-                each |= {"phase": "handshake", "outcome": "running", "end": None}
+                each["handshakes"] += (HandshakeSummary(name, at, None, layer=layer, phase=phase),)
+                each |= {"phase": phase, "outcome": "running", "end": None}
+                each |= {"layer": layer, "proxy": proxy}
             case HandshakeEnded(_, number) if number in attempts:
                 each = attempts[number]
                 shakes = each["handshakes"]
@@ -204,7 +215,8 @@ def read(events: Iterable[Event], now: float) -> Story:
                 )
                 outcome = "connected" if event.outcome == "done" else event.outcome
                 each |= {
-                    "phase": "handshake",
+                    "phase": ended.phase,
+                    "unfinished": event.unfinished,
                     "handshakes": (*shakes[:-1], ended),
                     "end": at,
                     "outcome": outcome,
@@ -235,8 +247,10 @@ def read(events: Iterable[Event], now: float) -> Story:
 def _settle(attempt: dict[str, Any], outcome: DialOutcome) -> None:
     """Of an attempt that is connected and has not won, say that its handshake had no time."""
     if attempt.get("outcome") == "connected" and not attempt.get("won"):
+        shakes = attempt["handshakes"]
+        waiting = "proxy" if attempt["via"] else "handshake"
         attempt |= {
-            "phase": "handshake",
+            "phase": shakes[-1].phase if shakes else waiting,
             "outcome": "timed out" if outcome == "timed out" else "cancelled",
             "end": attempt.get("closed", attempt["end"]),
         }

@@ -46,6 +46,7 @@ __all__ = [
     "open_socket",
     "poll_now",
     "probe",
+    "ready_now",
     "so_error",
 ]
 
@@ -340,6 +341,23 @@ def poll_now(sock: socket.socket, calls: SystemCalls = SYSTEM_CALLS) -> Polled:
     except OSError:  # ENOMEM
         return Polled(False, False)
     return Polled(bool(events), bool(events & select.POLLHUP))
+
+
+def ready_now(sock: socket.socket, write: bool) -> bool:
+    """Whether a socket has something to read, or takes more, or has failed; without waiting.
+
+    Raises:
+        OSError: EBADF, it is closed.
+    """
+    if sock.fileno() < 0:
+        raise OSError(errnos.EBADF, os.strerror(errnos.EBADF))
+    if sys.platform == "win32":
+        wanted = [sock]
+        found = select.select([] if write else wanted, wanted if write else [], wanted, 0)
+        return any(found)
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT if write else select.POLLIN)
+    return bool(poller.poll(0))
 
 
 @contextmanager

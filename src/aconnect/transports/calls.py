@@ -74,6 +74,8 @@ class DialerOptions(TypedDict, total=False):
     on_socket: Callable[[socket.socket, Endpoint], object] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     permit: Policy | None
+    proxy: Any
+    permit_proxy: Policy | None
     resolver: Resolver
     trace: Trace | None
     on_report: Callable[[Report], object] | None

@@ -53,6 +53,48 @@ async def _refused(_bench: Bench, driver: Driver) -> None:
             _reports(await watch.wait(inf), [(sock, errno.ECONNREFUSED)])
 
 
+@RULES.add("watch.awaited_write", "`ready` returns when a socket takes more, and not before.")
+async def _awaited_write(bench: Bench, driver: Driver) -> None:
+    with full() as (sock, peer):
+        async with driver.watch() as watch:
+            before = bench.contents()
+            wait = bench.start(watch.ready, sock, True)
+            await bench.turns()
+            expect(not wait.done, f"while it took no more: {wait.outcome}")
+            empty(peer)
+            expect(await bench.ended(wait), "the wait did not end")
+            nothing_left(before)
+
+
+@RULES.add("watch.awaited_read", "`ready` returns when there is something to read, or its end.")
+async def _awaited_read(bench: Bench, driver: Driver) -> None:
+    with full() as (peer, sock):
+        empty(sock)
+        async with driver.watch() as watch:
+            before = bench.contents()
+            for act in (lambda: peer.send(b"x"), peer.close):
+                wait = bench.start(watch.ready, sock, False)
+                await bench.turns()
+                expect(not wait.done, f"while there was nothing to read: {wait.outcome}")
+                act()
+                expect(await bench.ended(wait), "the wait did not end")
+                sock.recv(9)
+            nothing_left(before)
+
+
+@RULES.add("watch.awaited_closed", "`ready` fails with EBADF for a socket that is closed.")
+async def _awaited_closed(_bench: Bench, driver: Driver) -> None:
+    with ready() as sock:
+        sock.close()
+        async with driver.watch() as watch:
+            try:
+                await watch.ready(sock, False)
+            except OSError as error:
+                expect(error.errno == errno.EBADF, f"it raised {error!r}")
+            else:
+                expect(False, "it returned")
+
+
 @RULES.add("watch.hang_up", "`wait` reports a socket that is hung up.")
 async def _hang_up(bench: Bench, driver: Driver) -> None:
     with full() as (sock, peer):

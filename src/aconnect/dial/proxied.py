@@ -1,0 +1,310 @@
+"""What a dial through proxies needs: its plan, its routes, and what is said on the way.
+
+Rules:
+
+* What is permitted is asked of targets, and by ``permit_proxy`` of proxies, before a socket is
+  opened for a route.  Nobody can be asked about a name that a proxy looks up: where there is a
+  policy, that is refused before anything is done.
+* What cannot be asked of a proxy (a datagram, a unix socket, a zone of this host's) is a
+  ValueError before anything is done.
+* There is no way around the race, nor around the proxy.
+* Whoever says which proxy it is to be is asked once for a dial, before anything is looked up.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import socket
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ..addresses.literal import has_named_zone
+from ..addresses.target import Target, target_of
+from ..addresses.text import format_sockaddr
+from ..addresses.values import Endpoint, TCPAddress
+from ..errors.making import not_permitted, resolve_error
+from ..handshakes.proxies.asking import Asking
+from ..proxies.text import parse_proxy
+from ..proxies.values import Proxy
+from ..sansio.socks import Socks4, Socks5
+from .plan import Plan
+from .preparation import Lost, judged
+from .resolution import Resolution
+from .routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from ..drivers.base import Watch
+    from ..errors.errors import ConnectError
+    from ..handshakes.base import Handshake
+    from ..sansio.negotiation import Negotiation
+    from ..sansio.race import Race
+    from ..trace import Event
+    from .routes import Side
+    from .ways import Commands, Known, Route, Step, Way
+
+    Chain: TypeAlias = tuple[Proxy, ...]
+
+__all__ = ["Proxied", "ProxiedPlan", "checked"]
+
+_MOST_HOPS: Final = 8
+"""Proxies in a chain at the most: more is a mistake, or a loop."""
+
+_NONE: Final = -1
+"""No address family: there is no way around the race."""
+
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_IPV4_ONLY: Final = ("socks4", "socks4a")
+
+
+def checked(given: Any) -> Any:
+    """The option ``proxy`` as it is kept: a `Proxy`, a tuple of several, or a callable.
+
+    Raises:
+        TypeError, ValueError: it is none of these; the message shows no user and no password.
+    """
+    if isinstance(given, str):
+        return parse_proxy(given)
+    if isinstance(given, Proxy) or callable(given):
+        return given
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(
+            "proxy must be a str, a Proxy, a sequence of those, a callable or None, "
+            f"not {type(given).__name__}"
+        )
+    chain = tuple(parse_proxy(each) if isinstance(each, str) else each for each in given)
+    for each in chain:
+        if not isinstance(each, Proxy):
+            raise TypeError(f"proxy must be a sequence of proxies, not of {type(each).__name__}")
+    if not 0 < len(chain) <= _MOST_HOPS:
+        raise ValueError(f"proxy must have from 1 to {_MOST_HOPS} proxies, not {len(chain)}")
+    for each in chain[1:]:
+        if not isinstance(each.address, TCPAddress):
+            raise ValueError(f"proxy: {each} cannot be reached by way of another proxy")
+    return chain
+
+
+class ProxiedPlan(Plan):
+    """The plan of a dialer that has the option ``proxy``.
+
+    Attributes:
+        proxy: what `checked` has given.
+        permit_proxy: whether a proxy's endpoint may be connected to; None for yes.
+    """
+
+    __slots__ = ("permit_proxy", "proxy")
+
+    def __init__(
+        self, *, proxy: Any, permit_proxy: Callable[[Endpoint], bool] | None, **others: Any
+    ) -> None:
+        super().__init__(**others)
+        self.quick_family = _NONE
+        self.proxy: Any = proxy
+        self.permit_proxy: Callable[[Endpoint], bool] | None = permit_proxy
+
+    def detour(self, target: Target) -> Proxied | None:
+        """The way by proxies to ``target``; None for a direct one.
+
+        Raises:
+            TypeError, ValueError: a proxy cannot be asked for it, or what was asked for a proxy
+                gave none.
+            Exception: whatever that raised.
+        """
+        chain = self._chain(target)
+        return Proxied(self, chain, target) if chain else None
+
+    def _chain(self, target: Target) -> Chain:
+        proxy = self.proxy
+        if callable(proxy):
+            asked = dict.fromkeys(map(_asked_of, target.parts))
+            answers = [proxy(each) for each in asked]
+            if any(each != answers[0] for each in answers):
+                raise ValueError(
+                    f"proxy must be the same for all hosts of one dial, but is not for {target}"
+                )
+            if answers[0] is None:
+                return ()
+            proxy = checked(answers[0])
+            if callable(proxy):
+                raise TypeError("proxy must give a proxy, not another callable")
+        return proxy if isinstance(proxy, tuple) else (proxy,)
+
+
+def _asked_of(part: Target) -> Any:
+    """What a callable is asked with: an address; of a list of results, the first one's."""
+    if isinstance(part.address, tuple):
+        assert part.endpoints is not None
+        first = part.endpoints[0]
+        if first.family in _INTERNET and first.type == socket.SOCK_STREAM:
+            return TCPAddress(str(first.sockaddr[0]), cast("Any", first.sockaddr[1]))
+    return part.address
+
+
+class Proxied:
+    """One dial through proxies; a `Detour`.
+
+    Args:
+        plan: the dialer's.
+        chain: the proxies, the nearest first.
+        target: what is to be connected to.
+
+    Raises:
+        ValueError: a proxy cannot be asked for that.
+
+    Attributes:
+        via: the proxies, as text.
+    """
+
+    def __init__(self, plan: ProxiedPlan, chain: Chain, target: Target) -> None:
+        for part in target.parts:
+            _check(part)
+        self.via: tuple[str, ...] = tuple(map(str, chain))
+        self._plan = plan
+        self._chain = chain
+        self._target = target
+        hops = [target_of(each.address) for each in chain]
+        self._routes = Routes(hops, target, [each.scheme in _IPV4_ONLY for each in chain])
+        self._searches: list[tuple[Resolution, Side]] = []
+
+    def begin(
+        self,
+        race: Race[Any],
+        hosts: dict[Way, Target],
+        emit: Callable[[Event], None],
+        started: float,
+        known: Known,
+    ) -> tuple[dict[int, list[Route]], list[Resolution]]:
+        routes = self._routes
+        for side in (*routes.hops, *routes.parts):
+            before = self._chain[side.step - 1] if side.step else None
+            by_name = before is not None and before.remote_dns and side.target.endpoints is None
+            if by_name and ":" not in side.target.name.host:
+                self._check_policy(side, started)
+                side.add([cast("Step", side.target.address)])
+                side.finished = True
+                continue
+            family = self._plan.family if side.step == 0 else socket.AF_UNSPEC
+            endpoints = known(side.target, family, started)
+            if endpoints is None:
+                self._searches.append((self._search(side, family, emit), side))
+                continue
+            side.add(endpoints)
+            side.finished = True
+            if not side.found:
+                raise resolve_error(errnos.EAFNOSUPPORT, side.target, 0.0, _no_ipv6(before))
+        several = len(routes.parts) > 1
+        return routes.begin(race, hosts.setdefault if several else None), [
+            search for search, _ in self._searches
+        ]
+
+    def _search(self, side: Side, family: int, emit: Callable[[Event], None]) -> Resolution:
+        of: Any = "target" if side.rank is not None else "proxy"
+        race = cast("Any", side)
+        return Resolution(self._plan, side.target, side.rank or 0, race, None, emit, family, of)
+
+    def _check_policy(self, side: Side, started: float) -> None:
+        """See that nobody's policy is passed by.
+
+        Raises:
+            AddressNotPermitted: it would be.
+        """
+        is_hop = side.rank is None
+        if (self._plan.permit_proxy if is_hop else self._plan.permit) is None:
+            return
+        proxy, option = self._chain[side.step - 1], "permit_proxy" if is_hop else "permit"
+        said = (
+            f"{option} cannot judge the name {side.target.text}, which {proxy} would look up: "
+            'give that proxy dns="local"'
+        )
+        raise not_permitted(self._target, said, started)
+
+    @property
+    def pending(self) -> str:
+        waiting = (side for _, side in self._searches if side.rank is None and not side.found)
+        return next((f"the proxy {side.target.text}" for side in waiting), "")
+
+    def errors(self, unresolved: Callable[[Resolution], ConnectError]) -> dict[int, ConnectError]:
+        found: dict[int, ConnectError] = {}
+        for search, side in self._searches:
+            if side.found:
+                continue
+            error = unresolved(search)
+            if side.refused and search.error is None:
+                said = _no_ipv6(self._chain[side.step - 1])
+                error = resolve_error(errnos.EAFNOSUPPORT, side.target, error.elapsed, said)
+            error.address = self._target.address
+            if side.rank is None:
+                return {0: error}
+            found[side.rank] = error
+        return found
+
+    # What the attempts of the race need.
+
+    def refusal(self, route: Route) -> tuple[int, Lost] | None:
+        last = len(route) - 1
+        for step, each in enumerate(route):
+            policy = self._plan.permit if step == last else self._plan.permit_proxy
+            if policy is None or not isinstance(each, Endpoint):
+                continue
+            name = f" {format_sockaddr(each.family, each.sockaddr)}"
+            lost = judged(policy, each, name if step == last else f" the proxy{name}")
+            if lost is not None:
+                return step, lost
+        return None
+
+    def layers(self, route: Route, watch: Watch) -> tuple[Handshake[Any], ...]:
+        return tuple(
+            Asking(_talk(proxy, *_host_and_port(asked)), str(proxy), watch.ready, hop)
+            for hop, (proxy, asked) in enumerate(zip(self._chain, route[1:], strict=True))
+        )
+
+    def not_permitted(self, now: float, route: Route, step: int) -> Commands:
+        return self._routes.withdraw(now, step, route[step])
+
+    def failed(
+        self, now: float, route: Route, handshake: Handshake[Any] | None, error: Exception | None
+    ) -> tuple[Commands, bool]:
+        if handshake is None:
+            return self._routes.failed(now, route, 0, None), False
+        if not isinstance(handshake, Asking):
+            return [], False  # the caller's own, which another route may do better
+        commands = self._routes.failed(now, route, handshake.hop, error)
+        about = getattr(error, "about", "address")
+        return commands, about == "target" and self._routes.is_last(handshake.hop)
+
+
+def _check(part: Target) -> None:
+    """See that a proxy can be asked for it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if part.type != socket.SOCK_STREAM or not (
+        isinstance(part.address, TCPAddress)
+        or all(each.family in _INTERNET for each in part.endpoints or ())
+    ):
+        raise ValueError(f"a proxy is for TCP only, and cannot be asked for {part.text}")
+    zoned = isinstance(part.address, TCPAddress) and "%" in part.address.host
+    for each in part.endpoints or ():
+        zoned |= has_named_zone(each) or any(each.sockaddr[2:])
+    if zoned:
+        raise ValueError(
+            f"a proxy cannot be asked for an address with a zone or a flow label: {part.text}"
+        )
+
+
+def _no_ipv6(proxy: Proxy | None) -> str:
+    return f"{proxy} speaks SOCKS4, which has IPv4 addresses only"
+
+
+def _host_and_port(step: Step) -> tuple[str, int]:
+    if isinstance(step, Endpoint):
+        return str(step.sockaddr[0]), cast("Any", step.sockaddr[1])
+    return step.host, step.port
+
+
+def _talk(proxy: Proxy, host: str, port: int) -> Negotiation:
+    if proxy.scheme in _IPV4_ONLY:
+        return Socks4(host, port, proxy.username or "")
+    return Socks5(host, port, proxy.username, proxy.password)

@@ -1,0 +1,112 @@
+"""What a race is about: an endpoint; or a route to it by way of proxies.
+
+A route is the endpoint to connect to, and what each proxy on the way is asked for, which is an
+endpoint, or a name that it looks up itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from ..addresses.values import Endpoint, TCPAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..addresses.target import Target
+    from ..drivers.base import Watch
+    from ..errors.errors import ConnectError
+    from ..handshakes.base import Handshake
+    from ..sansio.race import Command, Race
+    from ..trace import Event
+
+__all__ = ["Commands", "Detour", "Known", "Route", "Step", "Way"]
+
+Step: TypeAlias = Endpoint | TCPAddress
+Way: TypeAlias = "Endpoint | Route"
+Commands: TypeAlias = "list[Command[Way]]"
+"""What a race asks for."""
+Known: TypeAlias = "Callable[[Target, int, float], tuple[Endpoint, ...] | None]"
+"""Gives the endpoints of a target that need no resolver."""
+
+
+class Route(tuple[Step, ...]):
+    """The steps of one way to a target, from the endpoint that is connected to."""
+
+    __slots__ = ()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What is connected to."""
+        assert isinstance(self[0], Endpoint)
+        return self[0]
+
+    @property
+    def family(self) -> int:
+        """The family of that."""
+        return self.endpoint.family
+
+    @property
+    def target(self) -> Endpoint | None:
+        """What the last proxy is asked for, if its address is known here, and there is a proxy."""
+        last = self[-1]
+        return last if len(self) > 1 and isinstance(last, Endpoint) else None
+
+
+class Detour(Protocol):
+    """One dial by way of proxies, as the race and its attempts need it."""
+
+    via: tuple[str, ...]
+    """The proxies, the nearest first, as text."""
+
+    def begin(
+        self,
+        race: Race[Any],
+        hosts: dict[Way, Target],
+        emit: Callable[[Event], None],
+        started: float,
+        known: Known,
+    ) -> tuple[dict[int, list[Route]], list[Any]]:
+        """The race begins.
+
+        Args:
+            race: is told of routes.
+            hosts: gets the part of the target that each is of, if there are several.
+            emit: is told of events; it raises nothing.
+            started: when the call began.
+            known: gives the endpoints of a target that need no resolver.
+
+        Returns:
+            All routes of each rank of which all is known; and the searches (`Resolution`) for
+            the rest.
+
+        Raises:
+            AddressNotPermitted: there is a policy, and a proxy would look a name up.
+            ResolveError: a proxy cannot be asked for an address of this family.
+        """
+
+    @property
+    def pending(self) -> str:
+        """A proxy's name that has not been resolved; empty if there is none."""
+
+    def errors(self, unresolved: Callable[[Any], ConnectError]) -> dict[int, ConnectError]:
+        """Why there is no route: by the rank of the target, or of a proxy alone."""
+
+    def refusal(self, route: Route) -> tuple[int, Any] | None:
+        """Ask the policies; None if all steps of a route may be taken, else which may not, and
+        what has become of the attempt (`Lost`)."""
+
+    def not_permitted(self, now: float, route: Route, step: int) -> Commands:
+        """A policy has refused a step of a route."""
+
+    def layers(self, route: Route, watch: Watch) -> tuple[Handshake[Any], ...]:
+        """What has to be said on a route, when it is connected."""
+
+    def failed(
+        self, now: float, route: Route, handshake: Handshake[Any] | None, error: Exception | None
+    ) -> tuple[Commands, bool]:
+        """An attempt has failed, in a handshake or before it.
+
+        Returns:
+            What the race wants done; and whether there is nothing else to try.
+        """

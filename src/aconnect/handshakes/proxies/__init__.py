@@ -1,0 +1,1 @@
+"""What is said to proxies, between connected and ready."""

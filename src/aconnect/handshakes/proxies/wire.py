@@ -1,0 +1,97 @@
+"""What a talk with a proxy is carried out on: bytes, there and back.
+
+Rules:
+
+* Nothing is taken that is not asked for: what a target sends behind its proxy's answer stays where
+  it is.
+* What fits is written at once, and what is there is read at once; only then is there a wait.
+* While a proxy's answers are waited for, Linux acknowledges them at once (TCP_QUICKACK): a proxy
+  with Nagle's algorithm holds back what the target says until its own answer is acknowledged,
+  which otherwise takes 40 ms.
+* A connection that is reset is one that has ended, if nothing was left to read.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Ready", "SocketWire", "Wire"]
+
+Ready: TypeAlias = "Callable[[socket.socket, bool], Awaitable[None]]"
+"""Waits until a socket has something to read or, if the second argument is True, takes more."""
+
+_QUICKACK: Final[int | None] = (
+    getattr(socket, "TCP_QUICKACK", None) if sys.platform == "linux" else None
+)
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_GONE: Final = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+
+
+class Wire(Protocol):
+    """A connection, on which a proxy is talked to."""
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it; to a peer that is gone, as much as it took."""
+
+    async def look(self, most: int) -> bytes:
+        """Wait for something, and leave it there; empty at the end."""
+
+    async def take(self, count: int) -> bytes:
+        """Wait for something, and take at most so much of it; empty at the end."""
+
+
+class SocketWire:
+    """A socket.
+
+    Args:
+        sock: is connected, and does not block.
+        ready: waits for it.
+    """
+
+    def __init__(self, sock: socket.socket, ready: Ready) -> None:
+        self._sock = sock
+        self._ready = ready
+        self._quick = _QUICKACK is not None and sock.family in _INTERNET
+
+    async def send(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                sent = self._sock.send(rest)
+            except BlockingIOError:
+                await self._ready(self._sock, True)
+                continue
+            except _GONE:
+                return  # what it has said before that is still to be read
+            rest = rest[sent:]
+        self._acknowledge()
+
+    async def look(self, most: int) -> bytes:
+        return await self._receive(most, socket.MSG_PEEK)
+
+    async def take(self, count: int) -> bytes:
+        data = await self._receive(count, 0)
+        self._acknowledge()
+        return data
+
+    async def _receive(self, most: int, flags: int) -> bytes:
+        while True:
+            try:
+                return self._sock.recv(most, flags)
+            except BlockingIOError:
+                await self._ready(self._sock, False)
+            except _GONE:
+                return b""
+
+    def _acknowledge(self) -> None:
+        if self._quick:
+            assert _QUICKACK is not None
+            try:
+                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            except OSError:
+                self._quick = False  # then it takes its time
