@@ -185,7 +185,7 @@ class TestNonsense:
             ("::1:80", ValueError, "::1:80"),
             ("unix:/a\0b", ValueError, r"\x00"),
             ("http://localhost:80", ValueError, "http"),
-            ((LOOPBACK, "8o"), ValueError, "'8o'"),
+            ((LOOPBACK, "8 0"), ValueError, "'8 0'"),
             ((LOOPBACK, True), TypeError, "True"),
             (([], 80), TypeError, "[]"),
             ((LOOPBACK,), ValueError, LOOPBACK),

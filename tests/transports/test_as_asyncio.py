@@ -308,6 +308,17 @@ class TestDatagrams:
             transport.abort()
             await asyncio.sleep(0)
 
+    @pytest.mark.parametrize("kind", ["text", "a path object"])
+    async def test_a_path_can_be_nothing_else(self, tmp_path: Any, kind: str) -> None:
+        path = tmp_path / "s"
+        with unix_listening(path, socket.SOCK_DGRAM):
+            transport, _ = await create_datagram_endpoint(
+                asyncio.DatagramProtocol, remote_addr=str(path) if kind == "text" else path
+            )
+            assert transport.get_extra_info("socket").type == socket.SOCK_DGRAM
+            transport.abort()
+            await asyncio.sleep(0)
+
     async def test_values_of_the_same_family(self, tmp_path: Any) -> None:
         there = UnixAddress(tmp_path / "there", socket.SOCK_DGRAM)
         with unix_listening(tmp_path / "there", socket.SOCK_DGRAM):

@@ -4,7 +4,9 @@ Rules:
 
 * Text is `host:port`, `[v6]:port`, `[v6%zone]:port`, `tcp://host:port`,
   `udp://host:port`, `unix:PATH`, `unixgram:PATH`, `unixpacket:PATH`, `vsock:cid:port`.
-  A PATH that begins with `@` is a Linux abstract name.
+  A PATH that begins with `@` is a Linux abstract name.  `/PATH`, `./PATH` and `../PATH` can be
+  nothing else, and are `unix:PATH`.
+* A port is a number, or the name of a service, for which no name server is asked.
 * Brackets are for IPv6 addresses, and IPv6 addresses are in brackets.
 * Whatever is no address is a ValueError that shows the whole text and says what is wrong.
 
@@ -18,6 +20,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from ..sansio.value import plain
+from .services import may_be_service, service_port
 from .values import (
     MAX_FLOWINFO,
     MAX_PORT,
@@ -43,6 +46,7 @@ __all__ = [
     "clipped",
     "format_sockaddr",
     "host_of_url",
+    "is_path",
     "of_parts",
     "parse_address",
     "printable",
@@ -58,7 +62,7 @@ AddressLike: TypeAlias = (
 )
 """Anything that `parse_address` makes an `Address` of."""
 
-InternetAddressT = TypeVar("InternetAddressT", bound="TCPAddress | UDPAddress")
+InternetAddressT = TypeVar("InternetAddressT", bound=InternetAddress)
 
 _FORMS: Final = (
     'use "host:port", "[v6]:port", "tcp://host:port", "udp://host:port", "unix:/path", '
@@ -73,15 +77,16 @@ def parse_address(address: AddressLike) -> Address:
         address: ``"host:port"``, ``"[v6]:port"``, ``"[v6%zone]:port"``,
             ``"tcp://host:port"``, ``"udp://host:port"``, ``"unix:/path"``,
             ``"unix:@abstract"`` (also ``unixgram:`` and ``unixpacket:`` for datagrams and
-            seqpacket), ``"vsock:cid:port"``, ``(host, port)``,
+            seqpacket), ``"vsock:cid:port"``, ``"/path"``, ``"./path"``, ``(host, port)``,
             ``(host, port, flowinfo, scope_id)``, a path object, or an address, which is
             returned as it is.  In a tuple, the host may be bytes, and the port text.
+            A port may be the name of a service, such as ``"https"``.
 
     Raises:
         TypeError: the argument, or a part of the tuple, is of another type.
         ValueError: the text or a value is not an address.  No text raises anything else.
 
-    Thread-safe; makes no system call.
+    Thread-safe; looks up nothing but the name of a service, in the table of the system.
     """
     if isinstance(address, tuple):
         if len(address) not in (2, 4):
@@ -105,7 +110,7 @@ def of_parts(kind: type[InternetAddressT], host: Any, port: Any, *more: Any) -> 
     Args:
         kind: what to make of them.
         host: text, or ASCII bytes.
-        port: a number, or the same as text.
+        port: a number, the same as text, or the name of a service.
         more: the flow label and the scope id, if they are given.
 
     Raises:
@@ -116,7 +121,7 @@ def of_parts(kind: type[InternetAddressT], host: Any, port: Any, *more: Any) -> 
     if isinstance(port, bytes):
         port = _ascii(port, "port")
     if isinstance(port, str):
-        port = _parse_port(port)
+        port = _parse_port(port, kind)
     return kind(host, port, *more)
 
 
@@ -127,10 +132,24 @@ def _ascii(value: bytes, name: str) -> str:
         raise ValueError(f"{name} must be ASCII if it is bytes, not {value!r}") from None
 
 
-def _parse_port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= MAX_PORT):
-        raise ValueError(f"port must be a number from 0 to {MAX_PORT}, not {text!r}")
-    return int(text)
+def _parse_port(text: str, kind: type[InternetAddress]) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= MAX_PORT:
+        return int(text)
+    wanted = f"port must be a number from 0 to {MAX_PORT}, not {text!r}"
+    if not may_be_service(text):
+        raise ValueError(wanted)
+    port = service_port(text, kind._kind[1])
+    if port is None:
+        raise ValueError(f"{wanted}, and no service is called that")
+    return port
+
+
+def is_path(text: str) -> bool:
+    """Whether it is the path of a unix socket, for no host has a slash in it.
+
+    Two slashes at the beginning are what is left of a URL.
+    """
+    return text.startswith(("/", "./", "../")) and not text.startswith("//")
 
 
 def host_of_url(host: str) -> str:
@@ -187,6 +206,11 @@ def _format(family: int, sockaddr: SockAddr | None) -> str:
 
 
 def _parse_text(text: str) -> Address:
+    if is_path(text):
+        try:
+            return UnixAddress(text)
+        except ValueError as error:
+            return _refuse(text, str(error))
     scheme, colon, rest = text.partition(":")
     lowered = scheme.lower() if scheme.isascii() else scheme
     if lowered in UNIX_TYPES and colon:
@@ -241,9 +265,8 @@ def _parse_internet(
         _refuse(text, f"behind a scheme there must be //, as in {host[:3].lower()}://host:port")
     elif ":" in host:
         _refuse(text, "an IPv6 address needs brackets, as in [::1]:80")
-    number = _parse_number(port, text, "port", MAX_PORT)
     try:
-        return kind(host, number, flowinfo)
+        return kind(host, _parse_port(port, kind), flowinfo)
     except ValueError as error:
         return _refuse(text, str(error))
 

@@ -124,6 +124,7 @@ def check(
     Addresses:
       example.org:443  127.0.0.1:80  [::1]:80  [fe80::1%eth0]:80  tcp://db:5432
       udp://127.0.0.1:53
+      example.org:https  /run/x.sock
       unix:/run/x.sock  unix:@abstract  unixgram:PATH  unixpacket:PATH
       vsock:2:1024
 

@@ -38,11 +38,11 @@ async def aconnect(
 
     Args:
         address: ``"host:port"``, ``"[v6%zone]:port"``, ``"udp://host:port"``,
-            ``"unix:/path"``, ``"unix:@abstract"``, ``"vsock:cid:port"``, ``(host, port)``,
-            ``(host, port, flowinfo, scope_id)``, a path, an `Address`, or a list of
-            getaddrinfo() results.  See `parse_address`.  Also a list of addresses, in the order
-            of preference: names are looked up side by side, and all of an address are tried
-            before the next begins.
+            ``"/path"``, ``"unix:path"``, ``"unix:@abstract"``, ``"vsock:cid:port"``,
+            ``(host, port)``, ``(host, port, flowinfo, scope_id)``, a path, an `Address`, or a
+            list of getaddrinfo() results.  See `parse_address`.  Also a list of addresses, in
+            the order of preference: names are looked up side by side, and all of an address are
+            tried before the next begins.
         port: if this is given, ``address`` is a host.
         timeout: seconds from now for everything, resolving included; None for no limit of
             ours.  0 fails at once unless nothing has to wait.

@@ -30,7 +30,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.target import loopback, target_of
-from ..addresses.text import of_parts
+from ..addresses.text import is_path, of_parts
 from ..addresses.values import UDPAddress, UnixAddress
 from ..dial.dialer import DEFAULT
 from ..resolvers.system import SystemResolver
@@ -164,7 +164,9 @@ def datagram_target(address: AddressLike | list[Any] | None, call: str) -> Targe
             f"{call}() needs a remote_addr=, as its first address is the local one, as in "
             "asyncio; a socket without a peer is for loop.create_datagram_endpoint()"
         )
-    if isinstance(address, tuple) and len(address) in (2, 4):
+    if isinstance(address, os.PathLike) or (isinstance(address, str) and is_path(address)):
+        address = UnixAddress(address, socket.SOCK_DGRAM)
+    elif isinstance(address, tuple) and len(address) in (2, 4):
         host, *rest = address
         if host is None and len(rest) == 1:
             target = loopback(rest[0], UDPAddress)
