@@ -30,6 +30,7 @@ from .explanations.explain import explain as explain
 from .handshakes.base import Handshake as Handshake
 from .handshakes.sequence import Sequence as Sequence
 from .report.attempt import AttemptRecord as AttemptRecord
+from .report.capture import capture as capture
 from .report.report import Report as Report
 from .resolvers.base import Batch as Batch
 from .resolvers.base import Resolver as Resolver
@@ -69,6 +70,7 @@ __all__ = [
     "UnixAddress",
     "VsockAddress",
     "aconnect",
+    "capture",
     "connect_socket",
     "create_connection",
     "create_datagram_endpoint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING
 
+from ..report.capture import captures
 from ..report.report import Report
 from ..sockets.syscalls import SYSTEM_CALLS, open_bare_socket
 
@@ -93,6 +94,16 @@ class Plan:
         plan.tells = True
         if plan.trace is report:  # which would be told twice
             plan.trace = None
+        return plan
+
+    def captured(self) -> Plan:
+        """The plan of one dial, where there is a `capture`."""
+        if not (here := captures()):
+            return self
+        report = self.report or Report()
+        plan = self.reporting(report)
+        for reports in here:
+            reports.append(report)
         return plan
 
     def limit(self, start: float, until: float) -> float:

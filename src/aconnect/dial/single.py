@@ -25,6 +25,7 @@ from ..deadline import earliest
 from ..drivers.select import driver_of, running_driver
 from ..errors.making import driver_error
 from ..handshakes.base import BoundedHandshake, OutOfTime
+from ..report.capture import OPEN
 from ..sockets.connection import packets
 from ..sockets.syscalls import close, connected_after_all, connected_now, local_address
 from ..trace import AttemptEnded, AttemptStarted, DialConnected
@@ -76,6 +77,8 @@ async def connect(
         raise driver_error(error, target) from error
     started = time.monotonic()
     until = earliest(timeout, deadline)
+    if OPEN:
+        plan = plan.captured()
     if driver.checkpoint is not None:
         await driver.checkpoint()
     endpoint = target.only
