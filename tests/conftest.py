@@ -26,6 +26,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import given, strategies
 
 from aconnect.drivers.anyio_generic import AnyioDriver
+from aconnect.drivers.private_loop import forget_private_loop
 from aconnect.drivers.select import _DRIVERS
 from aconnect.drivers.threads import LOOKUPS
 
@@ -111,6 +112,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
 def nothing_is_left() -> Iterator[None]:
     before = open_descriptors()
     yield
+    forget_private_loop()  # which this thread would keep
     wait_for_threads()  # one that looks something up has a socket for it
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)

@@ -123,7 +123,7 @@ else:
         globals()[name] = value
         return value
 
-    _MODULES = {"clients", "policy", "proxies", "sansio", "testing", "trace"}
+    _MODULES = {"blocking", "clients", "policy", "proxies", "sansio", "testing", "trace"}
 
     def __dir__() -> list[str]:
         """What is public: names, modules that have been imported, and what every module has."""

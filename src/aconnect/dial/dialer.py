@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ..addresses.target import target_of
+from ..drivers.select import running_driver
 from ..resolvers.system import SystemResolver
 from ..sansio.naming import check_names, spelled_out
 from ..sansio.rules import Rules
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ..addresses.text import AddressLike, Port
     from ..addresses.values import Address, Endpoint
     from ..deadline import Deadline
+    from ..drivers.base import DialDriver
     from ..policy import Policy
     from ..proxies.values import Proxy
     from ..report.report import Report
@@ -280,14 +282,16 @@ class Dialer(Value, kw_only=True):
         handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         report: Report | None = None,
+        waiting_on: Callable[[], DialDriver] = running_driver,
     ) -> Coroutine[Any, Any, Any]:
         """`connect`, to what has been looked at; not for users.
 
         Args:
             loop: the running loop of asyncio, if the socket is for a transport of its.
+            waiting_on: gives the driver, if there is no ``loop``.
         """
         plan = self._plan if report is None else self._plan.reporting(report)
-        return connect(plan, target, timeout, deadline, handshake, loop)
+        return connect(plan, target, timeout, deadline, handshake, loop, waiting_on)
 
 
 _KEPT: Final = ("local_address", "socket_options", "user_timeout", "mark", "tos", "interface")

@@ -19,7 +19,7 @@ from ..errors.foreign import has_errno, words
 from ..errors.making import attempts_error, resolve_error, resolve_timeout, unresolved_error
 from ..handshakes.base import Handshake
 from ..sansio.race import Race
-from ..trace import DialCancelled, DialFailed
+from ..trace import DialFailed
 from .preparation import NO_INTERFACE
 from .resolution import Resolution
 from .runner import Runner
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
-    from ..drivers.base import Driver
+    from ..drivers.base import DialDriver
     from .begun import Begun
     from .plan import Plan
     from .ways import Way
@@ -46,7 +46,7 @@ _NOT_OF_THE_FAMILY: Final[int] = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NO
 async def race(
     plan: Plan,
     target: Target,
-    driver: Driver,
+    driver: DialDriver,
     started: float,
     until: float,
     handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
@@ -58,7 +58,7 @@ async def race(
     Args:
         plan: what the dial is made with.
         target: what is to be connected to.
-        driver: the running event loop.
+        driver: the running event loop, or the calling thread.
         started: when the call began.
         until: when it must be over.
         handshake: as for `Dialer.connect`.
@@ -127,7 +127,7 @@ async def race(
         error.report = telling.report
         raise
     except BaseException:
-        telling.emit(DialCancelled(time.monotonic()))
+        telling.cancelled()
         raise
     finally:
         # Their tracebacks lead to the dial.

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from ..addresses.target import Target
     from ..addresses.values import SockAddr
-    from ..drivers.base import Driver, Watch
+    from ..drivers.base import DialDriver, Watch
     from ..handshakes.base import Handshake
     from ..sansio.commands import Why
     from ..trace import Event
@@ -64,7 +64,7 @@ class Runner:
         plan: what the dial is made with.
         handshake: is called with a connected socket, and must succeed before it has won.
         emit: is told of events; it raises nothing.
-        driver: the running event loop.
+        driver: the running event loop, or the calling thread.
         hosts: if the target has several parts, which of them each endpoint is one of; more come
             as they are found.
         started: when the dial began.
@@ -82,7 +82,7 @@ class Runner:
         plan: Plan,
         handshake: Handshake[Any] | None,
         emit: Callable[[Event], None],
-        driver: Driver,
+        driver: DialDriver,
         hosts: dict[Way, Target],
         started: float,
         detour: Detour | None = None,
@@ -131,10 +131,9 @@ class Runner:
         """
         self._searches = searches
         if begun is not None:
-            now = begun.start
-            self._begun = begun
+            self._begun, now = begun, begun.start
             self._flight.enter(0, known[0][0], now, told=told).sock = begun.sock
-        cut_off = True
+        cut_off, over = True, False
         try:
             try:
                 await self._until_over(known, now)
@@ -147,10 +146,11 @@ class Runner:
                     stack.callback(self._flight.end_all, cut_off)
             if self.winner is None:
                 return None
+            over = True
             self._emit(DialConnected(time.monotonic(), self.winner.number))
         except BaseException:
             if self.winner is not None:
-                self._flight.close(self.winner)
+                self._flight.close(self.winner, tell=not over)
             raise
         return self.winner.result if self._shaking.gives else self.winner.sock
 

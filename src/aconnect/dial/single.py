@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
     from ..deadline import Deadline
+    from ..drivers.base import DialDriver
     from .plan import Plan
 
 __all__ = ["connect"]
@@ -56,6 +57,7 @@ async def connect(
     deadline: Deadline | None,
     handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
+    waiting_on: Callable[[], DialDriver] = running_driver,
 ) -> Any:
     """Connect to the target.
 
@@ -64,6 +66,7 @@ async def connect(
         target: what is to be connected to.
         timeout, deadline, handshake: as for `Dialer.connect`.
         loop: the running loop of asyncio, if the socket is for a transport of its.
+        waiting_on: gives the driver, if there is no ``loop``.
 
     Returns:
         The socket, or what the handshake gave.
@@ -72,7 +75,7 @@ async def connect(
         TypeError, ValueError, RuntimeError, ConnectError: as `Dialer.connect`.
     """
     try:
-        driver = running_driver() if loop is None else driver_of(loop)
+        driver = waiting_on() if loop is None else driver_of(loop)
     except OSError as error:
         raise driver_error(error, target) from error
     started = time.monotonic()

@@ -66,7 +66,12 @@ class Telling:
             self.emit(AttemptEnded(now, 0, "cancelled"))
             if had_socket:
                 self.emit(SocketClosed(now, 0))
-            self.emit(DialCancelled(now))
+            self.cancelled()
+
+    def cancelled(self) -> None:
+        """The dial has ended by what is no failure of its own, unless it was over already."""
+        if not is_last(self.report.events[-1]):
+            self.emit(DialCancelled(time.monotonic()))
 
     def _tell(self, event: Event) -> None:
         if self._trace is not None:

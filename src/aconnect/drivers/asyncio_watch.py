@@ -47,10 +47,16 @@ _SHORTEST_TIMER: Final = 0.001
 
 
 class AsyncioWatch:
-    """The sockets and tasks of one race, on one asyncio or uvloop event loop."""
+    """The sockets and tasks of one race, on one asyncio or uvloop event loop.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    Args:
+        loop: one that runs only while this waits, so that a task that takes its time to clean up
+            cannot end later; by default the running loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = asyncio.get_running_loop() if loop is None else loop
+        self._rounds = _ROUNDS if loop is None else None
         self._waiter: asyncio.Future[None] | None = None
         self._notified = False
         self._watched: dict[socket.socket, int] = {}
@@ -72,7 +78,7 @@ class AsyncioWatch:
             self._cancel_soon(task)
         try:
             if kind is not GeneratorExit:
-                await until_ended(self._tasks, None if kind else _ROUNDS)
+                await until_ended(self._tasks, None if kind else self._rounds)
         finally:
             self._left = True
             self._raise()

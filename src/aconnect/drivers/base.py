@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..addresses.values import SockAddr
     from .threads import Job
 
-__all__ = ["Driver", "Watch"]
+__all__ = ["DialDriver", "Driver", "Watch"]
 
 T = TypeVar("T")
 
@@ -79,8 +79,8 @@ class Watch(Protocol):
         """
 
 
-class Driver(Protocol):
-    """One event loop, to wait on."""
+class DialDriver(Protocol):
+    """What a dial waits on: an event loop, or the calling thread."""
 
     @property
     def completes(self) -> bool:
@@ -118,6 +118,10 @@ class Driver(Protocol):
 
     def watch(self) -> Watch:
         """A new watch."""
+
+
+class Driver(DialDriver, Protocol):
+    """One event loop, to wait on."""
 
     async def sleep_until(self, when: float) -> None:
         """Wait until the moment has come."""

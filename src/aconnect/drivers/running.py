@@ -12,7 +12,7 @@ import asyncio
 import sys
 from typing import Any, Final
 
-__all__ = ["in_trio", "running_asyncio"]
+__all__ = ["anything_runs", "in_trio", "running_asyncio"]
 
 _MODULES: Final[dict[str, Any]] = sys.modules
 
@@ -21,6 +21,11 @@ def in_trio() -> bool:
     """Whether this is a task of trio's."""
     trio = _MODULES.get("trio.lowlevel")
     return trio is not None and bool(trio.in_trio_task())
+
+
+def anything_runs() -> bool:
+    """Whether any event loop is running in this thread."""
+    return asyncio._get_running_loop() is not None or in_trio()
 
 
 def running_asyncio() -> asyncio.AbstractEventLoop:

@@ -3,6 +3,7 @@
 Rules:
 
 * What runs decides, never a setting.
+* Where nothing runs, the calling thread can be what waits; it is asked for by name, for it blocks.
 * The drivers of asyncio are imported with this module, so that no dial has to wait for that, or
   for want of a descriptor cannot.  So is that of trio if trio has been imported; if not, the first
   dial that trio runs imports it.
@@ -22,17 +23,19 @@ from weakref import ref
 from ..explanations.extras import not_installed
 from .asyncio_proactor import AsyncioProactorDriver
 from .asyncio_selector import AsyncioSelectorDriver
-from .running import in_trio, running_asyncio
+from .blocking import BlockingDriver
+from .running import anything_runs, in_trio, running_asyncio
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .base import Driver
+    from .base import DialDriver, Driver
 
-__all__ = ["driver_of", "running_driver"]
+__all__ = ["calling_thread", "driver_of", "running_driver"]
 
 _DRIVERS: Final[dict[ref[asyncio.AbstractEventLoop], Driver]] = {}
 # What weakref.WeakKeyDictionary does, without its Python code on every connect.
+_CALLING_THREAD: Final = BlockingDriver()
 
 
 def running_driver() -> Driver:
@@ -52,6 +55,20 @@ def driver_of(loop: asyncio.AbstractEventLoop) -> Driver:
     if driver is None:
         driver = _DRIVERS[ref(loop, _DRIVERS.pop)] = _asyncio_driver(loop)
     return driver
+
+
+def calling_thread() -> DialDriver:
+    """The driver that blocks the calling thread.
+
+    Raises:
+        RuntimeError: an event loop is running in it.
+    """
+    if anything_runs():
+        raise RuntimeError(
+            "an event loop is running in this thread, and a call that blocks would hold it up: "
+            "await aconnect() instead, or have another thread make this call"
+        )
+    return _CALLING_THREAD
 
 
 def _asyncio_driver(loop: Any) -> Driver:

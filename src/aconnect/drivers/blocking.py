@@ -1,0 +1,113 @@
+"""Waiting in the calling thread, which has no event loop, with poll(2).
+
+Rules:
+
+* Nothing here suspends: a coroutine that waits with this driver alone runs from its beginning to
+  its end in one step.
+* Sockets are waited for with poll(2), and no event loop is made.  Only what needs a task (a
+  lookup, a handshake in a race, a hook that is asynchronous) has one, the thread's private loop,
+  and that runs only while the dial waits.
+* Whatever a signal handler raises ends a wait at once, and leaves nothing registered.
+
+Source: poll(2), signal(7); PEP 475 for a wait that a signal interrupts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..sockets.syscalls import so_error
+from .asyncio_watch import AsyncioWatch
+from .polling import ready_of
+from .private_loop import private_loop
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine
+    from typing import Self
+
+    from ..addresses.values import SockAddr
+    from .private_loop import PrivateLoop
+
+__all__ = ["BlockingDriver"]
+
+
+class BlockingDriver:
+    """The thread that calls.  It has no state, and one serves all threads."""
+
+    completes = False
+    checkpoint = None
+
+    async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
+        return so_error(sock) if ready_of((sock,), until) else None
+
+    async def sock_connect(
+        self, sock: socket.socket, sockaddr: SockAddr, until: float
+    ) -> int | None:
+        raise NotImplementedError("this driver tells when a socket is writable")
+
+    def watch(self) -> BlockingWatch:
+        return BlockingWatch()
+
+
+class BlockingWatch:
+    """The sockets of one race, and its tasks, which run while `wait` does."""
+
+    def __init__(self) -> None:
+        self._watched: dict[socket.socket, None] = {}
+        self._notified = False
+        # From the first task on, the loop has the sockets as well.
+        self._private: PrivateLoop | None = None
+        self._on_loop: AsyncioWatch | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        self._watched.clear()
+        if self._private is None or self._on_loop is None:
+            return
+        if error is not None and not isinstance(error, Exception):
+            self._private.give_up()
+        if self._private.usable:
+            self._private.run(self._on_loop.__aexit__(kind, error, traceback))
+
+    def add(self, sock: socket.socket) -> None:
+        if self._on_loop is None:
+            self._watched[sock] = None
+        else:
+            self._on_loop.add(sock)
+
+    def discard(self, sock: socket.socket) -> None:
+        self._watched.pop(sock, None)
+        if self._on_loop is not None:
+            self._on_loop.discard(sock)
+
+    def notify(self) -> None:
+        self._notified = True
+        if self._on_loop is not None:
+            self._on_loop.notify()
+
+    def spawn(
+        self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any
+    ) -> Callable[[], object]:
+        if self._on_loop is None:
+            self._private = private_loop()
+            self._on_loop = AsyncioWatch(self._private.loop)
+            for sock in self._watched:
+                self._on_loop.add(sock)
+            self._watched.clear()
+        return self._on_loop.spawn(function, *args)
+
+    async def ready(self, sock: socket.socket, write: bool) -> None:
+        assert self._on_loop is not None  # it is one of its tasks that waits
+        await self._on_loop.ready(sock, write)
+
+    async def wait(self, until: float) -> list[tuple[socket.socket, int]]:
+        if self._private is not None and self._on_loop is not None:
+            return self._private.run(self._on_loop.wait(until))
+        ready = [] if self._notified else ready_of(self._watched, until)
+        self._notified = False
+        for sock in ready:
+            del self._watched[sock]
+        return [(sock, so_error(sock)) for sock in ready]
