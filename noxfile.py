@@ -43,6 +43,7 @@ DEBIAN = Path(".ci/debian")
 ELSEWHERE = "not lab and not faults and not soak"
 QUICK = f"not root and not slow and not server and {ELSEWHERE}"
 IN_THE_LAB = "lab and not slow or faults or soak"
+WORKS_WITH = "docs/reference/_works-with.txt"
 TESTS_OF = {
     "aiohttp": ["tests/clients/test_aiohttp.py"],
     "anyio": ["tests/transports", "tests/drivers"],
@@ -183,6 +184,16 @@ def load(session: nox.Session) -> None:
     install_wheel(session)
     install_groups(session, "bench")
     session.run("python", "benchmarks/load.py", *session.posargs)
+
+
+@nox.session(python=MAIN, default=False, requires=["build"])
+def works_with(session: nox.Session) -> None:
+    """Connect with other people's clients, and compare with what the page of that name says."""
+    install_wheel(session)
+    install_groups(session, "works-with")
+    for loop in ([], ["uvloop"]):
+        what = session.posargs or [WORKS_WITH]
+        session.run("python", "tests/interop/works_with.py", *loop, *what)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])

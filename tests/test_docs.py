@@ -105,7 +105,9 @@ def test_what_is_included_and_named_is_there(page: Path) -> None:
 
 
 def test_every_example_is_shown() -> None:
-    shown = re.findall(r"\{literalinclude\} \S*?(\w+\.py)", "".join(map(Path.read_text, PAGES)))
+    shown = re.findall(
+        r"\{literalinclude\} \S*/examples/(\w+\.py)", "".join(map(Path.read_text, PAGES))
+    )
     assert {path.name for path in PROJECT.glob("examples/*.py")} == set(shown)
 
 
