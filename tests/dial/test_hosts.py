@@ -16,12 +16,15 @@ from aconnect import (
     Dialer,
     Endpoint,
     Handshake,
+    HandshakeError,
     Report,
     ResolveError,
     StaticResolver,
     aconnect,
 )
-from aconnect.trace import AttemptStarted, ResolutionBatch, ResolutionEnded, ResolutionStarted
+from aconnect.addresses.target import target_of
+from aconnect.errors.making import each_error
+from aconnect.trace import AttemptStarted, ResolutionEnded, ResolutionStarted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -242,35 +245,151 @@ async def test_a_handshake_that_asks_for_no_host_is_the_same_for_all(stack: Exit
         assert sock.getpeername() == good
 
 
-async def test_an_address_that_two_hosts_have_is_that_of_the_first(stack: ExitStack) -> None:
-    asked: list[str | None] = []
-    started, second_found = anyio.Event(), anyio.Event()
+class Proving(Handshake[str]):
+    """A handshake with one host; all but those that are known have another name."""
 
-    class Asking(Handshake[socket.socket]):
-        def towards(self, host: str | None) -> Handshake[socket.socket]:
-            asked.append(host)
-            return self
+    def __init__(self, *known: str, host: str | None = None) -> None:
+        super().__init__(self.shake, name="proof")
+        self.known = known
+        self.host = host
 
-    async def shake(sock: socket.socket) -> socket.socket:
-        return sock
+    def towards(self, host: str | None) -> Handshake[str]:
+        return Proving(*self.known, host=host)
 
-    def trace(event: object) -> None:
-        if isinstance(event, ResolutionBatch) and event.address == second:
-            second_found.set()
+    async def shake(self, sock: socket.socket) -> str:
+        if self.host not in self.known:
+            raise ConnectionAbortedError(f"I am not {self.host}")
+        sock.close()
+        return str(self.host)
 
-    class Later:
-        async def resolve(self, address: TCPAddress) -> AsyncIterator[Batch]:
-            if address.host == "two.example":
-                await started.wait()
-            yield Batch([Endpoint(*entry((host, port))[:3], (host, port))])
 
-    async def start(sock: socket.socket, endpoint: Endpoint) -> None:
-        started.set()
-        await second_found.wait()
-
+@pytest.mark.parametrize("known", ["one.example", "two.example"])
+async def test_an_address_that_two_hosts_have_is_tried_with_each(
+    stack: ExitStack, known: str
+) -> None:
     host, port = stack.enter_context(listening()).getsockname()
-    first, second = f"one.example:{port}", f"two.example:{port}"
-    resolver: Any = Later()
-    dialer = Dialer(resolver=resolver, on_socket=start, trace=trace)
-    with await dialer.connect([first, second], timeout=LONG, handshake=Asking(shake)):
-        assert asked == ["one.example"]
+    resolver = StaticResolver({"one.example": [host], "two.example": [host]})
+    report = Report()
+    dialer = Dialer(resolver=resolver, trace=report)
+    hosts = [f"one.example:{port}", f"two.example:{port}", f"one.example:{port}"]
+    result = await dialer.connect(hosts, timeout=LONG, handshake=Proving(known))
+    assert result == known
+    assert [each.host for each in report.attempts][-1] == f"{known}:{port}"
+    assert len(report.attempts) <= 2
+
+
+async def test_if_none_of_them_will_do_the_error_has_each(stack: ExitStack) -> None:
+    host, port = stack.enter_context(listening()).getsockname()
+    resolver = StaticResolver({"one.example": [host], "two.example": [host]})
+    hosts = [f"one.example:{port}", f"two.example:{port}", f"one.example:{port}"]
+    with pytest.raises(HandshakeError) as raised:
+        await Dialer(resolver=resolver).connect(hosts, timeout=LONG, handshake=Proving())
+    assert {each.host for each in raised.value.attempts} == set(hosts)
+    assert len(raised.value.attempts) == 2
+    assert f"one.example:{port} at {host}:{port} from" in str(raised.value)
+    assert "the proof handshake failed: I am not two.example" in str(raised.value)
+
+
+async def test_without_a_handshake_that_asks_an_address_that_two_have_is_tried_once(
+    stack: ExitStack,
+) -> None:
+    host, port = stack.enter_context(refusing())
+    resolver = StaticResolver({"one.example": [host], "two.example": [host]})
+    hosts = [f"one.example:{port}", f"two.example:{port}", f"{host}:{port}"]
+    with pytest.raises(ConnectionRefusedError) as raised:
+        await Dialer(resolver=resolver).connect(hosts, timeout=LONG)
+    error: Any = raised.value
+    assert len(error.attempts) == 1
+
+
+async def test_the_error_names_the_hosts_that_have_no_address(stack: ExitStack) -> None:
+    host, port = stack.enter_context(refusing())
+    resolver = StaticResolver({"there.example": [host]})
+    hosts = ["none.example:80", f"there.example:{port}", f"{host}:{port}", "nor.example:80"]
+    with pytest.raises(ConnectionRefusedError) as raised:
+        await Dialer(resolver=resolver).connect(hosts, timeout=LONG)
+    error: Any = raised.value
+    text = str(error)
+    assert "1 of 1 addresses tried: " in text
+    assert text.endswith("; none.example:80: EAI_NONAME; nor.example:80: EAI_NONAME")
+    refused, none, nor = error.__cause__.exceptions
+    assert error.__cause__.message == "each attempt and each of the hosts without an address"
+    assert isinstance(refused, ConnectionRefusedError)
+    assert "none.example" in str(none)
+    assert "nor.example" in str(nor)
+
+
+async def test_of_many_hosts_without_an_address_it_names_two(stack: ExitStack) -> None:
+    dead = [stack.enter_context(refusing()) for _ in range(5)]
+    hosts = [*(f"{host}:{port}" for host, port in dead), *(f"{n}.example:80" for n in "abcde")]
+    with pytest.raises(ConnectionRefusedError) as raised:
+        await Dialer(resolver=StaticResolver({})).connect(hosts, timeout=LONG)
+    error: Any = raised.value
+    assert "; and 3 more; a.example:80: EAI_NONAME; b.example:80: EAI_NONAME; and 3 more" in str(
+        error
+    )
+    assert error.__cause__.message == "2 of the attempts and 2 of the hosts without an address"
+    assert len(error.__cause__.exceptions) == 4
+    assert len(error.attempts) == 5
+
+
+class Hanging:
+    """Knows some hosts; of ``hangs`` it never says that there is no more."""
+
+    def __init__(self, hangs: str, **known: str) -> None:
+        self.hangs = hangs
+        self.known = known
+
+    async def resolve(self, address: TCPAddress) -> AsyncIterator[Batch]:
+        host = self.known.get(address.host)
+        if host is not None:
+            yield Batch([Endpoint(*entry((host, address.port))[:3], (host, address.port))])
+        if address.host == self.hangs:
+            await anyio.sleep_forever()
+
+
+async def test_a_deadline_that_one_hosts_name_has_used_up_is_a_timeout(stack: ExitStack) -> None:
+    host, port = stack.enter_context(refusing())
+    resolver: Any = Hanging("slow", there=host)
+    with pytest.raises(ConnectTimeout) as raised:
+        await Dialer(resolver=resolver).connect([f"slow:{port}", f"there:{port}"], timeout=0.1)
+    assert str(raised.value).endswith(f"; slow:{port}: its lookup was not done")
+    assert "nobody listens there" in str(raised.value)
+
+
+async def test_so_is_one_that_an_only_name_has_used_up(stack: ExitStack) -> None:
+    host, port = stack.enter_context(refusing())
+    resolver: Any = Hanging("slow", slow=host)
+    with pytest.raises(ConnectTimeout) as raised:
+        await Dialer(resolver=resolver).connect(f"slow:{port}", timeout=0.1)
+    assert str(raised.value).endswith(f"; slow:{port}: its lookup was not done")
+    assert isinstance(raised.value.__cause__, ExceptionGroup)
+    assert str(raised.value.__cause__.exceptions[1]).endswith(
+        "deadline passed: its lookup was not done, and may have found more addresses"
+    )
+
+
+async def test_of_names_that_fail_or_hang_it_says_which() -> None:
+    resolver: Any = Hanging("slow")
+    with pytest.raises(ConnectTimeout) as raised:
+        await Dialer(resolver=resolver).connect(["none:1", "slow:2"], timeout=0.1)
+    assert raised.value.phase == "resolve"
+    assert str(raised.value).endswith(
+        "deadline passed: none:1: EAI_NONAME; slow:2: its lookup was not done"
+    )
+
+
+async def test_all_errors_of_asyncio_has_the_attempts(stack: ExitStack) -> None:
+    host, port = stack.enter_context(refusing())
+    other, other_port = stack.enter_context(refusing())
+    hosts = ["none.example:80", f"{host}:{port}", f"{other}:{other_port}"]
+    with pytest.raises(ConnectError) as raised:
+        await Dialer(resolver=StaticResolver({})).connect(hosts, timeout=LONG)
+    group = each_error(raised.value, target_of(hosts), "create_connection")
+    assert group is not None
+    assert [
+        each.attempts[0].peer for each in group.exceptions if isinstance(each, ConnectError)
+    ] == [
+        f"{host}:{port}",
+        f"{other}:{other_port}",
+    ]

@@ -23,7 +23,7 @@ from aconnect import (
 )
 from aconnect.addresses.target import Target
 from aconnect.addresses.text import clipped, shortened
-from aconnect.errors.making import attempts_error
+from aconnect.errors.making import attempts_error, resolve_error
 from aconnect.transports.calls import not_done
 
 SCREEN = 24  # lines
@@ -76,6 +76,22 @@ def test_of_any_number_of_attempts(count: int, make: Any, name: str) -> None:
     assert error.attempts == tuple(records)
     for each in getattr(error.__cause__, "exceptions", ()):
         is_short(each)
+
+
+@pytest.mark.parametrize("attempts", [1, 3, 1000])
+@pytest.mark.parametrize("without", [1, 3, 1000])
+def test_of_any_number_of_hosts(attempts: int, without: int) -> None:
+    records = [
+        record(number, sockaddr=(NAME, 65535), local_address=(NAME, 65535), host=NAME, note=LONG)
+        for number in range(attempts)
+    ]
+    parts = tuple(Target(TCPAddress(NAME, 65535), None) for _ in range(without))
+    target = Target(None, None, None, parts)
+    errors = {rank: resolve_error(2, part, 1.0, LONG) for rank, part in enumerate(parts)}
+    error = attempts_error(records, target, 1.0, unresolved=errors, untried=3)
+    assert error.__cause__ is not None
+    assert len(str(error)) <= MOST
+    assert len(getattr(error.__cause__, "exceptions", ())) <= 4
 
 
 def test_the_first_few_are_named_and_how_many_more() -> None:

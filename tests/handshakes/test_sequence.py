@@ -83,6 +83,8 @@ class TestConstruction:
                 return Layer(f"{self.name} towards {host}")
 
         assert Sequence(Named("TLS"), nothing).towards("db").name == "TLS towards db, handshake"
+        alike = Sequence(nothing, nothing)
+        assert alike.towards("db") is alike
 
 
 @pytest.mark.anyio

@@ -28,6 +28,7 @@ from ..sansio.attempt import Action, Attempt, Step
 from ..sockets.connection import Packets, packets
 from ..sockets.syscalls import abort, local_address
 from ..trace import AttemptEnded, AttemptStarted, HandshakeEnded, SocketClosed
+from .ways import Route
 
 if TYPE_CHECKING:
     import socket
@@ -51,6 +52,7 @@ class Running:
         number: its place in the order of the starts.
         way: what the race has given: the endpoint, or the route that begins with it.
         endpoint: what it is to connect to.
+        host: which of several it is an endpoint of, as text; else empty.
         start: when it began.
         attempt: its state machine.
         sock: its socket, as soon as there is one.
@@ -67,11 +69,13 @@ class Running:
 
     __slots__ = (
         *("attempt", "cancel", "connected", "ended", "endpoint", "in_handshake", "layers"),
-        *("local", "next", "number", "packets", "result", "sock", "start", "wake_at", "way"),
+        *("host", "local", "next", "number", "packets", "result", "sock", "start", "wake_at"),
+        "way",
     )
 
-    def __init__(self, number: int, way: Way, start: float, attempt: Attempt) -> None:
+    def __init__(self, number: int, way: Way, host: str, start: float, attempt: Attempt) -> None:
         self.number = number
+        self.host = host
         self.way = way
         self.endpoint: Endpoint = way if isinstance(way, Endpoint) else way.endpoint
         self.start = start
@@ -137,13 +141,14 @@ class Flight:
         host: str = "",
         told: bool = False,
     ) -> Running:
-        endpoint, target = (way, None) if isinstance(way, Endpoint) else (way.endpoint, way.target)
+        endpoint = way if isinstance(way, Endpoint) else way.endpoint
+        target = way.target if isinstance(way, Route) else None
         if not told:
             self._emit(AttemptStarted(now, number, endpoint, number, known, host, target))
         port_fixed = self._plan.settings.port_fixed(endpoint.family)
         family, type, lent = endpoint.family, endpoint.type, self._plan.lends
         attempt = Attempt(family, type, owned=True, port_fixed=port_fixed, lent=lent)
-        running = Running(number, way, now, attempt)
+        running = Running(number, way, host, now, attempt)
         self.running[number] = running
         return running
 
@@ -202,7 +207,8 @@ class Flight:
             number=running.number,
             place=running.number,
             via=self._via,
-            target=None if isinstance(running.way, Endpoint) else running.way.target,
+            host=running.host,
+            target=running.way.target if isinstance(running.way, Route) else None,
             layer=0 if layers is None else layers.at,
             proxy="" if layers is None else layers.current.proxy,
             unfinished=unfinished,

@@ -24,6 +24,7 @@ from .preparation import NO_INTERFACE
 from .resolution import Resolution
 from .runner import Runner
 from .telling import Telling
+from .ways import OfHost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -100,25 +101,28 @@ async def race(
                 endpoints = _known(part, plan.family, started)
             except ResolveError as error:
                 endpoints, errors[rank] = (), error
+            way = _way(part, handshake) if len(parts) > 1 else None
             if endpoints is None:
                 told_of = hosts if len(parts) > 1 else None
-                searches.append(Resolution(plan, part, rank, contest, told_of, telling.emit))
+                searches.append(
+                    Resolution(plan, part, rank, contest, told_of, telling.emit, way=way)
+                )
             else:
-                known[rank] = endpoints
+                known[rank] = endpoints if way is None else list(map(way, endpoints))
                 if len(parts) > 1:
-                    for endpoint in endpoints:
-                        hosts.setdefault(endpoint, part)
+                    for each in known[rank]:
+                        hosts.setdefault(each, part)
         if searches and not known and time.monotonic() >= until:
             raise resolve_timeout(target, time.monotonic() - started)
         result = await runner.run(known, searches, now, begun, told)
         if runner.winner is None:
             elapsed = time.monotonic() - started
-            if not (runner.records or runner.timed_out):
-                unresolved = partial(_unresolved, elapsed=elapsed)
-                if detour is None:
-                    errors |= {each.rank: unresolved(each) for each in searches}
-                else:
-                    errors = detour.errors(unresolved)
+            unresolved = partial(_unresolved, elapsed=elapsed)
+            if detour is None:
+                undone = (each for each in searches if not (each.found and each.over))
+                errors |= {each.rank: unresolved(each) for each in undone}
+            elif not (runner.records or runner.timed_out):
+                errors = detour.errors(unresolved)
             pending = "" if detour is None else detour.pending
             raise _error_of(runner, target, errors, elapsed, pending)
     except ConnectError as error:
@@ -136,6 +140,13 @@ async def race(
         for search in searches:
             search.error = None
     return result
+
+
+def _way(part: Target, handshake: Handshake[Any] | None) -> Callable[[Endpoint], OfHost] | None:
+    """What races for an endpoint of a part; None for itself, if nothing depends on the host."""
+    if handshake is None or handshake.towards(part.host) is handshake:
+        return None
+    return partial(OfHost, host=part.host)
 
 
 def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] | None:
@@ -168,7 +179,8 @@ def _error_of(
     """The error for a dial that nobody has won.
 
     Args:
-        unresolved: the error of each part of the target for which there is no address.
+        unresolved: the error of each part of the target for which there is no address, or for
+            which there might be more.
         pending: what was looked up, if that is not the target itself.
     """
     if runner.records:
@@ -180,14 +192,17 @@ def _error_of(
             causes=[runner.errors.get(number) for number in numbers],
             timed_out=runner.timed_out,
             untried=runner.untried,
+            unresolved=unresolved,
         )
-    if runner.timed_out:
+    if runner.timed_out and not unresolved:
         return resolve_timeout(target, elapsed, pending)
-    return unresolved_error(unresolved, target, elapsed)
+    return unresolved_error(unresolved, target, elapsed, timed_out=runner.timed_out)
 
 
 def _unresolved(search: Resolution, elapsed: float) -> ConnectError:
-    """The error for a name that has no address."""
+    """The error for a name that has no address, or might have more."""
+    if not search.over:
+        return resolve_timeout(search.target, elapsed, found=search.found)
     cause = search.error
     code, said = socket.EAI_NONAME, ""
     if cause is None and search.filtered:

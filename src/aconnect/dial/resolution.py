@@ -22,7 +22,7 @@ from ..resolvers.answers import check_batch, closable, in_order, of_family
 from ..trace import ResolutionBatch, ResolutionEnded, ResolutionStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
@@ -44,6 +44,7 @@ class Resolution:
         rank: that of its addresses in the race.
         race: is told of the addresses.
         hosts: is told which of them are this target's; None if there is no other.
+        way: what races for an endpoint; None for itself.
         emit: is told of events; it raises nothing.
         family: the address family to keep to; None for the plan's.
         of: whose name it is.
@@ -52,7 +53,9 @@ class Resolution:
         error: why there was no answer, or no further one.
         target: what has to be resolved.
         rank, of: likewise.
-        filtered: whether there were endpoints, but none of the family.
+        found: how many endpoints there have been.
+        filtered: whether there were any, but none of the family.
+        over: whether the resolver has no more to say.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Resolution:
         emit: Callable[[Event], None],
         family: int | None = None,
         of: ResolutionOf = "target",
+        way: Callable[[Endpoint], Way] | None = None,
     ) -> None:
         self.error: Exception | None = None
         self._plan = plan
@@ -75,15 +79,17 @@ class Resolution:
         self.rank = rank
         self._race = race
         self._hosts = hosts
+        self._way = way
         self._unsorted: list[Endpoint] = []  # all there have been
         self._emit = emit
         self._running = False
-        self._found = 0
+        self.found: int = 0
+        self.over: bool = False
         self._given = 0
 
     @property
     def filtered(self) -> bool:
-        return self._given > 0 and not self._found
+        return self._given > 0 and not self.found
 
     def start(self) -> None:
         """It begins; `run` comes next."""
@@ -120,23 +126,28 @@ class Resolution:
             self._unsorted = order = in_order([*self._unsorted, *endpoints])
             endpoints = sorted(endpoints, key=order.index)
         self._given += len(batch.endpoints)
-        self._found += len(endpoints)
+        self.found += len(endpoints)
         self._emit(ResolutionBatch(now, tuple(endpoints), self._text, self.of))
+        ways, withdrawn = self._ways(endpoints), self._ways(batch.withdrawn)
         if self._hosts is not None:
-            for endpoint in endpoints:  # of two hosts' it stays the first's: it may be in use
-                self._hosts.setdefault(endpoint, self.target)
+            for way in ways:  # of two hosts' it stays the first's: it may be in use
+                self._hosts.setdefault(way, self.target)
         commands: Commands = []
-        if batch.withdrawn:
-            commands += self._race.addresses_withdrawn(now, batch.withdrawn)
-        commands += self._race.addresses_added(now, endpoints, self.rank, order=order)
+        if withdrawn:
+            commands += self._race.addresses_withdrawn(now, withdrawn)
+        commands += self._race.addresses_added(now, ways, self.rank, order=self._ways(order))
         if batch.answered is not None:
             commands += self._race.family_answered(now, batch.answered, self.rank)
         return commands
+
+    def _ways(self, endpoints: Sequence[Endpoint]) -> Sequence[Way]:
+        return endpoints if self._way is None else list(map(self._way, endpoints))
 
     def _finish(self, error: Exception | None) -> Commands:
         if self._race.over:
             return []
         self.error = error
+        self.over = True
         self._end("done" if error is None else "failed")
         return self._race.rank_finished(time.monotonic(), self.rank)
 
@@ -151,5 +162,5 @@ class Resolution:
             errno = self.error.errno if self.error and has_errno(self.error) else None
             text = "" if self.error is None else words(self.error)
             now = time.monotonic()
-            told = (outcome, self._found, errno, text, self._text, self.of)
+            told = (outcome, self.found, errno, text, self._text, self.of)
             self._emit(ResolutionEnded(now, *told))

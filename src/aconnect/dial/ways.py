@@ -1,4 +1,7 @@
-"""What a race is about: an endpoint; or a route to it by way of proxies.
+"""What a race is about: an endpoint; an endpoint of one host; or a route by way of proxies.
+
+The host matters where a handshake depends on it, as TLS with its certificates does: an address
+that two hosts share is then tried with each.
 
 A route is the endpoint to connect to, and what each proxy on the way is asked for, which is an
 endpoint, or a name that it looks up itself.
@@ -6,7 +9,7 @@ endpoint, or a name that it looks up itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from ..addresses.values import Endpoint, TCPAddress
 
@@ -20,14 +23,26 @@ if TYPE_CHECKING:
     from ..sansio.race import Command, Race
     from ..trace import Event
 
-__all__ = ["Commands", "Detour", "Known", "Route", "Step", "Way"]
+__all__ = ["Commands", "Detour", "Known", "OfHost", "Route", "Step", "Way"]
 
 Step: TypeAlias = Endpoint | TCPAddress
-Way: TypeAlias = "Endpoint | Route"
+Way: TypeAlias = "Endpoint | OfHost | Route"
 Commands: TypeAlias = "list[Command[Way]]"
 """What a race asks for."""
 Known: TypeAlias = "Callable[[Target, int, float], tuple[Endpoint, ...] | None]"
 """Gives the endpoints of a target that need no resolver."""
+
+
+class OfHost(NamedTuple):
+    """An endpoint, and the host that the handshake is with."""
+
+    endpoint: Endpoint
+    host: str | None
+
+    @property
+    def family(self) -> int:
+        """The family of the endpoint."""
+        return self.endpoint.family
 
 
 class Route(tuple[Step, ...]):

@@ -56,6 +56,8 @@ __all__ = [
 
 _SILENT: Final = ("timed out", "made room")
 
+_NONE: Final[Mapping[int, ConnectError]] = {}
+
 _NAMED: Final = 4
 """Attempts that a message names: as many as two addresses of each family make."""
 _BRIEF: Final = (56, 155)
@@ -70,6 +72,7 @@ def attempts_error(
     causes: Sequence[BaseException | None] = (),
     timed_out: bool = False,
     untried: int = 0,
+    unresolved: Mapping[int, ConnectError] = _NONE,
 ) -> ConnectError:
     """The one error for attempts that all came to nothing.
 
@@ -88,19 +91,24 @@ def attempts_error(
         causes: what a handshake or a hook raised in each attempt, or None.
         timed_out: the deadline has passed.
         untried: how many more addresses there were.
+        unresolved: the errors of the parts of the target, by their rank, that have no address, or
+            whose lookup was not done.
     """
     causes = causes or [None] * len(records)
-    if len(records) == 1 and not untried:
+    silent = records[0].outcome in _SILENT
+    if len(records) == 1 and not (untried or unresolved) and timed_out <= silent:
         return _attempt_error(records[0], target, elapsed, causes[0])
     numbers = range(len(records))
     decisive = max(numbers, key=lambda number: _how_far(records[number]))  # the first of those
     chosen, cause = records[decisive], causes[decisive]
-    named = list(numbers[:_NAMED])
+    hosts = sorted(unresolved)[: max(_NAMED // 2, _NAMED - len(records))]
+    named = list(numbers[: _NAMED - len(hosts)])
     if decisive not in named:
         named[-1] = decisive
     said = [sentence(records[number], *_BRIEF) for number in named]
-    if len(records) > _NAMED:
-        said.append(f"and {len(records) - _NAMED} more")
+    if len(records) > len(named):
+        said.append(f"and {len(records) - len(named)} more")
+    said += _of_hosts(unresolved, target, hosts)
     tried = f"{len(records)} of {len(records) + untried} addresses tried"
     error = _kind_of(chosen, timed_out or chosen.outcome in _SILENT, cause)(
         errnos.ETIMEDOUT if timed_out else _code(chosen),
@@ -112,13 +120,16 @@ def attempts_error(
         attempts=records,
         family=chosen.family,
     )
-    if len(records) > 1:
+    if len(records) > 1 or hosts:
         each = [
             _attempt_error(records[number], target, None, causes[number], *_BRIEF)
             for number in named
         ]
         which = "each attempt" if len(each) == len(records) else f"{len(each)} of the attempts"
-        error.__cause__ = ExceptionGroup(which, each)
+        if hosts:
+            each_of_them = "each" if len(hosts) == len(unresolved) else len(hosts)
+            which += f" and {each_of_them} of the hosts without an address"
+        error.__cause__ = ExceptionGroup(which, [*each, *(unresolved[rank] for rank in hosts)])
     else:
         error.__cause__ = cause
     return error
@@ -142,7 +153,8 @@ def each_error(
         return None
     group = error.__cause__ if len(error.attempts) > 1 else None
     named = group.exceptions if isinstance(group, ExceptionGroup) else (error,)
-    known = {one.attempts[0].number: one for one in named if isinstance(one, ConnectError)}
+    of_attempts = (one for one in named if isinstance(one, ConnectError) and one.attempts)
+    known = {one.attempts[0].number: one for one in of_attempts}
     errors = [
         known.get(each.number) or _attempt_error(each, target, None, None, *_BRIEF)
         for each in error.attempts
@@ -192,10 +204,11 @@ def _attempt_error(
 ) -> ConnectError:
     """The error for one attempt, which took all the time if ``elapsed`` is None."""
     elapsed = lasting(record) if elapsed is None else elapsed
-    known = record.sockaddr is not None and record.peer != target.text
+    text = record.host or target.text
+    known = record.sockaddr is not None and record.peer != text
     where = way(record, longest_address, peer=known)
     where = f" ({where})" if where else ""
-    text = shortened(target.text, longest_address)
+    text = shortened(text, longest_address)
     code = _code(record)
     timed_out = record.outcome in _SILENT
     name = record.note or "deadline passed" if timed_out else lookup(code).name
@@ -272,24 +285,22 @@ def resolve_error(
 
 
 def unresolved_error(
-    errors: Mapping[int, ConnectError], target: Target, elapsed: float
+    errors: Mapping[int, ConnectError], target: Target, elapsed: float, *, timed_out: bool = False
 ) -> ConnectError:
     """The one error for the parts of a target, of which none has an address: that of the only one;
-    or, of several, one with the first one's code, and those that it names as ``__cause__``."""
+    or, of several, one with the first one's code, and those that it names as ``__cause__``.  If
+    the deadline put an end to the lookups, it is a ConnectTimeout."""
     ranks = sorted(errors)
     first = errors[ranks[0]]
     if len(ranks) == 1:
         return first
     named = ranks[:_NAMED]
-    reasons = [
-        f"{shortened(target.parts[rank].text, _BRIEF[0])}: {_reason(errors[rank])}"
-        for rank in named
-    ]
-    if len(ranks) > _NAMED:
-        reasons.append(f"and {len(ranks) - _NAMED} more")
-    error = ResolveError(
-        first.errno or 0,
-        f"could not resolve {_text(target)} in {duration(elapsed)}: {'; '.join(reasons)}",
+    reasons = "; ".join(_of_hosts(errors, target, named))
+    if timed_out:
+        reasons = f"deadline passed: {reasons}"
+    error = (ConnectTimeout if timed_out else ResolveError)(
+        errnos.ETIMEDOUT if timed_out else first.errno or 0,
+        f"could not resolve {_text(target)} in {duration(elapsed)}: {reasons}",
         address=target.address,
         phase="resolve",
         elapsed=elapsed,
@@ -299,20 +310,38 @@ def unresolved_error(
     return error
 
 
-def _reason(error: ConnectError) -> str:
-    return lookup(error.errno or 0, resolving=True).name
+def _of_hosts(
+    errors: Mapping[int, ConnectError], target: Target, named: Sequence[int]
+) -> list[str]:
+    """What is said of parts that have no address: of the ranks that are named, and how many more
+    there are."""
+    said = []
+    for rank in named:
+        error = errors[rank]
+        late = isinstance(error, ConnectTimeout)
+        why = "its lookup was not done" if late else lookup(error.errno or 0, resolving=True).name
+        said.append(f"{shortened(target.parts[rank].text, _BRIEF[0])}: {why}")
+    if len(errors) > len(named):
+        said.append(f"and {len(errors) - len(named)} more")
+    return said
 
 
-def resolve_timeout(target: Target, elapsed: float, name: str = "") -> ConnectTimeout:
+def resolve_timeout(
+    target: Target, elapsed: float, name: str = "", found: int = 0
+) -> ConnectTimeout:
     """The error for a deadline that passed while a name was being resolved.
 
     Args:
         name: which one, if that is not the target's own.
+        found: how many addresses it had so far.
     """
+    so_far = "no name server has answered yet, so no address was tried"
+    if found:
+        so_far = "its lookup was not done, and may have found more addresses"
     return ConnectTimeout(
         errnos.ETIMEDOUT,
         f"could not resolve {name or _text(target)} in {duration(elapsed)}: deadline passed: "
-        "no name server has answered yet, so no address was tried",
+        f"{so_far}",
         address=target.address,
         phase="resolve",
         elapsed=elapsed,

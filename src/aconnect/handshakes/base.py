@@ -67,7 +67,11 @@ class Handshake(Generic[T]):
         return await self._function(sock)
 
     def towards(self, host: str | None) -> Handshake[T]:  # noqa: ARG002  # TLS needs it
-        """The same with one host of several that are dialled; None for one that has no name."""
+        """The same with one host of several that are dialled; None for one that has no name.
+
+        Itself, if it does not depend on the host: an address that two hosts share is tried once
+        then, and else once with each.
+        """
         return self
 
     def details(self, result: T) -> Mapping[str, Any]:  # noqa: ARG002  # a subclass may need it

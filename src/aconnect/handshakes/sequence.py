@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 from itertools import chain
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from .base import Handshake
@@ -63,7 +64,9 @@ class Sequence(Handshake[Any]):
         return result
 
     def towards(self, host: str | None) -> Sequence:
-        return Sequence(*(layer.towards(host) for layer in self._layers))
+        layers = [layer.towards(host) for layer in self._layers]
+        same = all(map(is_, layers, self._layers))
+        return self if same else Sequence(*layers)
 
     def details(self, result: Any) -> Mapping[str, Any]:
         return self._layers[-1].details(result)

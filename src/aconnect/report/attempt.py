@@ -258,7 +258,9 @@ class AttemptRecord(Value):
 def sentence(record: AttemptRecord, longest_address: int, longest_fate: int) -> str:
     """What became of it, with so many characters of an address and of the reason."""
     fate = clipped(record.fate, longest_fate)
-    return f"{way(record, longest_address)}: {fate} after {duration(lasting(record))}"
+    named = record.host not in ("", record.peer)
+    host = f"{shortened(record.host, longest_address)} at " if named else ""
+    return f"{host}{way(record, longest_address)}: {fate} after {duration(lasting(record))}"
 
 
 def lasting(record: AttemptRecord) -> float:
