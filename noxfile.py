@@ -53,6 +53,7 @@ TESTS_OF = {
     "httpcore2": ["tests/clients/test_httpcore.py"],
     "httpx": ["tests/clients/test_httpx.py"],
     "httpx2": ["tests/clients/test_httpx.py"],
+    "proxy": ["tests/sansio/test_http_connect.py", "tests/dial/test_http_proxies.py"],
     "redis": ["tests/clients/test_redis.py"],
     "trio": ["tests/transports", "tests/drivers"],
     "uvloop": ["tests/transports", "tests/drivers"],

@@ -57,6 +57,7 @@ __all__ = [
     "Keepalive",
     "Proxy",
     "ProxyError",
+    "ProxyHeader",
     "Report",
     "ResolveError",
     "Resolver",
@@ -89,6 +90,7 @@ __all__ = [
 __version__ = "0.1.0.dev0"
 
 if _TYPE_CHECKING:
+    from .proxies.header import ProxyHeader as ProxyHeader
     from .proxies.values import Proxy as Proxy
     from .transports.anyio import AConnectable as AConnectable
     from .transports.anyio import open_stream as open_stream
@@ -104,6 +106,7 @@ else:
     _LATER = {
         "AConnectable": "transports.anyio",
         "Proxy": "proxies.values",
+        "ProxyHeader": "proxies.header",
         "open_stream": "transports.anyio",
         "create_connection": "transports.asyncio",
         "create_datagram_endpoint": "transports.asyncio",

@@ -43,8 +43,11 @@ INSTALLED = {
     "trio": {"anyio", "trio"},
     "uvloop": {"uvloop"},
     "cli": {"click", "rich"},
+    "proxy": {"h11"},
     "trio-alone": {"trio"},
-    **CLIENTS,
+    **{
+        name: needs | ({"h11"} if name[:4] == "http" else set()) for name, needs in CLIENTS.items()
+    },
 }
 INSTALLED["all"] = set().union(*INSTALLED.values())
 OPTIONAL = INSTALLED["all"]
@@ -119,6 +122,17 @@ def on_trio_without_anyio() -> None:
     assert "the extra 'trio' of aconnect-io" in message, message
 
 
+def http_proxy() -> None:
+    """A dialer has one, or says what it needs."""
+    message = ""
+    try:
+        aconnect.Dialer(proxy="http://127.0.0.1:3128")
+    except ImportError as error:
+        message = str(error)
+    has_h11 = importlib.util.find_spec("h11") is not None
+    assert has_h11 or "the extra 'proxy' of aconnect-io" in message, message
+
+
 def clients() -> None:
     """Each can be imported, or says what it needs."""
     for client, needed in CLIENTS.items():
@@ -168,6 +182,7 @@ def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
         yield on_anyio
     if "trio" in installed:
         yield on_trio if "anyio" in installed else on_trio_without_anyio
+    yield http_proxy
     yield clients
     yield command_works if "rich" in installed else command_is_missing
     if installed == INSTALLED["cli"]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..deadline import Deadline
     from ..drivers.base import DialDriver
     from ..policy import Policy
+    from ..proxies.header import ProxyHeader
     from ..proxies.values import Proxy
     from ..report.report import Report
     from ..resolvers.base import Resolver
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from ..sockets.option import Keepalive, SocketOptionLike
     from ..trace import Trace
 
-    ProxyLike: TypeAlias = str | Proxy
+    ProxyLike: TypeAlias = str | Proxy | ProxyHeader
     ProxyFor: TypeAlias = Callable[[Address | Any], ProxyLike | Sequence[ProxyLike] | None]
 
 __all__ = ["DEFAULT", "Dialer"]
@@ -88,7 +89,8 @@ class Dialer(Value, kw_only=True):
         permit: an address policy, asked with each resolved `Endpoint` just before its socket is
             opened: a callable that answers True or False, such as `policy.public_only()`.
         proxy: what to connect through: a `Proxy`, or its text such as
-            ``"socks5h://proxy:1080"``; a sequence of those for a chain, the nearest first; or a
+            ``"socks5h://proxy:1080"``; a `ProxyHeader`; a sequence of those for a chain, the
+            nearest first; or a
             callable that is asked once for each dial, before anything is looked up, with the
             address, and gives one of these, or None for a direct dial, such as
             `proxies.from_environment`.  The race is over the proxy's addresses then, and options

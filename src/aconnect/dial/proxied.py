@@ -22,7 +22,10 @@ from ..addresses.target import Target, target_of
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress
 from ..errors.making import not_permitted, resolve_error
+from ..explanations.extras import not_installed
 from ..handshakes.proxies.asking import Asking
+from ..handshakes.proxies.heading import Heading
+from ..proxies.header import ProxyHeader
 from ..proxies.text import parse_proxy
 from ..proxies.values import Proxy
 from ..sansio.socks import Socks4, Socks5
@@ -32,7 +35,7 @@ from .resolution import Resolution
 from .routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
     from ..drivers.base import Watch
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from .routes import Side
     from .ways import Commands, Known, Route, Step, Way
 
-    Chain: TypeAlias = tuple[Proxy, ...]
+    Chain: TypeAlias = tuple[Proxy | ProxyHeader, ...]
 
 __all__ = ["Proxied", "ProxiedPlan", "checked"]
 
@@ -59,30 +62,55 @@ _IPV4_ONLY: Final = ("socks4", "socks4a")
 
 
 def checked(given: Any) -> Any:
-    """The option ``proxy`` as it is kept: a `Proxy`, a tuple of several, or a callable.
+    """The option ``proxy`` as it is kept: one proxy or header, a tuple of several, or a callable.
 
     Raises:
         TypeError, ValueError: it is none of these; the message shows no user and no password.
+        ImportError: it takes what is not installed.
     """
-    if isinstance(given, str):
-        return parse_proxy(given)
-    if isinstance(given, Proxy) or callable(given):
+    if callable(given):
         return given
+    if isinstance(given, (str, Proxy, ProxyHeader)):
+        return _one(given)
     if not isinstance(given, (list, tuple)):
         raise TypeError(
-            "proxy must be a str, a Proxy, a sequence of those, a callable or None, "
-            f"not {type(given).__name__}"
+            "proxy must be a str, a Proxy, a ProxyHeader, a sequence of those, a callable or "
+            f"None, not {type(given).__name__}"
         )
-    chain = tuple(parse_proxy(each) if isinstance(each, str) else each for each in given)
-    for each in chain:
-        if not isinstance(each, Proxy):
-            raise TypeError(f"proxy must be a sequence of proxies, not of {type(each).__name__}")
-    if not 0 < len(chain) <= _MOST_HOPS:
-        raise ValueError(f"proxy must have from 1 to {_MOST_HOPS} proxies, not {len(chain)}")
-    for each in chain[1:]:
+    chain = tuple(map(_one, given))
+    hops = _hops_of(chain)
+    if not chain or len(hops) > _MOST_HOPS:
+        raise ValueError(f"proxy must have from 1 to {_MOST_HOPS} proxies, not {len(hops)}")
+    for each in hops[1:]:
         if not isinstance(each.address, TCPAddress):
             raise ValueError(f"proxy: {each} cannot be reached by way of another proxy")
     return chain
+
+
+def _one(given: Any) -> Proxy | ProxyHeader:
+    each = parse_proxy(given) if isinstance(given, str) else given
+    if not isinstance(each, (Proxy, ProxyHeader)):
+        raise TypeError(f"proxy must be a sequence of proxies, not of {type(each).__name__}")
+    if isinstance(each, Proxy) and not each.is_socks:
+        _http_connect()
+    return each
+
+
+def _hops_of(chain: Iterable[Proxy | ProxyHeader]) -> tuple[Proxy, ...]:
+    return tuple(each for each in chain if isinstance(each, Proxy))
+
+
+def _http_connect() -> Any:
+    """What speaks HTTP.
+
+    Raises:
+        ImportError: h11 is not installed.
+    """
+    try:
+        from ..sansio.http_connect import HTTPConnect
+    except ImportError as error:
+        raise ImportError(not_installed("h11", "proxy")) from error
+    return HTTPConnect
 
 
 class ProxiedPlan(Plan):
@@ -157,14 +185,22 @@ class Proxied:
     """
 
     def __init__(self, plan: ProxiedPlan, chain: Chain, target: Target) -> None:
+        self._hops = _hops_of(chain)
+        for each in self._hops:
+            if each.scheme == "https":
+                raise ValueError(
+                    f"{each} cannot be dialled through: TLS to a proxy makes no socket, and there "
+                    "is no stream for it yet; use an http:// proxy"
+                )
         for part in target.parts:
-            _check(part)
-        self.via: tuple[str, ...] = tuple(map(str, chain))
+            _check(part, bool(self._hops))
+        self.via: tuple[str, ...] = tuple(map(str, self._hops))
         self._plan = plan
         self._chain = chain
         self._target = target
-        hops = [target_of(each.address) for each in chain]
-        self._routes = Routes(hops, target, [each.scheme in _IPV4_ONLY for each in chain])
+        hops = [target_of(each.address) for each in self._hops]
+        ipv4_only = [each.scheme in _IPV4_ONLY for each in self._hops]
+        self._routes = Routes(hops, target, ipv4_only)
         self._searches: list[tuple[Resolution, Side]] = []
 
     def begin(
@@ -177,7 +213,7 @@ class Proxied:
     ) -> tuple[dict[int, list[Route]], list[Resolution]]:
         routes = self._routes
         for side in (*routes.hops, *routes.parts):
-            before = self._chain[side.step - 1] if side.step else None
+            before = self._hops[side.step - 1] if side.step else None
             by_name = before is not None and before.remote_dns and side.target.endpoints is None
             if by_name and ":" not in side.target.name.host:
                 self._check_policy(side, started)
@@ -212,7 +248,7 @@ class Proxied:
         is_hop = side.rank is None
         if (self._plan.permit_proxy if is_hop else self._plan.permit) is None:
             return
-        proxy, option = self._chain[side.step - 1], "permit_proxy" if is_hop else "permit"
+        proxy, option = self._hops[side.step - 1], "permit_proxy" if is_hop else "permit"
         said = (
             f"{option} cannot judge the name {side.target.text}, which {proxy} would look up: "
             'give that proxy dns="local"'
@@ -231,7 +267,7 @@ class Proxied:
                 continue
             error = unresolved(search)
             if side.refused and search.error is None:
-                said = _no_ipv6(self._chain[side.step - 1])
+                said = _no_ipv6(self._hops[side.step - 1])
                 error = resolve_error(errnos.EAFNOSUPPORT, side.target, error.elapsed, said)
             error.address = self._target.address
             if side.rank is None:
@@ -254,10 +290,16 @@ class Proxied:
         return None
 
     def layers(self, route: Route, watch: Watch) -> tuple[Handshake[Any], ...]:
-        return tuple(
-            Asking(_talk(proxy, *_host_and_port(asked)), str(proxy), watch.ready, hop)
-            for hop, (proxy, asked) in enumerate(zip(self._chain, route[1:], strict=True))
-        )
+        layers: list[Handshake[Any]] = []
+        hop = 0
+        for each in self._chain:
+            if isinstance(each, ProxyHeader):
+                layers.append(Heading(str(each), each.encode, watch.ready))
+            else:
+                talk = _talk(each, *_host_and_port(route[hop + 1]))
+                layers.append(Asking(talk, str(each), watch.ready, hop))
+                hop += 1
+        return tuple(layers)
 
     def not_permitted(self, now: float, route: Route, step: int) -> Commands:
         return self._routes.withdraw(now, step, route[step])
@@ -274,12 +316,16 @@ class Proxied:
         return commands, about == "target" and self._routes.is_last(handshake.hop)
 
 
-def _check(part: Target) -> None:
-    """See that a proxy can be asked for it.
+def _check(part: Target, by_proxy: bool) -> None:
+    """See that a proxy can be asked for it; or, without one, that it can be told a header.
 
     Raises:
         ValueError: it cannot.
     """
+    if not by_proxy:
+        if part.type != socket.SOCK_STREAM:
+            raise ValueError(f"the PROXY protocol is for streams only, not for {part.text}")
+        return
     if part.type != socket.SOCK_STREAM or not (
         isinstance(part.address, TCPAddress)
         or all(each.family in _INTERNET for each in part.endpoints or ())
@@ -307,4 +353,7 @@ def _host_and_port(step: Step) -> tuple[str, int]:
 def _talk(proxy: Proxy, host: str, port: int) -> Negotiation:
     if proxy.scheme in _IPV4_ONLY:
         return Socks4(host, port, proxy.username or "")
-    return Socks5(host, port, proxy.username, proxy.password)
+    if proxy.is_socks:
+        return Socks5(host, port, proxy.username, proxy.password)
+    talk: Negotiation = _http_connect()(host, port, proxy.username, proxy.password, proxy.headers)
+    return talk
