@@ -468,6 +468,35 @@ print(json.dumps([sorted(later - set(listed)), "aconnect.transports.asyncio" in 
     assert ask(ONLY_THE_STANDARD_LIBRARY + code) == [[], False]
 
 
+def test_public_modules_are_imported_when_they_are_asked_for() -> None:
+    code = """
+import json
+import aconnect
+
+assert aconnect._MODULES <= set(dir(aconnect))
+assert "aconnect.policy" not in sys.modules
+assert aconnect.policy.public_only()
+names = {name: getattr(aconnect, name).__name__ for name in sorted(aconnect._MODULES)}
+assert not hasattr(aconnect, "no_such_module")
+print(json.dumps(names))
+"""
+    names = ask(ONLY_THE_STANDARD_LIBRARY + code)
+    assert names == {name: f"aconnect.{name}" for name in aconnect._MODULES}
+
+
+def test_a_public_module_that_nobody_has_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = aconnect.policy
+    monkeypatch.delattr(aconnect, "policy")
+    assert aconnect.policy is policy
+    assert not hasattr(aconnect, "no_such_module")
+
+
+def test_nothing_is_listed_but_what_is_public() -> None:
+    listed = {name for name in dir(aconnect) if not name.startswith("__")}
+    assert listed == {*aconnect.__all__, *aconnect._MODULES}
+    assert aconnect.__version__
+
+
 def test_names_that_are_imported_later_are_listed_afterwards_too() -> None:
     assert aconnect.Dialer
     listed = dir(aconnect)

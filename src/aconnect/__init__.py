@@ -117,18 +117,20 @@ else:
         "routed": "transports.routed",
     }
 
+    _MODULES = {"blocking", "clients", "policy", "proxies", "sansio", "testing", "trace"}
+
     def __getattr__(name: str) -> object:
-        if name not in _LATER:
+        if name not in _LATER and name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
+        if name in _MODULES:
+            return import_module(f".{name}", __name__)
         value = getattr(import_module(f".{_LATER[name]}", __name__), name)
         globals()[name] = value
         return value
 
-    _MODULES = {"blocking", "clients", "policy", "proxies", "sansio", "testing", "trace"}
-
     def __dir__() -> list[str]:
-        """What is public: names, modules that have been imported, and what every module has."""
-        there = {name for name in globals() if name[:2] == "__"} | _MODULES & globals().keys()
-        return sorted({*__all__, *there} - {"__dir__", "__getattr__"})
+        """What is public: names, modules, and what every module has."""
+        there = {name for name in globals() if name[:2] == "__"}
+        return sorted({*__all__, *_MODULES, *there} - {"__dir__", "__getattr__"})

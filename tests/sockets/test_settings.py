@@ -671,7 +671,7 @@ class TestLocalAddress:
             (("localhost", 80), ValueError, "must be an IP address, not a name"),
             (TCPAddress("localhost", 80), ValueError, "must be an IP address, not a name"),
             ("127.1", ValueError, "must be an IP address, not a name: '127.1'"),
-            ("127.0.0.1:http", ValueError, "local_address: .* port must be a number"),
+            ("127.0.0.1:htpp", ValueError, "local_address: .* port must be a number"),
             ("127.0.0.1:65536", ValueError, "local_address: .* port must be a number"),
             ("127.0.0.1%lo", ValueError, "local_address: host is neither"),
             ("[127.0.0.1]:0", ValueError, "local_address: .*in brackets"),
