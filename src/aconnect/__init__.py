@@ -34,6 +34,7 @@ from .report.capture import capture as capture
 from .report.report import Report as Report
 from .resolvers.base import Batch as Batch
 from .resolvers.base import Resolver as Resolver
+from .resolvers.caching import CachingResolver as CachingResolver
 from .resolvers.static import StaticResolver as StaticResolver
 from .resolvers.system import SystemResolver as SystemResolver
 from .sockets.option import Keepalive as Keepalive
@@ -47,6 +48,7 @@ __all__ = [
     "AddressNotPermitted",
     "AttemptRecord",
     "Batch",
+    "CachingResolver",
     "ConnectError",
     "ConnectTimeout",
     "Deadline",

@@ -123,6 +123,7 @@ class ResolutionEnded(Event):
         errno: why it failed, a code of getaddrinfo(3) or of errno(3); else None.
         error: the reason in words, if the resolver has words of its own.
         address, of: what was looked up, as `ResolutionStarted` has it.
+        remembered: whether the resolver knew it, so that nobody was asked.
     """
 
     outcome: ResolutionOutcome
@@ -131,6 +132,7 @@ class ResolutionEnded(Event):
     error: str = ""
     address: str = ""
     of: ResolutionOf = "target"
+    remembered: bool = False
 
 
 class AttemptStarted(Event):

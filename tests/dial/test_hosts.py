@@ -109,7 +109,7 @@ async def test_one_that_does_not_resolve_fails_alone(stack: ExitStack) -> None:
         (address[1], "done"),
     }
     started = [each.address for each in report.events if isinstance(each, ResolutionStarted)]
-    assert started == address
+    assert sorted(started) == address  # what is known at once is told of first
     assert report.winner is not None
     assert report.winner.host == address[1]
     assert len(report.resolutions) == 2

@@ -610,6 +610,7 @@ class TestADict:
                 "outcome": "done",
                 "errno": None,
                 "error": None,
+                "remembered": False,
                 "batches": [{"time": 2.0, "addresses": ["[2001:db8::1]:443", "192.0.2.1:443"]}],
             },
             "attempts": [

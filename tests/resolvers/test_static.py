@@ -136,3 +136,51 @@ def test_what_has_the_same_answers_is_equal() -> None:
     assert repr(here) == "StaticResolver({'db.example': ['192.0.2.1', '::1'], 'a': []})"
     asking = StaticResolver({}, otherwise=SystemResolver())
     assert repr(asking) == "StaticResolver({}, otherwise=SystemResolver(by_family=False, flags=0))"
+
+
+# -------------------------------------------------------------------------------- from memory
+
+
+def known_hosts(resolver: Any, name: str, kind: Any = TCPAddress) -> Any:
+    found = resolver.known(kind(name, 80))
+    return None if found is None else [each.sockaddr for each in found]
+
+
+async def test_what_is_known_is_what_is_answered() -> None:
+    resolver = StaticResolver({"Db.test.": ["2001:db8::1", "192.0.2.1", "fe80::1%1"]})
+    for kind in (TCPAddress, UDPAddress):
+        (batch,) = await answers(resolver, kind("db.test", 80))
+        assert resolver.known(kind("DB.test", 80)) == list(batch.endpoints)
+
+
+async def test_what_is_not_known_is_left_to_resolve() -> None:
+    resolver = StaticResolver({"none.test": [], "zone.test": ["192.0.2.1", "fe80::1%lo"]})
+    for name in ("none.test", "zone.test", "other.test"):
+        assert known_hosts(resolver, name) is None
+
+
+async def test_the_other_resolver_may_know() -> None:
+    class Other:
+        def __init__(self) -> None:
+            self.forgotten: list[Any] = []
+
+        def known(self, address: Any) -> Any:
+            return StaticResolver({"b.test": ["192.0.2.2"]}).known(address)
+
+        def forget(self, address: Any) -> None:
+            self.forgotten.append(address.host)
+
+        resolve = None
+
+    other: Any = Other()
+    resolver = StaticResolver({"a.test": ["192.0.2.1"], "none.test": []}, otherwise=other)
+    assert known_hosts(resolver, "a.test") == [("192.0.2.1", 80)]
+    assert known_hosts(resolver, "b.test") == [("192.0.2.2", 80)]
+    assert known_hosts(resolver, "none.test") is None
+    assert known_hosts(resolver, "c.test") is None
+    resolver.forget(TCPAddress("b.test", 80))
+    assert other.forgotten == ["b.test"]
+    for without in (None, SystemResolver()):
+        resolver = StaticResolver({}, otherwise=without)
+        assert known_hosts(resolver, "b.test") is None
+        resolver.forget(TCPAddress("b.test", 80))

@@ -41,9 +41,10 @@ class Target:
 
     Attributes:
         only: the endpoint, if there is but one, and it needs no look at the interfaces.
+        is_name: whether it is one name, for a resolver.
     """
 
-    __slots__ = ("_parts", "_text", "address", "endpoints", "only")
+    __slots__ = ("_parts", "_text", "address", "endpoints", "is_name", "only")
 
     def __init__(
         self,
@@ -57,6 +58,8 @@ class Target:
         only = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
         self.only: Final = None if only is None or has_named_zone(only) else only
         self._parts: Final = parts
+        host = getattr(address, "host", ":")
+        self.is_name: Final = endpoints is None and ":" not in host
         self._text = text
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..report.capture import captures
 from ..report.report import Report
@@ -40,13 +40,15 @@ class Plan:
         open_bare: the same for a transport of asyncio's, which sets TCP_NODELAY itself.
         report: what is told of one dial, before anybody else; None for a new one.
         asks: whether anybody is asked before a socket connects.
+        known, forget: of the resolver, if it has these; see `recall`.
         lends: whether somebody else has a socket before it connects, and may connect it.
         tells: whether anybody is told of what happens.
     """
 
     __slots__ = (
-        *("asks", "family", "lends", "on_report", "on_socket", "open", "open_bare"),
-        *("permit", "quick_family", "report", "resolver", "rules", "settings", "tells", "trace"),
+        *("asks", "family", "forget", "known", "lends", "on_report", "on_socket"),
+        *("open", "open_bare", "permit", "quick_family", "report", "resolver", "rules"),
+        *("settings", "tells", "trace"),
     )
 
     def __init__(
@@ -71,6 +73,8 @@ class Plan:
         self.trace: Trace | None = trace
         self.on_report: Callable[[Report], object] | None = on_report
         self.report: Report | None = None
+        self.known: Callable[[Any], Any] | None = getattr(resolver, "known", None)
+        self.forget: Callable[[Any], Any] | None = getattr(resolver, "forget", None)
         self.asks: bool = permit is not None or on_socket is not None
         self.lends: bool = on_socket is not None or settings.socket_factory is not None
         self.tells: bool = trace is not None or on_report is not None

@@ -21,6 +21,7 @@ from ..handshakes.base import Handshake
 from ..sansio.race import Race
 from ..trace import DialFailed
 from .preparation import NO_INTERFACE
+from .recall import forget, recall
 from .resolution import Resolution
 from .runner import Runner
 from .telling import Telling
@@ -53,6 +54,7 @@ async def race(
     handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
     telling: Telling | None = None,
     begun: Begun | None = None,
+    recalled: tuple[Endpoint, ...] | None = None,
 ) -> Any:
     """Race for a target.
 
@@ -65,7 +67,8 @@ async def race(
         handshake: as for `Dialer.connect`.
         telling: who has been told of the start, and of that of the attempt that has begun; None
             if nobody has.
-        begun: an attempt on the only endpoint.
+        begun: an attempt on the only endpoint, or the first of those recalled.
+        recalled: what the resolver knows of the target, if that is a name.
 
     Returns:
         The socket, or what the handshake gave.
@@ -103,6 +106,10 @@ async def race(
                 endpoints, errors[rank] = (), error
             way = _way(part, handshake) if len(parts) > 1 else None
             if endpoints is None:
+                endpoints = recall(plan, part) if len(parts) > 1 else recalled
+                if endpoints is not None and not told:
+                    telling.recalled(part.text, endpoints)
+            if endpoints is None:
                 told_of = hosts if len(parts) > 1 else None
                 searches.append(
                     Resolution(plan, part, rank, contest, told_of, telling.emit, way=way)
@@ -121,6 +128,8 @@ async def race(
             if detour is None:
                 undone = (each for each in searches if not (each.found and each.over))
                 errors |= {each.rank: unresolved(each) for each in undone}
+                if not runner.untried:
+                    forget(plan, parts, runner.records.values())
             elif not (runner.records or runner.timed_out):
                 errors = detour.errors(unresolved)
             pending = "" if detour is None else detour.pending

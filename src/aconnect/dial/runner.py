@@ -121,7 +121,7 @@ class Runner:
             searches: what finds those of the others.
             now: the moment of the first start, if they are known: it is before the race's end,
                 however long the processor is away.
-            begun: the attempt on the only endpoint, if it has been begun.
+            begun: the attempt on the first endpoint of the first rank, if it has been begun.
             told: whether its start has been told of.
 
         Returns:
@@ -177,6 +177,8 @@ class Runner:
                         commands += self._race.addresses_added(now, endpoints, rank)
                     commands += self._race.rank_finished(now, rank)
                 self._do(commands)
+                if self._begun is not None:  # it may have taken the time to the next start
+                    self._do(self._race.time_passed(time.monotonic()))
                 while not self._race.over:
                     await self._turn()
             except Exception as caught:  # a task group would wrap it
@@ -232,7 +234,7 @@ class Runner:
     # Attempts.
 
     def _start(self, number: int, way: Way) -> Commands:
-        if self._begun is not None:
+        if number == 0 and self._begun is not None:
             return self._take_up(self._flight.running[number], self._begun)
         known = number + 1 + self._race.untried
         now = time.monotonic()

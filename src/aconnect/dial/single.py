@@ -3,6 +3,8 @@
 Rules:
 
 * There is one quick way, for `aconnect`, a `Dialer`, transports, streams and clients alike.
+* The first address of a name that the resolver knows goes the quick way too, for as long as it is
+  the only one in a race: until the next would start.
 * Most connects to a single address are over when connect(2) returns, and most others when the
   socket is writable.  Those end here.  Whatever comes otherwise, the race takes up from where it
   has come to: nothing is done, asked or told twice.
@@ -32,6 +34,7 @@ from ..trace import AttemptEnded, AttemptStarted, DialConnected
 from .begun import Begun, Shaken
 from .preparation import Prepared, broken, opened, refusal
 from .race import race
+from .recall import recall
 from .telling import Telling
 
 if TYPE_CHECKING:
@@ -84,22 +87,32 @@ async def connect(
         plan = plan.captured()
     if driver.checkpoint is not None:
         await driver.checkpoint()
-    endpoint = target.only
+    endpoint, recalled = target.only, None
+    if endpoint is None and plan.known is not None:
+        recalled = recall(plan, target)
+        if recalled is not None and (len(recalled) == 1 or not plan.rules.one_by_one):
+            endpoint = recalled[0]
     if endpoint is None or driver.completes or plan.quick_family not in (_ANY, endpoint.family):
-        return await race(plan, target, driver, started, until, handshake)
+        return await race(plan, target, driver, started, until, handshake, recalled=recalled)
+    alone = len(recalled or ()) < 2
     start = time.monotonic()
     telling = None
     if plan.tells:
         telling = Telling(plan, target, started, until)
-        telling.emit(AttemptStarted(start, 0, endpoint, 0, 1))
+        if recalled is not None:
+            telling.recalled(target.text, recalled)
+        telling.emit(AttemptStarted(start, 0, endpoint, 0, len(recalled or (0,))))
     begun: socket.socket | Begun | None = None
     try:
         begun = _begin(plan, endpoint, start, loop is not None)
         if isinstance(begun, Begun) and begun.answer == _HAS_BEGUN and telling is None:
             assert begun.sock is not None
+            limit = plan.limit(start, until)
+            if not alone:
+                limit = min(limit, start + (plan.rules.attempt_delay or 0))
             # Awaited here: a coroutine for it would cost every pending connect 200 bytes.
             try:
-                so_error = await driver.wait_writable(begun.sock, plan.limit(start, until))
+                so_error = await driver.wait_writable(begun.sock, limit)
             except Exception:
                 pass  # the race will come across it as well
             else:
@@ -111,14 +124,16 @@ async def connect(
                 if telling is not None:
                     _tell(plan, telling, begun)
                 return begun
-            if telling is None and isinstance(handshake, BoundedHandshake):
+            if alone and telling is None and isinstance(handshake, BoundedHandshake):
                 sock, begun = begun, None  # it is the handshake's from here
                 begun, result = await _shake(plan, handshake, start, sock, until)
                 if begun is None:
                     return result
             else:
                 begun = Begun(start, begun)
-        return await race(plan, target, driver, started, until, handshake, telling, begun)
+        return await race(
+            plan, target, driver, started, until, handshake, telling, begun, recalled
+        )
     except BaseException:
         ours = begun.sock if isinstance(begun, Begun) else begun
         if ours is not None and ours.fileno() >= 0:

@@ -9,13 +9,24 @@ import time
 from typing import TYPE_CHECKING
 
 from ..report.report import Report
-from ..trace import AttemptEnded, DialCancelled, DialStarted, SocketClosed, guarded, is_last
+from ..trace import (
+    AttemptEnded,
+    DialCancelled,
+    DialStarted,
+    ResolutionBatch,
+    ResolutionEnded,
+    ResolutionStarted,
+    SocketClosed,
+    guarded,
+    is_last,
+)
 from .plan import check_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..addresses.target import Target
+    from ..addresses.values import Endpoint
     from ..trace import Event
     from .plan import Plan
 
@@ -58,6 +69,13 @@ class Telling:
             self._on_report = guarded(plan.on_report, "on_report")
             self.emit = self._tell
         self.emit(DialStarted(started, target.text, until, via))
+
+    def recalled(self, text: str, endpoints: tuple[Endpoint, ...]) -> None:
+        """The resolver knows the endpoints of a name, without being asked."""
+        now, found = time.monotonic(), len(endpoints)
+        self.emit(ResolutionStarted(now, text))
+        self.emit(ResolutionBatch(now, endpoints, text))
+        self.emit(ResolutionEnded(now, "done", found, address=text, remembered=True))
 
     def cancel(self, had_socket: bool) -> None:
         """The dial ends by what is no failure of its own, before it has become a race."""

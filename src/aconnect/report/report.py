@@ -166,7 +166,8 @@ class Report:
             * ``winner``: the number of the attempt that won, or None;
             * ``untried``: how many of the known addresses were not tried;
             * ``resolution``: None, or a dict with ``address``, ``start``, ``end``, ``outcome``,
-              ``errno``, ``error``, and ``batches``: dicts with ``time`` and ``addresses``;
+              ``errno``, ``error``, ``remembered``, and ``batches``: dicts with ``time`` and
+              ``addresses``;
             * ``resolutions``: one for each name;
             * ``attempts``: of each, `AttemptRecord.to_dict`.
         """

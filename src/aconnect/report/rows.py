@@ -136,7 +136,7 @@ def _found(resolution: ResolutionSummary) -> str:
     count = len(resolution.endpoints)
     addresses = f"{count} address{'es' * (count != 1)}"
     if resolution.outcome == "done":
-        return addresses
+        return f"{addresses}, remembered" if resolution.remembered else addresses
     what: str = resolution.outcome
     if resolution.outcome == "failed" and resolution.errno is not None:
         what = lookup(resolution.errno, resolving=True).name

@@ -63,7 +63,7 @@ class ResolutionSummary(Value):
         address: what was looked up, as text.
         outcome: as in `ResolutionEnded`, or "running".
         batches: when the resolver gave addresses, and which.
-        errno, error: as in `ResolutionEnded`.
+        errno, error, remembered: as in `ResolutionEnded`.
         of: whose name it is: "target", or "proxy".
     """
 
@@ -75,6 +75,7 @@ class ResolutionSummary(Value):
     error: str = ""
     address: str = ""
     of: ResolutionOf = "target"
+    remembered: bool = False
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -171,7 +172,11 @@ def read(events: Iterable[Event], now: float) -> Story:
             case ResolutionEnded() if lookups:
                 name = event.address or next(iter(lookups))
                 lookups[name] = lookups[name].replace(
-                    end=at, outcome=event.outcome, errno=event.errno, error=event.error
+                    end=at,
+                    outcome=event.outcome,
+                    errno=event.errno,
+                    error=event.error,
+                    remembered=event.remembered,
                 )
             case AttemptStarted(_, number, endpoint, place, known, host, target):
                 attempts[number] = {

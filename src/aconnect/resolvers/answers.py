@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, AF_UNSPEC, SOCK_RAW
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ from .base import Batch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["check_batch", "closable", "in_order", "of_family"]
+__all__ = ["check_batch", "check_endpoint", "closable", "in_order", "of_family"]
 
 _FAMILIES: Final = (
     AF_INET,
@@ -40,18 +41,38 @@ def check_batch(batch: Any) -> Batch:
     if not isinstance(batch, Batch):
         raise TypeError(f"a resolver must yield Batches, not {batch!r}")
     return batch._replace(
-        endpoints=tuple(map(_check_endpoint, batch.endpoints)),
-        withdrawn=tuple(map(_check_endpoint, batch.withdrawn)),
+        endpoints=tuple(map(check_endpoint, batch.endpoints)),
+        withdrawn=tuple(map(check_endpoint, batch.withdrawn)),
     )
 
 
-def _check_endpoint(endpoint: Any) -> Endpoint:
+def check_endpoint(endpoint: Any) -> Endpoint:
+    """What a resolver has given, if it is an endpoint that connect(2) can be given.
+
+    Raises:
+        TypeError, ValueError: it is not; the message shows it.
+    """
+    if isinstance(endpoint, Endpoint) and isinstance(endpoint.sockaddr, tuple):
+        try:
+            return numbered(_checked(*endpoint[:3], *endpoint.sockaddr))
+        except TypeError:  # it has a part that cannot be hashed, or of a wrong type
+            pass
+    return numbered(_check(endpoint))
+
+
+def _check(endpoint: Any) -> Endpoint:
     if not isinstance(endpoint, Endpoint):
         raise TypeError(f"a Batch must have Endpoints, not {endpoint!r}")
     checked = check_result((*endpoint[:3], "", endpoint.sockaddr))
     if checked.type == SOCK_RAW or checked.family not in _FAMILIES:
         raise ValueError(f"a Batch must have Endpoints that can be connected to, not {endpoint!r}")
-    return numbered(checked)
+    return checked
+
+
+@lru_cache(1024, typed=True)
+def _checked(family: int, type: int, proto: int, *sockaddr: Any) -> Endpoint:
+    """The same, and quicker: a program connects to a few addresses again and again."""
+    return _check(Endpoint(family, type, proto, sockaddr))
 
 
 def of_family(batch: Batch, family: int) -> list[Endpoint]:

@@ -5,6 +5,10 @@ Rules:
 * A resolver answers in batches, as they come.  The race begins with the first that is of use.
 * A batch says which family it answers for good, if it does, and whether it is sorted.
 * A resolver is given a name and a port; literal addresses never reach it.
+* It may also have what is not in `Resolver`, as nobody needs it: ``known(address)``, which gives
+  the endpoints from memory, in their order, or None; it is called before each `resolve`, in the
+  middle of a dial, and must not wait.  And ``forget(address)``, which is told that none of the
+  addresses could be connected to.
 """
 
 from __future__ import annotations
@@ -45,4 +49,9 @@ class Resolver(Protocol):
         It runs in a task of its own, which is cancelled when its answer is not needed any more.
         To say that there is no answer it raises `socket.gaierror`, or another OSError, or ends
         without having yielded an endpoint.
+
+        A resolver that has answers in memory may also have a method ``known(address)``, which
+        gives the list of endpoints at once, best first, or None to have `resolve` called; and a
+        method ``forget(address)``, which is called when a dial has tried all addresses of a name
+        in vain.  Both are called in the middle of a dial, and must not wait.
         """

@@ -9,10 +9,10 @@ Rules:
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..addresses.literal import zoned_endpoint
-from ..addresses.values import TCPAddress, UDPAddress, literal_family
+from ..addresses.values import Endpoint, TCPAddress, UDPAddress, literal_family
 from ..sansio.value import plain
 from .base import Batch
 
@@ -47,6 +47,7 @@ class StaticResolver:
             _key(name): tuple(map(_literal, hosts)) for name, hosts in addresses.items()
         }
         self._otherwise = otherwise
+        self._quick = {name: _quick(hosts) for name, hosts in self._addresses.items()}
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -60,6 +61,27 @@ class StaticResolver:
         addresses = {name: list(hosts) for name, hosts in self._addresses.items()}
         otherwise = "" if self._otherwise is None else f", otherwise={self._otherwise!r}"
         return f"{type(self).__name__}({addresses!r}{otherwise})"
+
+    def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
+        """The endpoints of a name in the mapping; else what the other resolver knows.
+
+        None if it takes `resolve` to know, or to say why there are none.
+        """
+        key = address.host.lower().removesuffix(".")
+        hosts = self._quick.get(key)
+        if hosts:
+            kind, proto, port = address.type, address.proto, address.port
+            return [
+                Endpoint(family, kind, proto, (host, port, *rest)) for family, host, rest in hosts
+            ]
+        ask: Any = getattr(self._otherwise, "known", None)
+        return ask(address) if ask is not None and key not in self._addresses else None
+
+    def forget(self, address: TCPAddress | UDPAddress) -> None:
+        """Have the other resolver forget a name; those in the mapping stay."""
+        tell: Any = getattr(self._otherwise, "forget", None)
+        if tell is not None:
+            tell(address)
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """One batch, at once.
@@ -84,6 +106,16 @@ class StaticResolver:
 
 def _key(name: str) -> str:
     return TCPAddress(name, 0).host.lower().removesuffix(".")
+
+
+def _quick(hosts: tuple[str, ...]) -> list[tuple[int, str, tuple[int, ...]]]:
+    """Family, address and rest of the socket address of each; none if one has a zone by name."""
+    endpoints = [TCPAddress(host, 0).endpoint for host in hosts]
+    return [
+        (each.family, str(each.sockaddr[0]), tuple(map(int, each.sockaddr[2:])))
+        for each in endpoints
+        if each is not None and None not in endpoints
+    ]
 
 
 def _literal(host: str) -> str:

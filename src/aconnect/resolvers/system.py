@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from ..addresses.values import TCPAddress, UDPAddress
     from ..drivers.threads import Job
 
-__all__ = ["SystemResolver"]
+__all__ = ["NO_ADDRESS", "SystemResolver"]
 
 _FAMILIES: Final = (socket.AF_INET6, socket.AF_INET)
 """In the order in which they are asked for: AAAA before A, as RFC 8305, section 3, has it."""
 
 _LARGEST_INT: Final = 2**31 - 1
 
-_NO_ADDRESS: Final = [
+NO_ADDRESS: Final = [
     getattr(socket, name)
     for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
     if hasattr(socket, name)
@@ -107,10 +107,15 @@ def _question(
 ) -> SharedCall:
     """What is asked of getaddrinfo(3) for an address."""
     type, proto = address.type, address.proto
-    ask = partial(socket.getaddrinfo, address.host, address.port, type=type, proto=proto)
-    if family:
-        ask = partial(ask, family=family)
-    return SharedCall((address.host, type, family, flags), partial(ask, flags=flags))
+    options: Any = {"family": family} if family else {}
+
+    def ask() -> tuple[int, Any]:
+        asked = (address.host, address.port)
+        return address.port, socket.getaddrinfo(
+            *asked, type=type, proto=proto, flags=flags, **options
+        )
+
+    return SharedCall((address.host, type, family, flags), ask)
 
 
 async def _together(ask: Callable[..., SharedCall], port: int) -> AsyncIterator[Batch]:
@@ -159,12 +164,18 @@ async def _apart(ask: Callable[..., SharedCall], port: int) -> AsyncIterator[Bat
         errors.clear()  # their tracebacks lead to this frame
 
 
-def _batch(results: Any, port: int, answered: int | None = None) -> Batch:
+def _batch(answer: Any, port: int, answered: int | None = None) -> Batch:
     """What getaddrinfo(3) returned, if anything; it may have been asked for another port."""
+    asked, results = answer or (port, ())
     endpoints = [
-        Endpoint(family, type, proto, (sockaddr[0], port, *sockaddr[2:]))
+        Endpoint(family, type, proto, sockaddr)
         for family, type, proto, _, sockaddr in results or ()
     ]
+    if asked != port:
+        endpoints = [
+            each._replace(sockaddr=(each.sockaddr[0], port, *each.sockaddr[2:]))
+            for each in endpoints
+        ]
     return Batch(endpoints, answered, sorted=True)
 
 
@@ -182,4 +193,4 @@ def _gaierror(error: BaseException) -> BaseException:
 
 
 def _says_no_address(error: BaseException) -> bool:
-    return isinstance(error, socket.gaierror) and error.errno in _NO_ADDRESS
+    return isinstance(error, socket.gaierror) and error.errno in NO_ADDRESS

@@ -1,0 +1,293 @@
+"""A resolver that remembers what another one has answered.
+
+Rules:
+
+* What is kept is a whole answer: that of a lookup which came to its end.
+* That a name has no address is kept too, for a shorter time.  What says that nobody could tell
+  (EAI_AGAIN and the like) is not.
+* What is fresh is answered from memory, at once.  A stale answer is used when the resolver fails,
+  or is silent for `PATIENCE`; if ``optimistic``, at once, with the resolver asked beside it.
+* When the resolver has failed, or was silent, it is left alone for `PAUSE` as long as there is a
+  stale answer.
+* That a name has no address any more ends what was known of it.
+* A name none of whose addresses could be connected to is forgotten.
+* A lock is held for what takes no time, and never across an await.
+
+Source: RFC 8767, sections 4 and 5.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import aclosing
+from math import isfinite
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from ..drivers.select import running_driver
+from ..sansio.memory import Memory
+from ..sansio.value import plain
+from .answers import check_batch, closable, in_order
+from .base import Batch
+from .clock import uptime
+from .system import NO_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
+    from ..addresses.values import Endpoint, TCPAddress, UDPAddress
+    from ..sansio.memory import Entry
+    from .base import Resolver
+
+__all__ = ["PATIENCE", "PAUSE", "CachingResolver"]
+
+PATIENCE: Final = 1.8
+"""Seconds for which a resolver may be silent before a stale answer is used: RFC 8767, section 5,
+as many programs give up after two."""
+
+PAUSE: Final = 30.0
+"""Seconds for which a resolver that has failed is not asked again where a stale answer serves: RFC
+8767, section 5."""
+
+
+class _Answer:
+    """What came of a lookup.
+
+    Attributes:
+        endpoints: in their order; empty for a negative answer.
+        error: what a negative answer is raised as; None if it was an end without an endpoint.
+        retry_at: the moment before which the resolver is not asked again.
+    """
+
+    __slots__ = ("endpoints", "error", "retry_at")
+
+    def __init__(
+        self, endpoints: list[Endpoint], error: tuple[Any, ...] | None, retry_at: float = 0.0
+    ) -> None:
+        self.endpoints = endpoints
+        self.error = error
+        self.retry_at = retry_at
+
+
+class CachingResolver:
+    """Remembers what another resolver answers, so that a dial may need no lookup.
+
+    A dial that is answered from memory has no task and takes hardly longer than one to a literal
+    address.
+
+    Args:
+        inner: the resolver to ask.
+        ttl: seconds for which an answer is fresh.  Of a resolver such as getaddrinfo(3), nobody
+            tells for how long its answers are good.
+        negative_ttl: seconds for which it is known that a name has no address.
+        entries: how many answers are kept at the most.
+        stale: seconds for which an answer that is not fresh any more may still be used when the
+            resolver fails, or says nothing for 1.8 seconds; None for not at all.
+        optimistic: use a stale answer at once, and ask beside it: what has changed is added, or
+            withdrawn.  A dial that connects before the answer is there leaves it to the next to
+            ask, for nothing outlives a call.
+
+    Raises:
+        TypeError: an argument is of another type.
+        ValueError: an argument has a value that cannot be; or ``optimistic`` has nothing to use,
+            as ``stale`` is None.
+
+    An answer is that for one name and one port, of TCP or of UDP.  Lookups are shared while they
+    run if ``inner`` shares them, as `SystemResolver` does.
+
+    Safe to use from several tasks, loops and threads at once, which have the answers in common.
+    """
+
+    def __init__(
+        self,
+        inner: Resolver,
+        *,
+        ttl: float = 10.0,
+        negative_ttl: float = 1.0,
+        entries: int = 4096,
+        stale: float | None = None,
+        optimistic: bool = False,
+    ) -> None:
+        if not callable(getattr(inner, "resolve", None)):
+            raise TypeError(f"inner must have a resolve() method, not {inner!r}")
+        if isinstance(entries, bool) or not isinstance(entries, int):
+            raise TypeError(f"entries must be an int, not {entries!r}")
+        if not isinstance(optimistic, bool):
+            raise TypeError(f"optimistic must be a bool, not {optimistic!r}")
+        self._inner = inner
+        self._ttl = _seconds("ttl", ttl)
+        self._negative_ttl = _seconds("negative_ttl", negative_ttl)
+        self._stale = None if stale is None else _seconds("stale", stale)
+        if optimistic and not self._stale:
+            raise ValueError("optimistic=True needs stale: seconds for which answers may be used")
+        self._optimistic = optimistic
+        self._memory: Memory[Hashable, _Answer] = Memory(entries)
+        self._entries = entries
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self._inner!r}, ttl={self._ttl!r}, "
+            f"negative_ttl={self._negative_ttl!r}, entries={self._entries!r}, "
+            f"stale={self._stale!r}, optimistic={self._optimistic!r})"
+        )
+
+    def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
+        """The endpoints, if there is no reason to ask the resolver; else None."""
+        now = uptime()
+        entry = self._recall(_key(address), now)
+        if entry is None or not entry.value.endpoints or not _serves(entry, now):
+            return None
+        return [*entry.value.endpoints]
+
+    def forget(self, address: TCPAddress | UDPAddress) -> None:
+        """Have the resolver be asked the next time."""
+        with self._lock:
+            self._memory.forget(_key(address))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._memory.clear()
+
+    async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+        """One batch, from memory; or what the resolver answers, as it comes.
+
+        Raises:
+            socket.gaierror: the name has no address, as the resolver says or has said.
+            BaseException: what the resolver raises.
+        """
+        now = uptime()
+        entry = self._recall(_key(address), now)
+        if entry is None:
+            answers = self._ask(address)
+        elif _serves(entry, now):
+            if entry.value.error is not None:
+                raise socket.gaierror(*entry.value.error)
+            yield Batch(tuple(entry.value.endpoints), sorted=True)
+            return
+        elif self._optimistic:
+            answers = self._ask_beside(address, entry.value)
+        else:
+            answers = self._ask_first(address, entry.value)
+        async with aclosing(answers):
+            async for batch in answers:
+                yield batch
+
+    async def _ask(self, address: TCPAddress | UDPAddress) -> Any:
+        """What the resolver answers; when it has, it is remembered."""
+        batches: list[Batch] = []
+        try:
+            async with aclosing(closable(self._inner.resolve(address))) as answers:
+                async for given in answers:
+                    batch = check_batch(given)
+                    batches.append(batch)
+                    yield batch
+        except socket.gaierror as error:
+            if error.errno in NO_ADDRESS and not _merged(batches):
+                self._keep(address, _Answer([], error.args))
+            raise
+        self._keep(address, _Answer(_merged(batches), None))
+
+    async def _ask_first(self, address: TCPAddress | UDPAddress, stale: _Answer) -> Any:
+        """What the resolver answers, if it does so soon; else the stale answer."""
+        batches: list[Batch] = []
+        error: Exception | None = None
+        ended = False
+
+        async def ask() -> None:
+            nonlocal error, ended
+            try:
+                batches.extend([batch async for batch in self._ask(address)])
+            except Exception as caught:
+                error = caught
+            ended = True
+            watch.notify()
+
+        try:
+            until = time.monotonic() + PATIENCE
+            async with running_driver().watch() as watch:
+                watch.spawn(ask)
+                while not ended and time.monotonic() < until:
+                    await watch.wait(until)
+            if ended and error is None:
+                for batch in batches:
+                    yield batch
+                return
+            if error is None or not _says_no_address(error):
+                stale.retry_at = uptime() + PAUSE
+                yield Batch(tuple(stale.endpoints), sorted=True)
+            if error is not None:
+                raise error
+        finally:
+            error = None  # its traceback leads to this frame
+
+    async def _ask_beside(self, address: TCPAddress | UDPAddress, stale: _Answer) -> Any:
+        """The stale answer; and what the resolver says, with what is not true any more."""
+        left = dict.fromkeys(stale.endpoints)
+        yield Batch(tuple(left), sorted=True)
+        try:
+            async with aclosing(self._ask(address)) as answers:
+                async for batch in answers:
+                    for endpoint in batch.endpoints:
+                        left.pop(endpoint, None)
+                    gone = [each for each in left if each.family == batch.answered]
+                    for endpoint in gone:
+                        del left[endpoint]
+                    yield batch._replace(withdrawn=(*batch.withdrawn, *gone))
+        except Exception as error:
+            if _says_no_address(error):
+                yield Batch((), withdrawn=tuple(left))
+            else:
+                stale.retry_at = uptime() + PAUSE
+            raise
+        yield Batch((), withdrawn=tuple(left))
+
+    def _recall(self, key: Hashable, now: float) -> Entry[_Answer] | None:
+        with self._lock:
+            return self._memory.get(key, now)
+
+    def _keep(self, address: TCPAddress | UDPAddress, answer: _Answer) -> None:
+        fresh_for, stale_for = self._ttl, self._stale or 0.0
+        if not answer.endpoints:
+            fresh_for, stale_for = self._negative_ttl, 0.0
+        now = uptime()
+        with self._lock:
+            self._memory.put(_key(address), answer, now, fresh_for, stale_for)
+
+
+def _key(address: TCPAddress | UDPAddress) -> Hashable:
+    """What an answer is for.  A dot at the end counts: without it there may be a search list."""
+    return (address.type, address.host.lower(), address.port)
+
+
+def _serves(entry: Entry[_Answer], now: float) -> bool:
+    """Whether the resolver need not, or is not to, be asked."""
+    return now < entry.fresh_until or now < entry.value.retry_at
+
+
+def _merged(batches: list[Batch]) -> list[Endpoint]:
+    """The endpoints of an answer in their order, as if they had come at once."""
+    endpoints: dict[Endpoint, None] = {}
+    for batch in batches:
+        for endpoint in batch.withdrawn:
+            endpoints.pop(endpoint, None)
+        endpoints.update(dict.fromkeys(batch.endpoints))
+    if not all(batch.sorted for batch in batches):
+        return in_order([*endpoints])
+    if any(batch.answered is not None for batch in batches):  # what comes late is waited for
+        return sorted(endpoints, key=lambda each: each.family != socket.AF_INET6)
+    return [*endpoints]
+
+
+def _says_no_address(error: Exception) -> bool:
+    return isinstance(error, socket.gaierror) and error.errno in NO_ADDRESS
+
+
+def _seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not (isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be finite and not negative, not {value!r}")
+    return plain(value)
