@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors.errors import ConnectError, ConnectTimeout, ResolveError
-from ..errors.foreign import has_errno, words
+from ..errors.foreign import begin_with_theirs, has_errno, words
 from ..errors.making import attempts_error, resolve_error, resolve_timeout, unresolved_error
 from ..handshakes.base import Handshake
 from ..sansio.race import Race
@@ -223,5 +223,5 @@ def _unresolved(search: Resolution, elapsed: float) -> ConnectError:
         code, said = socket.EAI_FAIL, f"the resolver failed: {name}: {words(cause)}"
     what = "the proxy " if search.of == "proxy" else ""
     error = resolve_error(code, search.target, elapsed, said, what)
-    error.__cause__ = cause
+    error.__cause__ = begin_with_theirs(cause)
     return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..addresses.text import clipped, printable
 from ..report.attempt import LONGEST_WORDS
@@ -13,7 +13,9 @@ from .errors import ConnectError
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-__all__ = ["errno_of", "has_errno", "words"]
+__all__ = ["begin_with_theirs", "errno_of", "has_errno", "words"]
+
+_OURS: Final = __name__.partition(".")[0]
 
 
 def words(error: BaseException) -> str:
@@ -40,3 +42,16 @@ def errno_of(error: Exception, default: int) -> int:
     if has_errno(error) and not isinstance(error, socket.gaierror) and error.errno is not None:
         return error.errno if error.errno > 0 else default
     return default
+
+
+def begin_with_theirs(error: BaseException | None) -> BaseException | None:
+    """The error, with a traceback that begins where code that is not ours does: who reads it looks
+    for his own.  One that is all ours goes, if the error is the operating system's or a peer's."""
+    if error is None:
+        return None
+    at = error.__traceback__
+    while at is not None and at.tb_frame.f_globals.get("__name__", "").partition(".")[0] == _OURS:
+        at = at.tb_next
+    if at is not None or isinstance(error, OSError):
+        error.__traceback__ = at
+    return error

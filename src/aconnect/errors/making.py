@@ -38,6 +38,7 @@ from .errors import (
     ProxyError,
     ResolveError,
 )
+from .foreign import begin_with_theirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +132,7 @@ def attempts_error(
             which += f" and {each_of_them} of the hosts without an address"
         error.__cause__ = ExceptionGroup(which, [*each, *(unresolved[rank] for rank in hosts)])
     else:
-        error.__cause__ = cause
+        error.__cause__ = begin_with_theirs(cause)
     return error
 
 
@@ -223,7 +224,7 @@ def _attempt_error(
         attempts=(record,),
         family=record.family,
     )
-    error.__cause__ = cause
+    error.__cause__ = begin_with_theirs(cause)
     return error
 
 
