@@ -66,7 +66,7 @@ async def create_connection(
     """
     if ssl and server_hostname is None:
         if not host:
-            raise ValueError("server_hostname is needed for TLS without a host")
+            raise ValueError("You must set server_hostname when using ssl without a host")
         server_hostname = host
     options = _tls(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
     address = await internet_address(loop, socket.SOCK_STREAM, host, port, family, proto, flags)
@@ -108,7 +108,7 @@ async def create_unix_connection(
 ) -> Any:
     """The same for unix sockets."""
     if ssl and server_hostname is None:
-        raise ValueError("server_hostname is needed for TLS to a unix socket; it may be empty")
+        raise ValueError("you have to pass server_hostname when using ssl")
     tls = _tls(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
     return await ours.create_connection(protocol_factory, unix_address(path), dialer=dialer, **tls)
 
@@ -187,7 +187,10 @@ def _tls(
         "ssl_shutdown_timeout": shutdown_timeout,
     }
     if not ssl:
-        return {name: value for name, value in given.items() if value is not None}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} is only meaningful with ssl")
+        return {}
     if handshake_timeout is None:
         given["ssl_handshake_timeout"] = SSL_HANDSHAKE_TIMEOUT
     if ssl is True and not server_hostname:
