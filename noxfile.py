@@ -55,7 +55,9 @@ TESTS_OF = {
     "httpx2": ["tests/clients/test_httpx.py"],
     "proxy": ["tests/sansio/test_http_connect.py", "tests/dial/test_http_proxies.py"],
     "redis": ["tests/clients/test_redis.py"],
+    "requests": ["tests/clients/blocking/test_http_clients.py"],
     "trio": ["tests/transports", "tests/drivers"],
+    "urllib3": ["tests/clients/blocking/test_urllib3.py"],
     "uvloop": ["tests/transports", "tests/drivers"],
     "websockets": ["tests/clients/test_websockets.py"],
 }

@@ -33,6 +33,7 @@ EXPECTED = {
     "policy": "refused: 127.0.0.1:80, [::ffff:10.0.0.1]:80",
     "race": "connected to 127.0.0.2",
     "reconnecting": "heard: connection 1, connection 2, connection 3",
+    "requests_client": "refused: http://innocent.example/ leads to 127.0.0.2:80",
     "resume": "second call: connected: True",
     "retry": "connected, after a refusal or two",
     "routed_loop": "refused: 127.0.0.1",

@@ -126,6 +126,9 @@ CLIENTS = {
 }
 """The extra of each adapter for a client."""
 
+BLOCKING = ("requests", "urllib3")
+"""Those that have no event loop."""
+
 
 def test_every_module_that_needs_no_extra_imports_without_one() -> None:
     code = """
@@ -146,6 +149,7 @@ print(json.dumps(needing))
     needing = ask(ONLY_THE_STANDARD_LIBRARY + code)
     assert "aconnect.drivers.anyio_generic" in needing
     clients = {f"aconnect.clients.{name}": extra for name, extra in CLIENTS.items()}
+    clients |= {f"aconnect.clients.blocking.{name}": name for name in BLOCKING}
     assert "pytest" in needing.pop("aconnect.testing.pytest_plugin")
     others = [name for name in needing if name not in clients]
     of_anyio = ("aconnect.drivers.anyio_", "aconnect.clients.generic.")  # nobody else's

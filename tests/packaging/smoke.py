@@ -37,6 +37,11 @@ CLIENTS = {
     "redis": {"redis"},
     "websockets": {"websockets"},
 }
+BLOCKING = {
+    "requests": {"requests", "urllib3"},
+    "urllib3": {"urllib3"},
+}
+"""Those that have no event loop."""
 INSTALLED = {
     "none": set(),
     "anyio": {"anyio"},
@@ -48,6 +53,7 @@ INSTALLED = {
     **{
         name: needs | ({"h11"} if name[:4] == "http" else set()) for name, needs in CLIENTS.items()
     },
+    **BLOCKING,
 }
 INSTALLED["all"] = set().union(*INSTALLED.values())
 OPTIONAL = INSTALLED["all"]
@@ -88,6 +94,22 @@ async def stream() -> None:
             await opened.aclose()
     has_anyio = importlib.util.find_spec("anyio") is not None
     assert has_anyio or "the extra 'anyio' of aconnect-io" in message, message
+
+
+def without_a_loop() -> None:
+    """A connection, and the clients of the standard library."""
+    from aconnect import blocking
+    from aconnect.clients.blocking.urllib_request import opener
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        blocking.connect("localhost", port, timeout=10, family=socket.AF_INET).close()
+    message = ""
+    try:
+        opener().open(f"http://127.0.0.1:{port}/", timeout=10)
+    except OSError as error:
+        message = str(error)
+    assert "nobody listens there" in message, message
 
 
 def on_asyncio() -> None:
@@ -135,15 +157,18 @@ def http_proxy() -> None:
 
 def clients() -> None:
     """Each can be imported, or says what it needs."""
-    for client, needed in CLIENTS.items():
+    modules = {f"aconnect.clients.{name}": (name, needed) for name, needed in CLIENTS.items()}
+    for name, needed in BLOCKING.items():
+        modules[f"aconnect.clients.blocking.{name}"] = (name, needed)
+    for module, (client, needed) in modules.items():
         message = ""
         try:
-            importlib.import_module(f"aconnect.clients.{client}")
+            importlib.import_module(module)
         except ImportError as error:
             message = str(error)
         missing = [each for each in needed if importlib.util.find_spec(each) is None]
         expected = f"the extra '{client}' of aconnect-io"
-        assert (expected in message) == bool(missing), (client, message)
+        assert (expected in message) == bool(missing), (module, message)
 
 
 def command_works() -> None:
@@ -175,6 +200,7 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
+    yield without_a_loop
     yield on_asyncio
     if "uvloop" in installed:
         yield on_uvloop
