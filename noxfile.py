@@ -179,6 +179,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/connect.py", *session.posargs)
     session.run("python", "benchmarks/adapters.py", *session.posargs)
     session.run("python", "benchmarks/race.py", *session.posargs)
+    session.run("python", "benchmarks/blocking.py", *session.posargs)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])
