@@ -313,7 +313,7 @@ def test_ctrl_c_leaves_nothing_unsaid(loop: Any, monkeypatch: pytest.MonkeyPatch
     targets = [Target(f"{name}:1", TCPAddress(name, 1)) for name in "abcde"]
     done: list[str] = []
 
-    async def check_one(target: Target, timeout: float) -> check.Checked:
+    async def check_one(target: Target, dialer: object, timeout: float) -> check.Checked:
         if target.text == "b:1":  # still unknown when Ctrl-C comes
             while len(done) < 4:
                 await anyio.lowlevel.checkpoint()
@@ -326,3 +326,17 @@ def test_ctrl_c_leaves_nothing_unsaid(loop: Any, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         check.check_all(targets, loop, 1.0, shown.append)
     assert [each.target.text for each in shown] == ["a:1", "c:1", "d:1", "e:1"]
+
+
+class TestConnectTo:
+    def test_it_connects_elsewhere(self, invoke: Any, stage: Stage) -> None:
+        there = text(stage.healthy)
+        result = invoke("check", "--connect-to", f"a.test:80={there}", "a.test:80")
+        assert result.exit_code == 0
+        assert f"to a.test:80 ({there})" in result.output
+
+    def test_nonsense(self, invoke: Any) -> None:
+        for wrong, words in (("a.test", "FROM=TO"), ("a:b=c", "has no port")):
+            result = invoke("check", "--connect-to", wrong, "a.test:80")
+            assert result.exit_code == 2
+            assert words in result.output

@@ -38,13 +38,15 @@ class Target:
             that have names.
         text: as messages show it; None for the address's own.
         parts: what it consists of, if that is several addresses, in the order of preference.
+        host: the host that handshakes are with; None for the address's own.
+        refused: why it is not to be dialled; empty if it may be.
 
     Attributes:
         only: the endpoint, if there is but one, and it needs no look at the interfaces.
         is_name: whether it is one name, for a resolver.
     """
 
-    __slots__ = ("_parts", "_text", "address", "endpoints", "is_name", "only")
+    __slots__ = ("_host", "_parts", "_text", "address", "endpoints", "is_name", "only", "refused")
 
     def __init__(
         self,
@@ -52,18 +54,27 @@ class Target:
         endpoints: tuple[Endpoint, ...] | None,
         text: str | None = None,
         parts: tuple[Target, ...] = (),
+        *,
+        host: str | None = None,
+        refused: str = "",
     ) -> None:
         self.address: Final = address
         self.endpoints: Final = endpoints
         only = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
         self.only: Final = None if only is None or has_named_zone(only) else only
         self._parts: Final = parts
-        host = getattr(address, "host", ":")
-        self.is_name: Final = endpoints is None and ":" not in host
+        own = getattr(address, "host", ":")
+        self.is_name: Final = endpoints is None and ":" not in own
+        self._host = host
+        self.refused: Final = refused
         self._text = text
 
     def __repr__(self) -> str:
         return f"<Target {self.text}>"
+
+    def refused_for(self, reason: str) -> Target:
+        """The same, which is not to be dialled."""
+        return Target(self.address, None, self.text, host=self._host, refused=reason)
 
     @property
     def parts(self) -> tuple[Target, ...]:
@@ -105,7 +116,7 @@ class Target:
     @property
     def host(self) -> str | None:
         """The host, if it has one."""
-        return getattr(self.address, "host", None)
+        return self._host or getattr(self.address, "host", None)
 
     def known(self) -> tuple[Endpoint, ...] | None:
         """The endpoints, if no resolver is needed to know them, as the interfaces are now.

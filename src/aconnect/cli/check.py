@@ -22,6 +22,7 @@ from aconnect import (
     AttemptRecord,
     ConnectError,
     ConnectTimeout,
+    Dialer,
     TCPAddress,
     UDPAddress,
     UnixAddress,
@@ -72,6 +73,7 @@ def check_all(
     loop: EventLoop,
     timeout: float,
     show: Callable[[Checked], None],
+    dialer: Dialer | None = None,
 ) -> bool:
     """Connect to each target on ``loop``.
 
@@ -80,6 +82,7 @@ def check_all(
         loop: where.
         timeout: seconds for each.
         show: is called with each result, in the order of the targets.
+        dialer: what connects; None for `aconnect`.
 
     Returns:
         Whether all were connected.
@@ -94,7 +97,7 @@ def check_all(
 
     async def work() -> None:
         for index, target in waiting:
-            known[index] = await _check(target, timeout)
+            known[index] = await _check(target, dialer, timeout)
             while len(shown) in known:
                 checked = known.pop(len(shown))
                 shown.append(checked.error is None)
@@ -112,10 +115,11 @@ def check_all(
     return all(shown)
 
 
-async def _check(target: Target, timeout: float) -> Checked:
+async def _check(target: Target, dialer: Dialer | None, timeout: float) -> Checked:
     start = time.monotonic()
     try:
-        sock = await aconnect(target.address, timeout=timeout)
+        connect = aconnect if dialer is None else dialer.connect
+        sock = await connect(target.address, timeout=timeout)
     except ConnectError as error:
         peers = [_peer(record, record.sockaddr) for record in error.attempts]
         # Without the traceback, which leads to this frame.

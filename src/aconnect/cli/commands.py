@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from aconnect import __version__, explain
+from aconnect import Dialer, __version__, explain
 
 from .check import as_json, as_text, check_all
 from .demo import run_demo
 from .demo_screen import DemoScreen
 from .loops import LOOPS, missing
-from .parameters import parse_errors, parse_loop, parse_seconds, parse_targets
+from .parameters import parse_connect_to, parse_errors, parse_loop, parse_seconds, parse_targets
 from .screen import make_console, write_line
 from .stage import StageError
 from .status import INTERRUPTED
@@ -95,6 +95,14 @@ def command() -> None:
     show_default=True,
     help="For each address, resolving its name included; inf for no limit.",
 )
+@click.option(
+    "--connect-to",
+    metavar="FROM=TO",
+    multiple=True,
+    callback=parse_connect_to,
+    help="Connect to TO (host:port, or either) in place of FROM (the same, or *.domain). "
+    "May be given several times.",
+)
 @click.option("--json", "json_lines", is_flag=True, help="JSON, an object on each line.")
 @click.option(
     "--loop",
@@ -105,7 +113,11 @@ def command() -> None:
     help="The event loop to do it on.",
 )
 def check(
-    addresses: tuple[Target, ...], timeout: float, json_lines: bool, loop: EventLoop
+    addresses: tuple[Target, ...],
+    timeout: float,
+    connect_to: dict[str, str],
+    json_lines: bool,
+    loop: EventLoop,
 ) -> None:
     """Connect to each ADDRESS, and say to which peer, how long it took, and what went wrong.
 
@@ -133,15 +145,17 @@ def check(
       aconnect check example.org:443
       aconnect check --timeout 2 db:5432 cache:6379 unix:/run/app.sock
       aconnect check --json --loop trio localhost:8000
+      aconnect check --connect-to example.org=127.0.0.1 example.org:443
     """  # noqa: D301
+    dialer = Dialer(connect_to=connect_to) if connect_to else None
     if json_lines:
         connected = check_all(
-            addresses, loop, timeout, lambda checked: click.echo(as_json(checked))
+            addresses, loop, timeout, lambda checked: click.echo(as_json(checked)), dialer
         )
     else:
         console = make_console()
         connected = check_all(
-            addresses, loop, timeout, lambda checked: write_line(console, as_text(checked))
+            addresses, loop, timeout, lambda checked: write_line(console, as_text(checked)), dialer
         )
     if not connected:
         click.get_current_context().exit(1)

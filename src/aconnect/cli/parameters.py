@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from aconnect import explain, parse_address
+from aconnect import Dialer, explain, parse_address
 
 from .loops import LOOPS, advice, missing
 
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
     from .loops import EventLoop
 
-__all__ = ["Target", "parse_errors", "parse_loop", "parse_seconds", "parse_targets"]
+__all__ = [
+    "Target",
+    "parse_connect_to",
+    "parse_errors",
+    "parse_loop",
+    "parse_seconds",
+    "parse_targets",
+]
 
 
 class Target(NamedTuple):
@@ -43,6 +50,23 @@ def parse_targets(
         return tuple(Target(text, parse_address(text)) for text in texts)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def parse_connect_to(
+    _ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    """What `aconnect.Dialer` takes as ``connect_to``."""
+    mapping: dict[str, str] = {}
+    for text in texts:
+        asked, equals, instead = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not of the form FROM=TO")
+        mapping[asked] = instead
+    try:
+        Dialer(connect_to=mapping)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return mapping
 
 
 def parse_seconds(_ctx: click.Context, _param: click.Parameter, text: str) -> float:

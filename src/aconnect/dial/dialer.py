@@ -27,7 +27,7 @@ from .single import connect
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
     from typing import TypeAlias, Unpack
 
     from ..addresses.target import Target
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..addresses.values import Address, Endpoint
     from ..deadline import Deadline
     from ..drivers.base import DialDriver
-    from ..policy import Policy
+    from ..policy import NamePolicy, Policy
     from ..proxies.header import ProxyHeader
     from ..proxies.values import Proxy
     from ..report.report import Report
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..sansio.naming import NoOptions
     from ..sockets.option import Keepalive, SocketOptionLike
     from ..trace import Trace
+    from .entrance import Entrance
 
     ProxyLike: TypeAlias = str | Proxy | ProxyHeader
     ProxyFor: TypeAlias = Callable[[Address | Any], ProxyLike | Sequence[ProxyLike] | None]
@@ -97,6 +98,13 @@ class Dialer(Value, kw_only=True):
             of sockets apply to them.  It is kept as a Proxy, and no repr has its password.
         permit_proxy: an address policy for the proxies; None permits all.  ``permit`` is asked
             about the targets then: where a proxy would look a name up, that is refused.
+        permit_name: a policy for names, asked with each host before anything is looked up: a
+            callable that answers True or False, such as ``policy.allow_names("*.example.org")``.
+            It is asked about literal addresses as well.
+        connect_to: where to connect instead, as curl's option of that name: a mapping such as
+            ``{"api.example:443": "127.0.0.1:8443", "*.example": "10.0.0.1"}``.  A key without a
+            port is for every port; a value without one keeps it.  Nothing else changes: the name
+            of TLS is the one that was asked for.
         resolver: turns names into endpoints; see `Resolver`.
         trace: is called with an `Event` for everything that happens, such as a `Report`.
         on_report: is called with a `Report` of each dial when that is over, whatever it came to.
@@ -130,6 +138,8 @@ class Dialer(Value, kw_only=True):
     permit: Policy | None = None
     proxy: ProxyLike | Sequence[ProxyLike] | ProxyFor | None = None
     permit_proxy: Policy | None = None
+    permit_name: NamePolicy | None = None
+    connect_to: Mapping[str, str] | None = None
     resolver: Resolver = SystemResolver()  # it has no state
     trace: Trace | None = None
     on_report: Callable[[Report], object] | None = None
@@ -153,7 +163,7 @@ class Dialer(Value, kw_only=True):
             raise TypeError(f"family must be an address family, not {self.family!r}")
         if self.family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
             raise ValueError(f"family must be AF_UNSPEC, AF_INET or AF_INET6, not {self.family!r}")
-        for name in ("on_socket", "permit", "permit_proxy", "trace", "on_report"):
+        for name in ("on_socket", "permit", "permit_proxy", "permit_name", "trace", "on_report"):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be callable or None, not {value!r}")
@@ -182,8 +192,28 @@ class Dialer(Value, kw_only=True):
             on_socket=self.on_socket,
             trace=self.trace,
             on_report=self.on_report,
+            entrance=self._entrance(),
         )
         set_derived(self, "_plan", plan)
+
+    def _entrance(self) -> Entrance | None:
+        """What names have to pass, if that is anything."""
+        if self.permit_name is None and self.connect_to is None:
+            return None
+        # Imported with the first dialer that has it.
+        from ..addresses.redirects import Redirects
+        from .entrance import Entrance
+
+        if getattr(self.permit_name, "__name__", "") == "allow_names":
+            raise TypeError(
+                'permit_name must be a policy, such as allow_names("*.example.org"), '
+                "not the function that makes it"
+            )
+        redirects = None
+        if self.connect_to is not None:
+            redirects = Redirects(self.connect_to)
+            set_derived(self, "connect_to", dict(self.connect_to))
+        return Entrance(self.permit_name, redirects)
 
     def _settings(self) -> SocketSettings:
         """Those of the sockets; mostly the usual ones, which need not be checked again."""

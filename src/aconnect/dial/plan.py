@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..sansio.rules import Rules
     from ..sockets.settings import SocketSettings
     from ..trace import Trace
+    from .entrance import Entrance
     from .ways import Detour
 
 __all__ = ["Plan", "check_empty"]
@@ -33,6 +34,7 @@ class Plan:
         family: the address family to keep to; AF_UNSPEC for any.
         quick_family: that for which the quick way is open; AF_UNSPEC for any.
         resolver: finds the addresses of a name.
+        entrance: what a target has to pass, and where it may lead; None if there is nothing.
         permit: whether an endpoint may be connected to; None for yes.
         on_socket: is called with each socket before it connects, and may be asynchronous.
         trace, on_report: want to be told.
@@ -46,7 +48,7 @@ class Plan:
     """
 
     __slots__ = (
-        *("asks", "family", "forget", "known", "lends", "on_report", "on_socket"),
+        *("asks", "entrance", "family", "forget", "known", "lends", "on_report", "on_socket"),
         *("open", "open_bare", "permit", "quick_family", "report", "resolver", "rules"),
         *("settings", "tells", "trace"),
     )
@@ -62,6 +64,7 @@ class Plan:
         on_socket: Callable[[socket.socket, Endpoint], object] | None,
         trace: Trace | None,
         on_report: Callable[[Report], object] | None,
+        entrance: Entrance | None = None,
     ) -> None:
         self.rules: Rules = rules
         self.settings: SocketSettings = settings
@@ -72,6 +75,7 @@ class Plan:
         self.on_socket: Callable[[socket.socket, Endpoint], object] | None = on_socket
         self.trace: Trace | None = trace
         self.on_report: Callable[[Report], object] | None = on_report
+        self.entrance: Entrance | None = entrance
         self.report: Report | None = None
         self.known: Callable[[Any], Any] | None = getattr(resolver, "known", None)
         self.forget: Callable[[Any], Any] | None = getattr(resolver, "forget", None)

@@ -14,9 +14,15 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors.errors import ConnectError, ConnectTimeout, ResolveError
+from ..errors.errors import AddressNotPermitted, ConnectError, ConnectTimeout, ResolveError
 from ..errors.foreign import begin_with_theirs, has_errno, words
-from ..errors.making import attempts_error, resolve_error, resolve_timeout, unresolved_error
+from ..errors.making import (
+    attempts_error,
+    not_permitted,
+    resolve_error,
+    resolve_timeout,
+    unresolved_error,
+)
 from ..handshakes.base import Handshake
 from ..sansio.race import Race
 from ..trace import DialFailed
@@ -97,12 +103,17 @@ async def race(
     errors: dict[int, ConnectError] = {}
     runner = Runner(contest, plan, handshake, telling.emit, driver, hosts, started, detour)
     try:
+        refused = {rank: part for rank, part in enumerate(parts) if part.refused}
+        if refused and (detour is not None or len(refused) == len(parts)):
+            raise not_permitted(target, next(iter(refused.values())).refused, started)
         if detour is not None:
             known, searches = detour.begin(contest, hosts, telling.emit, started, _known)
         for rank, part in enumerate(parts if detour is None else ()):
             try:
+                if part.refused:
+                    raise not_permitted(part, part.refused, started)
                 endpoints = _known(part, plan.family, started)
-            except ResolveError as error:
+            except (ResolveError, AddressNotPermitted) as error:
                 endpoints, errors[rank] = (), error
             way = _way(part, handshake) if len(parts) > 1 else None
             if endpoints is None:

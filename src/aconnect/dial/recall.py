@@ -34,7 +34,7 @@ def recall(plan: Plan, target: Target) -> tuple[Endpoint, ...] | None:
 
     The first of them is the one that a race begins with.
     """
-    if plan.known is None or not target.is_name:
+    if plan.known is None or not target.is_name or target.refused:
         return None
     try:
         known = plan.known(target.name)

@@ -87,6 +87,8 @@ async def connect(
         plan = plan.captured()
     if driver.checkpoint is not None:
         await driver.checkpoint()
+    if plan.entrance is not None:
+        target = plan.entrance.admit(target)
     endpoint, recalled = target.only, None
     if endpoint is None and plan.known is not None:
         recalled = recall(plan, target)

@@ -40,15 +40,18 @@ Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890, RF
 October 2025), the IANA IPv6 Address Space registry (RFC 4291 section 2.4), RFC 5771.
 """
 
+from .names import NamePolicy, allow_names
 from .policies import AddressPolicy, Policy, allow, deny, permits, public_only
 from .special_networks import SPECIAL_NETWORKS, SpecialNetwork
 
 __all__ = [
     "SPECIAL_NETWORKS",
     "AddressPolicy",
+    "NamePolicy",
     "Policy",
     "SpecialNetwork",
     "allow",
+    "allow_names",
     "deny",
     "permits",
     "public_only",
