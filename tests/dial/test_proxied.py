@@ -424,6 +424,39 @@ class TestRoutes:
             await dialer.connect(TARGET, timeout=LONG)
         assert caught.value.address == TCPAddress(*TARGET)
 
+    async def test_of_several_hosts_each_that_is_not_known_is_named(self) -> None:
+        dialer = Dialer(proxy="socks4://127.0.0.1:1", resolver=resolver(b_example=["::1"]))
+        with pytest.raises(ResolveError, match=r"a\.example:1.*b\.example:1") as caught:
+            await dialer.connect(["a.example:1", "b.example:1"], timeout=LONG)
+        assert caught.value.address == (TCPAddress("a.example", 1), TCPAddress("b.example", 1))
+
+    async def test_of_several_hosts_those_that_are_known_are_asked_for(self) -> None:
+        with FakeProxy([*GREETING, 10, b"\x05\x05\x00"]) as proxy:
+            dialer = Dialer(proxy=proxy.url("socks5"), resolver=resolver(b_example=["192.0.2.1"]))
+            with pytest.raises(ConnectionRefusedError):
+                await dialer.connect(["a.example:1", "b.example:1"], timeout=LONG)
+
+    async def test_a_proxy_without_an_address_that_will_do(self) -> None:
+        dialer = Dialer(
+            proxy="socks5://proxy.example", family=socket.AF_INET6,
+            resolver=resolver(proxy_example=[LOOPBACK], db_example=["192.0.2.1"]),
+        )  # fmt: skip
+        with pytest.raises(ResolveError, match=r"the proxy proxy\.example:1080"):
+            await dialer.connect(TARGET, timeout=LONG)
+
+    async def test_r2_a_row_says_what_was_asked_for(self) -> None:
+        report = Report()
+        with FakeProxy([*GREETING, 10, OK]) as proxy:
+            dialer = Dialer(
+                proxy=proxy.url("socks5"),
+                resolver=resolver(db_example=["192.0.2.9"]),
+                trace=report,
+            )
+            with await dialer.connect(TARGET, timeout=LONG):
+                pass
+        assert f"127.0.0.1:{proxy.port} for 192.0.2.9:5432" in report.draw(120)
+        assert report.to_dict()["attempts"][0]["target"] == "192.0.2.9:5432"
+
     async def test_a_lookup_of_the_proxy_that_takes_too_long(self) -> None:
         class Slow(StaticResolver):
             async def resolve(self, address: Any) -> Any:
