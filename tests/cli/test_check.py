@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from support.fake_proxy import FakeProxy
 from support.listeners import unix_listening
 
 from aconnect import AttemptRecord, ConnectError, TCPAddress, parse_address
@@ -340,3 +341,56 @@ class TestConnectTo:
             result = invoke("check", "--connect-to", wrong, "a.test:80")
             assert result.exit_code == 2
             assert words in result.output
+
+
+class TestProxies:
+    """`--proxy` and `--proxy-header`."""
+
+    OK = (3, b"\x05\x00", 10, b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x01")
+
+    @pytest.mark.parametrize("loop", ALL_LOOPS)
+    def test_by_way_of_a_proxy(self, invoke: Any, loop: str) -> None:
+        with FakeProxy(self.OK) as proxy:
+            url = proxy.url("socks5h", "alice:c4n4ry@")
+            result = invoke("check", "--loop", loop, "--proxy", url, "192.0.2.1:80")
+        assert result.exit_code == 0
+        assert "c4n4ry" not in result.output
+        shown = f"socks5h://***@127.0.0.1:{proxy.port}"
+        assert result.output.startswith(f"connected  to 192.0.2.1:80 through {shown} (127.0.0.1:")
+
+    def test_the_proxy_in_json(self, invoke: Any) -> None:
+        with FakeProxy((*self.OK[:3], b"\x05\x05\x00")) as proxy:
+            url = proxy.url()
+            [line] = check_json(invoke, "--proxy", url, "192.0.2.1:80")
+        assert line["via"] == [url]
+        assert (line["errno_name"], line["phase"]) == ("ECONNREFUSED", "proxy")
+        assert line["peer"] == f"127.0.0.1:{proxy.port}"
+        assert "through" in line["message"]
+
+    def test_without_one_json_has_none(self, invoke: Any, stage: Stage) -> None:
+        [line] = check_json(invoke, text(stage.healthy))
+        assert "via" not in line
+
+    def test_a_header(self, invoke: Any) -> None:
+        with FakeProxy((6,)) as target:
+            result = invoke("check", "--proxy-header", "1", f"127.0.0.1:{target.port}")
+            assert result.exit_code == 0, result.output
+            until = monotonic() + 20
+            while len(target.heard) < 1 or len(target.heard[0]) < 6:
+                assert monotonic() < until
+        assert target.heard[0].startswith(b"PROXY ")
+        assert result.output.startswith("connected  to 127.0.0.1:")
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("--proxy", "socks://c4n4ry@h", "h:1"), "say which"),
+            (("--proxy", "socks5h://h", "udp://127.0.0.1:9"), "a proxy is for TCP only"),
+            (("--proxy", "socks5h://h", "--proxy", "http+unix:/x", "h:1"), "another proxy"),
+        ],
+    )
+    def test_what_makes_no_sense(self, invoke: Any, arguments: Any, said: str) -> None:
+        result = invoke("check", *arguments)
+        assert result.exit_code == 2
+        assert said in " ".join(result.stderr.split())
+        assert "c4n4ry" not in result.stderr

@@ -23,6 +23,7 @@ from aconnect import (
     ConnectError,
     ConnectTimeout,
     Dialer,
+    Proxy,
     TCPAddress,
     UDPAddress,
     UnixAddress,
@@ -51,7 +52,8 @@ class Checked(NamedTuple):
     """What came of one address.
 
     ``peer`` is the resolved address: the one connected to, or the only one that was tried;
-    None if several were, or none.  ``error`` is None if it is connected.
+    None if several were, or none.  ``error`` is None if it is connected.  ``via`` are the proxies
+    on the way, as text.
     """
 
     target: Target
@@ -59,6 +61,7 @@ class Checked(NamedTuple):
     seconds: float
     datagram: bool
     error: ConnectError | None
+    via: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -117,6 +120,7 @@ def check_all(
 
 async def _check(target: Target, dialer: Dialer | None, timeout: float) -> Checked:
     start = time.monotonic()
+    via = _via(dialer)
     try:
         connect = aconnect if dialer is None else dialer.connect
         sock = await connect(target.address, timeout=timeout)
@@ -125,7 +129,7 @@ async def _check(target: Target, dialer: Dialer | None, timeout: float) -> Check
         # Without the traceback, which leads to this frame.
         failure = error.with_traceback(None)
         return Checked(
-            target, peers[0] if len(peers) == 1 else None, error.elapsed, False, failure
+            target, peers[0] if len(peers) == 1 else None, error.elapsed, False, failure, via
         )
     with sock:
         seconds = time.monotonic() - start
@@ -133,7 +137,15 @@ async def _check(target: Target, dialer: Dialer | None, timeout: float) -> Check
             peer = _peer(sock, sock.getpeername())
         except OSError:  # it has hung up again already
             peer = None
-        return Checked(target, peer, seconds, sock.type == socket.SOCK_DGRAM, None)
+        return Checked(target, peer, seconds, sock.type == socket.SOCK_DGRAM, None, via)
+
+
+def _via(dialer: Dialer | None) -> tuple[str, ...]:
+    """The proxies on the way, as text without user and password."""
+    if dialer is None:
+        return ()
+    chain: Any = dialer.proxy if isinstance(dialer.proxy, tuple) else (dialer.proxy,)
+    return tuple(str(each) for each in chain if isinstance(each, Proxy))
 
 
 def _peer(kind: socket.socket | AttemptRecord, sockaddr: Any) -> str:
@@ -156,7 +168,8 @@ def as_text(checked: Checked) -> Text:
     """The result as a line for people."""
     if checked.error is None:
         peer = "" if checked.peer in (None, checked.target.text) else f" ({checked.peer})"
-        line = f"to {checked.target.text}{peer} in {duration(checked.seconds)}"
+        way = "".join(f" through {each}" for each in checked.via)
+        line = f"to {checked.target.text}{way}{peer} in {duration(checked.seconds)}"
         if checked.datagram:
             line += "; connecting a datagram socket sends nothing, so nobody has answered"
     else:
@@ -173,6 +186,8 @@ def as_json(checked: Checked) -> str:
         "outcome": checked.outcome,
         "seconds": round(checked.seconds, 6),
     }
+    if checked.via:
+        fields["via"] = [_unicode(each) for each in checked.via]
     error = checked.error
     if error is not None:
         fields |= {

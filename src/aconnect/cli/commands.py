@@ -15,18 +15,29 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from aconnect import Dialer, __version__, explain
+from aconnect import __version__, explain
 
 from .check import as_json, as_text, check_all
 from .demo import run_demo
 from .demo_screen import DemoScreen
 from .loops import LOOPS, missing
-from .parameters import parse_connect_to, parse_errors, parse_loop, parse_seconds, parse_targets
+from .parameters import (
+    dialer_of,
+    parse_connect_to,
+    parse_errors,
+    parse_loop,
+    parse_proxies,
+    parse_seconds,
+    parse_targets,
+)
 from .screen import make_console, write_line
 from .stage import StageError
 from .status import INTERRUPTED
 
 if TYPE_CHECKING:
+    from aconnect import Proxy
+
+    from .check import Checked
     from .loops import EventLoop
     from .parameters import Target
 
@@ -112,25 +123,42 @@ def command() -> None:
     show_default=True,
     help="The event loop to do it on.",
 )
+@click.option(
+    "--proxy",
+    "proxies",
+    metavar="URL",
+    multiple=True,
+    callback=parse_proxies,
+    help="Go through a proxy, such as socks5h://host:1080; several are a chain, nearest first.",
+)
+@click.option(
+    "--proxy-header",
+    "header",
+    type=click.Choice(["1", "2"]),
+    help="Tell the target who connects, by the PROXY protocol of this version.",
+)
 def check(
     addresses: tuple[Target, ...],
     timeout: float,
     connect_to: dict[str, str],
     json_lines: bool,
     loop: EventLoop,
+    proxies: tuple[Proxy, ...],
+    header: str | None,
 ) -> None:
     """Connect to each ADDRESS, and say to which peer, how long it took, and what went wrong.
 
-    Nothing is sent. The addresses are connected to at the same time, and the lines come in
-    their order. The exit status is 0 if all could be connected to, 1 if one could not, and 2
-    if one makes no sense, in which case none is tried.
+    Nothing is sent but what a proxy has to be told. The addresses are connected to at the same
+    time, and the lines come in their order. The exit status is 0 if all could be connected to, 1
+    if one could not, and 2 if one makes no sense, in which case none is tried.
 
     With --json, the members are address, peer (null unless one address was tried), outcome
     ("connected", "failed" or "timed out") and seconds. After a failure there are also errno,
-    errno_name, phase ("resolve" or "connect"), transient (a later try may succeed), message,
-    and attempts: for each resolved address its peer, local (the local end), start and end (in
-    seconds from the start), outcome, errno, error (its name), phase, note, reason (in words), and
-    more, as Report.to_dict() has them.
+    errno_name, phase ("resolve", "connect" or "proxy"), transient (a later try may succeed),
+    message, and attempts: for each resolved address its peer, local (the local end), start and
+    end (in seconds from the start), outcome, errno, error (its name), phase, note, reason (in
+    words), and more, as Report.to_dict() has them. With --proxy there is via, the proxies; the
+    peer is then the nearest of them.
 
     \b
     Addresses:
@@ -146,17 +174,24 @@ def check(
       aconnect check --timeout 2 db:5432 cache:6379 unix:/run/app.sock
       aconnect check --json --loop trio localhost:8000
       aconnect check --connect-to example.org=127.0.0.1 example.org:443
+      aconnect check --proxy socks5h://proxy.example:1080 db.internal:5432
     """  # noqa: D301
-    dialer = Dialer(connect_to=connect_to) if connect_to else None
+    dialer = dialer_of(connect_to, proxies, header)
     if json_lines:
-        connected = check_all(
-            addresses, loop, timeout, lambda checked: click.echo(as_json(checked)), dialer
-        )
+
+        def show(checked: Checked) -> None:
+            click.echo(as_json(checked))
+
     else:
         console = make_console()
-        connected = check_all(
-            addresses, loop, timeout, lambda checked: write_line(console, as_text(checked)), dialer
-        )
+
+        def show(checked: Checked) -> None:
+            write_line(console, as_text(checked))
+
+    try:
+        connected = check_all(addresses, loop, timeout, show, dialer)
+    except ValueError as error:  # an address that no proxy can be asked for
+        raise click.UsageError(str(error)) from None
     if not connected:
         click.get_current_context().exit(1)
 

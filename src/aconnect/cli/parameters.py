@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from aconnect import Dialer, explain, parse_address
+from aconnect import Dialer, Proxy, ProxyHeader, explain, parse_address
+from aconnect.proxies import parse_proxy
 
 from .loops import LOOPS, advice, missing
 
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Target",
+    "dialer_of",
     "parse_connect_to",
     "parse_errors",
     "parse_loop",
+    "parse_proxies",
     "parse_seconds",
     "parse_targets",
 ]
@@ -67,6 +70,31 @@ def parse_connect_to(
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return mapping
+
+
+def parse_proxies(
+    _ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
+) -> tuple[Proxy, ...]:
+    """Proxies, the nearest first."""
+    try:
+        return tuple(map(parse_proxy, texts))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def dialer_of(
+    connect_to: dict[str, str], proxies: tuple[Proxy, ...], header: str | None
+) -> Dialer | None:
+    """What dials as the options say; None if none says anything."""
+    chain: list[Proxy | ProxyHeader] = [*proxies]
+    if header is not None:
+        chain.append(ProxyHeader(int(header)))
+    if not chain and not connect_to:
+        return None
+    try:
+        return Dialer(connect_to=connect_to or None, proxy=chain or None)
+    except (ImportError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 def parse_seconds(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
