@@ -596,6 +596,7 @@ class TestDatagrams:
             ({"remote_addr": (LOOPBACK, 1, 2)}, TypeError),
             ({"remote_addr": (LOOPBACK, 1), "reuse_address": True}, (TypeError, ValueError)),
             ({"remote_addr": (LOOPBACK, 1), "broadcast": True}, TypeError),
+            ({"remote_addr": (LOOPBACK, 1), "local_addr": ("::1", 0)}, ValueError),
         ],
     )
     async def test_nonsense(self, options: dict[str, Any], kind: Any) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-__all__ = ["internet_address", "local_addresses"]
+__all__ = ["checked", "internet_address", "local_addresses"]
 
 _USUAL_PROTOCOLS: Final[dict[int, tuple[int, int]]] = {
     socket.SOCK_STREAM: (0, socket.IPPROTO_TCP),
@@ -76,15 +76,26 @@ async def internet_address(
     if number is None:
         found = await loop.getaddrinfo(None, port, type=type, proto=proto)
         number = found[0][4][1]
-    address = (host, number)
+    checked(host, number)
+    return (host, number) if type == socket.SOCK_STREAM else UDPAddress(host, number)
+
+
+def checked(host: str, port: int) -> tuple[str, int]:
+    """A host and a port, if a dialer can be asked for them as they are.
+
+    Raises:
+        TypeError: one is of another type.
+        ValueError: the port is no port.
+        ResolveError: the host can be no host.
+    """
     try:
-        target_of(address)
+        target_of((host, port))
     except ValueError as error:
-        target_of(("localhost", number))  # or it is not the host that is wrong
+        target_of(("localhost", port))  # or it is not the host that is wrong
         raise ResolveError(
             socket.EAI_NONAME, f"could not resolve {host!r}: {error}", phase="resolve"
         ) from None
-    return address if type == socket.SOCK_STREAM else UDPAddress(host, number)
+    return host, port
 
 
 def _number(port: int | str | bytes | None) -> Any:

@@ -24,7 +24,7 @@ from ..dial.preparation import refusal
 from ..errors.errors import AddressNotPermitted, HandshakeError
 from . import asyncio as ours
 from .as_asyncio import unix_address
-from .host_and_port import internet_address, local_addresses
+from .host_and_port import checked, internet_address, local_addresses
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,7 +69,13 @@ async def create_connection(
             raise ValueError("You must set server_hostname when using ssl without a host")
         server_hostname = host
     options = _tls(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
-    address = await internet_address(loop, socket.SOCK_STREAM, host, port, family, proto, flags)
+    address: Any
+    if type(host) is str and type(port) is int and not (family or proto or flags):
+        address = checked(host, port)  # as most do
+    else:
+        address = await internet_address(
+            loop, socket.SOCK_STREAM, host, port, family, proto, flags
+        )
     if local_addr:
         options["local_addr"] = await local_addresses(
             loop, socket.SOCK_STREAM, local_addr, family, proto, flags
@@ -166,6 +172,9 @@ async def create_datagram_endpoint(
             local_addr = await local_addresses(
                 loop, socket.SOCK_DGRAM, local_addr, family, proto, flags
             )
+            peer = getattr(address, "endpoint", None)
+            if peer and peer.family not in [literal_family(each.host) for each in local_addr]:
+                raise ValueError("can not get address information")
     return await ours.create_datagram_endpoint(
         protocol_factory, local_addr, address, dialer=dialer, **options
     )

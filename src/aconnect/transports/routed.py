@@ -167,19 +167,22 @@ class Switch:
         """The one that counts; None when the last has been left."""
         return self._routes[-1] if self._routes else None
 
-    async def create_connection(self, *args: Any, **named: Any) -> Any:
+    # The first three give the coroutine of whom they lead to, and are none themselves: a
+    # misspelt argument is an error of the call, as of the loop's own, and not of the await.
+
+    def create_connection(self, *args: Any, **named: Any) -> Any:
         route = self._route
         if route is None or named.get("sock") is not None or not _has_peer(*args, **named):
-            return await self._own["create_connection"](*args, **named)
-        return await loop_calls.create_connection(self._loop, route.dialer, *args, **named)
+            return self._own["create_connection"](*args, **named)
+        return loop_calls.create_connection(self._loop, route.dialer, *args, **named)
 
-    async def create_unix_connection(self, *args: Any, **named: Any) -> Any:
+    def create_unix_connection(self, *args: Any, **named: Any) -> Any:
         route = self._route
         if route is None or named.get("sock") is not None or not _has_peer(*args, **named):
-            return await self._own["create_unix_connection"](*args, **named)
-        return await loop_calls.create_unix_connection(route.dialer, *args, **named)
+            return self._own["create_unix_connection"](*args, **named)
+        return loop_calls.create_unix_connection(route.dialer, *args, **named)
 
-    async def create_datagram_endpoint(self, *args: Any, **named: Any) -> Any:
+    def create_datagram_endpoint(self, *args: Any, **named: Any) -> Any:
         route, own = self._route, self._own["create_datagram_endpoint"]
         given = dict(zip(("protocol_factory", "local_addr", "remote_addr"), args, strict=False))
         if (
@@ -188,11 +191,9 @@ class Switch:
             or not (given | named).get("remote_addr")
             or named.get("reuse_address")  # which the loop refuses
         ):
-            return await own(*args, **named)
+            return own(*args, **named)
         named.pop("reuse_address", None)
-        return await loop_calls.create_datagram_endpoint(
-            self._loop, route.dialer, own, *args, **named
-        )
+        return loop_calls.create_datagram_endpoint(self._loop, route.dialer, own, *args, **named)
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         address = await self._asked(sock, address)
