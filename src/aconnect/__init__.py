@@ -34,7 +34,6 @@ from .report.capture import capture as capture
 from .report.report import Report as Report
 from .resolvers.base import Batch as Batch
 from .resolvers.base import Resolver as Resolver
-from .resolvers.caching import CachingResolver as CachingResolver
 from .resolvers.static import StaticResolver as StaticResolver
 from .resolvers.system import SystemResolver as SystemResolver
 from .sockets.option import Keepalive as Keepalive
@@ -94,6 +93,7 @@ __version__ = "0.1.0.dev0"
 if _TYPE_CHECKING:
     from .proxies.header import ProxyHeader as ProxyHeader
     from .proxies.values import Proxy as Proxy
+    from .resolvers.caching import CachingResolver as CachingResolver
     from .transports.anyio import AConnectable as AConnectable
     from .transports.anyio import open_stream as open_stream
     from .transports.asyncio import create_connection as create_connection
@@ -104,9 +104,10 @@ if _TYPE_CHECKING:
     from .transports.routed import routed as routed
     from .transports.trio import open_trio_stream as open_trio_stream
 else:
-    # These need ssl or other libraries, which are imported when one of them is asked for.
+    # These need ssl or other libraries, or are not what every program needs.
     _LATER = {
         "AConnectable": "transports.anyio",
+        "CachingResolver": "resolvers.caching",
         "Proxy": "proxies.values",
         "ProxyHeader": "proxies.header",
         "open_stream": "transports.anyio",

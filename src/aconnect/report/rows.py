@@ -10,10 +10,11 @@ Rules:
 from __future__ import annotations
 
 import errno as errnos
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..addresses.text import printable, shortened
 from ..explanations.explain import lookup
+from ..sansio.value import Value
 from .attempt import asked
 from .story import reason
 
@@ -68,7 +69,7 @@ def title(story: Story, width: int, show: Callable[[str], str] = printable) -> s
     return f"{address}{way}: {state}"
 
 
-class Row(NamedTuple):
+class Row(Value):
     """One of them; times are seconds from the start of the dial, None for what has not come."""
 
     kind: Phase
@@ -80,7 +81,7 @@ class Row(NamedTuple):
     state: State
 
 
-class Unit(NamedTuple):
+class Unit(Value):
     """How times are written: all of a drawing in one unit, so that they can be compared."""
 
     name: str
