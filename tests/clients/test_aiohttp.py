@@ -439,9 +439,11 @@ async def test_a_name_that_does_not_exist() -> None:
     assert isinstance(caught.value.os_error, ResolveError)
 
 
-async def test_a_proxy_is_refused() -> None:
+async def test_a_proxy_for_http_is_refused() -> None:
     async with client() as http:
-        with pytest.raises(ValueError, match=r"a proxy \(proxy\.example\) is not for") as caught:
+        with pytest.raises(
+            ValueError, match=r"the proxy proxy\.example of this request is not for http"
+        ) as caught:
             await get(http, "http://127.0.0.1/", proxy="http://me:secret@proxy.example:3128")
     assert "secret" not in str(caught.value)
 

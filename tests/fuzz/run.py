@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
     Target = Callable[[bytes], None]
 
-NAMES = ("address", "results", "race", "attempt")
+NAMES = (
+    *("address", "results", "race", "attempt"),
+    *("socks", "http_connect", "proxy_url", "proxy_header"),
+)
 LONGEST = 400  # bytes; a race of a hundred events
 HUNG = 20  # seconds for one input
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuzz.address_target import address, results
 from fuzz.attempt_target import attempt
+from fuzz.proxy_target import http_connect, proxy_header, proxy_url, socks
 from fuzz.race_target import race
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "results": results,
     "race": race,
     "attempt": attempt,
+    "socks": socks,
+    "http_connect": http_connect,
+    "proxy_url": proxy_url,
+    "proxy_header": proxy_header,
 }
 
 CORPUS: Final = Path(__file__).parent / "corpus"

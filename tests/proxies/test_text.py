@@ -138,6 +138,8 @@ class TestText:
     def test_redacted(self) -> None:
         assert redacted("http://a@b@c") == "http://***@c"
         assert redacted("a:b@c") == "***@c"
+        assert redacted("a:b@c://d") == "***@c://d"
+        assert redacted("a:b/c://d@e") == "***@e"
         assert redacted("http://c") == "http://c"
 
 

@@ -5,6 +5,7 @@ A script is a list of steps, done one after the other on each connection:
 * bytes: send them;
 * `Drip`: send them one by one, each in a segment of its own;
 * a number: read as many bytes;
+* `Forward`: connect to that address, and pass on whatever comes, there and back;
 * `HEAD`: read the head of an HTTP request;
 * `HOLD`: read until the peer closes; `RESET`: reset the connection; `CLOSE`: close it; `ECHO`:
   send back whatever comes.
@@ -38,6 +39,15 @@ class Drip(bytes):
 
     def __repr__(self) -> str:
         return f"Drip({bytes(self)!r})"
+
+
+class Forward(tuple[str, int]):
+    """The address of a target."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Forward({tuple(self)!r})"
 
 
 class FakeProxy:
@@ -121,6 +131,13 @@ class FakeProxy:
                 time.sleep(0.0005)
         elif isinstance(step, bytes):
             conn.sendall(step)
+        elif isinstance(step, Forward):
+            with socket.create_connection(step) as target:
+                back = threading.Thread(target=_pass_on, args=(target, conn), daemon=True)
+                back.start()
+                _pass_on(conn, target)
+                back.join()
+            return True
         elif isinstance(step, int):
             while step and (data := conn.recv(step)):
                 heard += data
@@ -142,6 +159,15 @@ class FakeProxy:
         return False
 
 
+def _pass_on(source: socket.socket, to: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            to.sendall(data)
+        to.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
 GREETING = [3, b"\x05\x00"]
 LOGIN = [4, b"\x05\x02"]
 BOUND = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
@@ -156,7 +182,7 @@ def socks5_request(host: str) -> int:
 def fake_elsewhere(*scripts: Sequence[Any]) -> Iterator[int]:
     """The port of a `FakeProxy` in a process of its own: so descriptors can be counted here."""
     code = (
-        "import sys; from support.fake_proxy import Drip, FakeProxy\n"
+        "import sys; from support.fake_proxy import Drip, FakeProxy, Forward\n"
         f"with FakeProxy(*{scripts!r}) as proxy: print(proxy.port, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -22,9 +22,16 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.target import target_of
 from ..addresses.text import host_of_url
 from ..addresses.values import TCPAddress, UnixAddress
-from ..errors.errors import ConnectError, ConnectTimeout, HandshakeError, ResolveError
+from ..errors.errors import (
+    ConnectError,
+    ConnectTimeout,
+    HandshakeError,
+    ProxyError,
+    ResolveError,
+)
 from ..explanations.extras import not_installed
 from ..handshakes.contexts import default_context
+from ..proxies.values import Proxy
 from ..resolvers.base import Batch
 from ..transports.as_asyncio import to_dialer
 from ..transports.asyncio import create_connection
@@ -86,6 +93,7 @@ class AConnectConnector(aiohttp.BaseConnector):
     What a request raises for want of a connection is aiohttp's:
 
     * `aiohttp.ConnectionTimeoutError` if there was none in time,
+    * `aiohttp.ClientProxyConnectionError` if a proxy was reached, and does not do its part,
     * `aiohttp.ClientConnectorDNSError` if the name could not be resolved,
     * `aiohttp.ClientConnectorCertificateError` if a certificate is not accepted,
     * `aiohttp.ClientConnectorSSLError` if TLS failed for another reason,
@@ -94,7 +102,12 @@ class AConnectConnector(aiohttp.BaseConnector):
     * `aiohttp.InvalidUrlClientError` if the host cannot be one;
 
     where there is a `ConnectError`, it is the ``__cause__``, and ``os_error`` of all these but of
-    a ClientConnectorCertificateError.  A proxy is a ValueError: there is none here.
+    a ClientConnectorCertificateError.
+
+    A dialer with a proxy goes through that, whatever is requested.  A ``proxy`` of a request, or
+    of the environment (``trust_env``), takes its place for "https": it is asked by CONNECT, with
+    its ``proxy_auth`` and ``proxy_headers``.  For "http" it is a ValueError: such requests would
+    have to be made of the proxy, and not of the host.
 
     Tracing has no events for lookups; a `Report` has.
 
@@ -135,11 +148,7 @@ class AConnectConnector(aiohttp.BaseConnector):
         traces: object,  # noqa: ARG002  # for lookups
         timeout: aiohttp.ClientTimeout,
     ) -> ResponseHandler:
-        if req.proxy is not None:
-            raise ValueError(
-                f"a proxy ({req.proxy.host}) is not for an AConnectConnector, which goes to the "
-                "host itself: use a TCPConnector, or trust_env=False if it is from the environment"
-            )
+        dialer = self._dialer if req.proxy is None else _by_proxy(self._dialer, req)
         try:
             address = self._unix or TCPAddress(host_of_url(req.host), req.port or 0)
         except ValueError as error:  # it may come from a redirect
@@ -158,7 +167,7 @@ class AConnectConnector(aiohttp.BaseConnector):
                 ssl=context,
                 server_hostname=name if context else None,
                 timeout=timeout.sock_connect or None,  # 0 is no limit to aiohttp
-                dialer=self._dialer,
+                dialer=dialer,
             )
         except ConnectTimeout:
             raise  # the session makes a ConnectionTimeoutError of it
@@ -226,6 +235,30 @@ def _unverifying(kind: type[SSLContext]) -> SSLContext:
     return context
 
 
+def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest) -> Dialer:
+    """The dialer for a request that names a proxy.
+
+    Raises:
+        ValueError: there is no dialling through it, or not for this request.
+    """
+    url, login = req.proxy, req.proxy_auth
+    assert url is not None
+    if not req.is_ssl():
+        raise ValueError(
+            f"the proxy {url.host} of this request is not for http: the request would have to be "
+            "made of the proxy; give the dialer a proxy, which tunnels everything, or use a "
+            "TCPConnector"
+        )
+    proxy = Proxy(
+        url.scheme,
+        (url.host or "", url.port or 0),
+        username=url.user if login is None else login.login,
+        password=url.password if login is None else login.password,
+        headers=[(str(name), str(value)) for name, value in (req.proxy_headers or {}).items()],
+    )
+    return dialer.replace(proxy=proxy)
+
+
 def _as_aiohttp(error: ConnectError, key: Any) -> aiohttp.ClientConnectorError:
     """The error of aiohttp's that it is.
 
@@ -234,6 +267,8 @@ def _as_aiohttp(error: ConnectError, key: Any) -> aiohttp.ClientConnectorError:
     """
     if isinstance(error, ResolveError):
         return aiohttp.ClientConnectorDNSError(key, error)
+    if isinstance(error, ProxyError):
+        return aiohttp.ClientProxyConnectionError(key, error)
     if isinstance(error, HandshakeError):
         cause = error.__cause__
         each = cause.exceptions if isinstance(cause, ExceptionGroup) else [error]

@@ -22,6 +22,7 @@ __all__ = ["parse_proxy", "redacted"]
 
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HOST_AND_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
+_SCHEME: Final = re.compile(r"[A-Za-z0-9+.-]{1,20}")
 _FORM: Final = 'use "scheme://host:port" or "scheme://user:password@host:port"'
 
 
@@ -95,11 +96,12 @@ def _decoded(text: str, part: str) -> str:
 
 def redacted(text: str) -> str:
     """The text without a user and a password, whether it parses or not."""
-    scheme, mark, rest = text.partition("://")
-    if not mark:
-        scheme, rest = "", text
-    _, at, where = rest.rpartition("@")
-    return f"{scheme}{mark}***@{where}" if at else text
+    login, at, where = text.rpartition("@")
+    if not at:
+        return text
+    scheme, mark, _ = login.partition("://")
+    known = mark and _SCHEME.fullmatch(scheme)
+    return f"{scheme}://***@{where}" if known else f"***@{where}"
 
 
 def _refuse(text: str, why: str) -> NoReturn:

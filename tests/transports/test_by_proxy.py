@@ -1,0 +1,197 @@
+"""All that dials, by way of a proxy: transports, streams, clients, routed loops, threads."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+import pytest
+import trio
+from conftest import ASYNCIO_LOOPS, LOOPS
+from support.fake_proxy import GREETING, HEAD, Forward, fake_elsewhere, socks5_request
+from support.tls import NAME, Certificates, serving
+
+import aconnect
+from aconnect import Dialer, ProxyError, blocking, routed
+from aconnect.clients.aiohttp import AConnectConnector
+from aconnect.clients.httpx import AConnectTransport
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Iterator
+
+LONG = 30
+SOCKS_OK = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
+HTTP_OK = b"HTTP/1.1 200 OK\r\n\r\n"
+on_asyncio = pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True)
+on_trio = pytest.mark.parametrize("anyio_backend", LOOPS[-1:], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+@pytest.fixture(scope="module")
+def trusting(certificates: Certificates) -> ssl.SSLContext:
+    return certificates.client()
+
+
+@contextmanager
+def by(scheme: str, target: Any) -> Iterator[Dialer]:
+    """A dialer by way of a proxy that leads to the target, whatever it is asked for."""
+    asked = socks5_request(NAME)
+    script = [HEAD, HTTP_OK] if scheme == "http" else [*GREETING, asked, SOCKS_OK]
+    with fake_elsewhere([*script, Forward(target[:2])]) as port:
+        yield Dialer(proxy=f"{scheme}://127.0.0.1:{port}")
+
+
+@contextmanager
+def echoing(certificates: Certificates, scheme: str) -> Iterator[Dialer]:
+    """The same, to an echo over TLS."""
+    with serving(certificates.server()) as server, by(scheme, server.address) as dialer:
+        yield dialer
+
+
+SCHEMES = pytest.mark.parametrize("scheme", ["socks5h", "http"])
+
+
+@SCHEMES
+@on_asyncio
+@pytest.mark.anyio
+async def test_streams_of_asyncio(
+    scheme: str, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, scheme) as dialer:
+        reader, writer = await aconnect.open_connection(
+            NAME, 443, ssl=trusting, dialer=dialer, timeout=LONG
+        )
+        writer.write(b"ping")
+        assert await reader.readexactly(4) == b"ping"
+        writer.close()
+        await writer.wait_closed()
+
+
+@SCHEMES
+@pytest.mark.anyio
+async def test_streams_of_anyio(
+    scheme: str, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, scheme) as dialer:
+        async with await aconnect.open_stream(
+            NAME, 443, ssl=trusting, dialer=dialer, timeout=LONG
+        ) as stream:
+            await stream.send(b"ping")
+            assert await stream.receive() == b"ping"
+
+
+@SCHEMES
+@on_trio
+@pytest.mark.anyio
+async def test_streams_of_trio(
+    scheme: str, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, scheme) as dialer:
+        async with await aconnect.open_trio_stream(
+            NAME, 443, ssl=trusting, dialer=dialer, timeout=LONG
+        ) as stream:
+            await stream.send_all(b"ping")
+            assert await stream.receive_some(4) == b"ping"
+    assert trio.__version__
+
+
+@SCHEMES
+@on_asyncio
+@pytest.mark.anyio
+async def test_a_routed_loop(
+    scheme: str, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, scheme) as dialer:
+        async with asyncio.timeout(LONG):
+            with routed(dialer):
+                reader, writer = await asyncio.open_connection(NAME, 443, ssl=trusting)
+            writer.write(b"ping")
+            assert await reader.readexactly(4) == b"ping"
+            writer.close()
+            await writer.wait_closed()
+
+
+@SCHEMES
+def test_without_an_event_loop(
+    scheme: str, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, scheme) as dialer:
+        with blocking.open_tls(NAME, 443, ssl=trusting, dialer=dialer, timeout=LONG) as sock:
+            sock.settimeout(LONG)
+            sock.sendall(b"ping")
+            assert sock.recv(4) == b"ping"
+
+
+def answer(sock: socket.socket) -> None:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += sock.recv(9999)
+    body = b"GET / HTTP/1.1" in head and b"here"
+    sock.sendall(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n" + (body or b"????")
+    )
+
+
+@SCHEMES
+@pytest.mark.parametrize("url", [f"https://{NAME}/", f"http://{NAME}/"])
+@pytest.mark.anyio
+async def test_httpx(
+    scheme: str, url: str, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    context = certificates.server() if url.startswith("https") else None
+    with serving(context, answer) as server, by(scheme, server.address) as dialer:
+        transport = AConnectTransport(dialer=dialer, verify=trusting)
+        async with httpx.AsyncClient(transport=transport, timeout=LONG) as client:
+            assert (await client.get(url)).text == "here"
+
+
+@SCHEMES
+@pytest.mark.parametrize("url", [f"https://{NAME}/", f"http://{NAME}/"])
+@on_asyncio
+@pytest.mark.anyio
+async def test_aiohttp(
+    scheme: str, url: str, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    context = certificates.server() if url.startswith("https") else None
+    with serving(context, answer) as server, by(scheme, server.address) as dialer:
+        connector = AConnectConnector(dialer=dialer, ssl=trusting)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            async with session.get(url) as response:
+                assert await response.text() == "here"
+
+
+@on_asyncio
+@pytest.mark.anyio
+async def test_aiohttps_own_proxy_of_a_request(
+    certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with serving(certificates.server(), answer) as server:
+        with fake_elsewhere([HEAD, HTTP_OK, Forward(server.address[:2])]) as port:
+            connector = AConnectConnector(ssl=trusting)
+            async with aiohttp.ClientSession(connector=connector) as session:
+                async with session.get(
+                    f"https://{NAME}/",
+                    proxy=f"http://alice:s3cret@127.0.0.1:{port}",
+                    proxy_headers={"X-A": "b"},
+                ) as response:
+                    assert await response.text() == "here"
+
+
+@on_asyncio
+@pytest.mark.anyio
+async def test_what_aiohttp_raises_of_a_proxy() -> None:
+    with fake_elsewhere([3, b"\x05\xff"]) as port:
+        connector = AConnectConnector(dialer=Dialer(proxy=f"socks5h://127.0.0.1:{port}"))
+        async with aiohttp.ClientSession(connector=connector) as session:
+            with pytest.raises(aiohttp.ClientProxyConnectionError) as caught:
+                await session.get(f"http://{NAME}/")
+    assert isinstance(caught.value.__cause__, ProxyError)
