@@ -1,5 +1,7 @@
 """Try again, with stamina, for as long as the error says that a later try may succeed.
 
+Stamina waits between the tries; the deadline is aconnect's, and covers all of them.
+
 It needs stamina, which no extra of aconnect-io brings: pip install stamina
 """
 
@@ -8,19 +10,16 @@ import socket
 
 import stamina
 
-from aconnect import ConnectError, open_connection
-
-
-def may_pass(error: Exception) -> bool:
-    """Nobody listening may pass; a wrong certificate or a missing permission does not."""
-    return isinstance(error, ConnectError) and error.transient
+from aconnect import Deadline, open_connection
+from aconnect.many import retry_on
 
 
 async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    async for attempt in stamina.retry_context(on=may_pass, timeout=10, wait_initial=0.02):
+    deadline = Deadline.after(10)
+    async for attempt in stamina.retry_context(on=retry_on, timeout=10, wait_initial=0.02):
         with attempt:
             print("try", attempt.num)
-            return await open_connection("127.0.0.1", port, timeout=2)
+            return await open_connection("127.0.0.1", port, timeout=2, deadline=deadline)
     raise AssertionError("the last error is raised by stamina")
 
 

@@ -254,6 +254,7 @@ def test_the_overview_has_every_public_name() -> None:
     [
         ("aconnect.blocking", "blocking"),
         ("aconnect.sockets.settings", "options"),
+        ("aconnect.many", "many"),
         ("aconnect.policy", "policy"),
         ("aconnect.report.report", "report"),
         ("aconnect.sansio.attempt", "state-machine"),

@@ -29,6 +29,7 @@ EXPECTED = {
     "httpx_client": "refused: http://innocent.example/ leads to 127.0.0.2:80",
     "line_client": "the server shouts: HELLO, GOODBYE",
     "line_client_trio": "the server shouts: HELLO, GOODBYE",
+    "many": "outcomes: {'connected': 20, 'failed': 20}",
     "on_trio": "hello from trio",
     "policy": "refused: 127.0.0.1:80, [::ffff:10.0.0.1]:80",
     "race": "connected to 127.0.0.2",
@@ -40,6 +41,7 @@ EXPECTED = {
     "shared_deadline": "read in time: one, two",
     "smtp_client": "received: hello Bob",
     "unix_backlog": "not started: the listener's backlog is full",
+    "wait": "up: connected",
 }
 """A line of each one's output."""
 

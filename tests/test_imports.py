@@ -60,7 +60,13 @@ def test_ssl_comes_with_asyncio_alone() -> None:
     "name",
     [
         *("anyio", "click", "ctypes", "dns", "ipaddress", "rich", "trio", "uvloop"),
-        *("aconnect.clients", "aconnect.policy", "aconnect.testing", "aconnect.transports"),
+        *(
+            "aconnect.clients",
+            "aconnect.many",
+            "aconnect.policy",
+            "aconnect.testing",
+            "aconnect.transports",
+        ),
         *("aconnect.proxies", "aconnect.dial.proxied", "aconnect.dial.routes", "h11"),
     ],
 )

@@ -120,7 +120,7 @@ else:
         "routed": "transports.routed",
     }
 
-    _MODULES = {"blocking", "clients", "policy", "proxies", "sansio", "testing", "trace"}
+    _MODULES = {"blocking", "clients", "many", "policy", "proxies", "sansio", "testing", "trace"}
 
     def __getattr__(name: str) -> object:
         if name not in _LATER and name not in _MODULES:
