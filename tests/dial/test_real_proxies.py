@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from conftest import open_descriptors
 from support.fake_proxy import ECHO, fake_elsewhere
 from support.listeners import refusing
 from support.proxy_servers import (
@@ -258,3 +259,15 @@ def test_without_an_event_loop(socks: int, target: Any) -> None:
     with blocking.connect(target, timeout=LONG, dialer=dialer) as sock:
         sock.settimeout(LONG)
         assert sock.recv(len(BANNER)) == BANNER
+
+
+@pytest.mark.slow
+async def test_a_thousand_dials_leave_nothing(socks: int, target: Any) -> None:
+    dialer = Dialer(proxy=f"socks5h://127.0.0.1:{socks}")
+    await talk(dialer, target)
+    before = open_descriptors()
+    for _ in range(20):
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(talk, dialer, target)
+    assert len(open_descriptors()) <= len(before)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno as errnos
 import socket
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from ..addresses.literal import has_named_zone
 from ..addresses.target import Target, target_of
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..handshakes.base import Handshake
     from ..sansio.negotiation import Negotiation
     from ..sansio.race import Race
+    from ..sansio.rules import Rules
     from ..trace import Event
     from .routes import Side
     from .ways import Commands, Known, Route, Step, Way
@@ -113,15 +114,38 @@ def _http_connect() -> Any:
     return HTTPConnect
 
 
+class _Way(NamedTuple):
+    """A chain, and what every dial through it needs."""
+
+    chain: Chain
+    hops: tuple[Proxy, ...]
+    via: tuple[str, ...]
+    targets: tuple[Target, ...]
+    ipv4_only: tuple[bool, ...]
+
+
+def _way_by(proxy: Any) -> _Way:
+    chain: Chain = proxy if isinstance(proxy, tuple) else (proxy,)
+    hops = _hops_of(chain)
+    return _Way(
+        chain,
+        hops,
+        tuple(map(str, hops)),
+        tuple(target_of(each.address) for each in hops),
+        tuple(each.scheme in _IPV4_ONLY for each in hops),
+    )
+
+
 class ProxiedPlan(Plan):
     """The plan of a dialer that has the option ``proxy``.
 
     Attributes:
         proxy: what `checked` has given.
         permit_proxy: whether a proxy's endpoint may be connected to; None for yes.
+        shaking_rules: of the race, in which every attempt has a handshake.
     """
 
-    __slots__ = ("permit_proxy", "proxy")
+    __slots__ = ("_way", "permit_proxy", "proxy", "shaking_rules")
 
     def __init__(
         self, *, proxy: Any, permit_proxy: Callable[[Endpoint], bool] | None, **others: Any
@@ -130,6 +154,8 @@ class ProxiedPlan(Plan):
         self.quick_family = _NONE
         self.proxy: Any = proxy
         self.permit_proxy: Callable[[Endpoint], bool] | None = permit_proxy
+        self.shaking_rules: Rules = self.rules.replace(handshake=True)
+        self._way: _Way | None = None if callable(proxy) else _way_by(proxy)
 
     def detour(self, target: Target) -> Proxied | None:
         """The way by proxies to ``target``; None for a direct one.
@@ -139,24 +165,22 @@ class ProxiedPlan(Plan):
                 gave none.
             Exception: whatever that raised.
         """
-        chain = self._chain(target)
-        return Proxied(self, chain, target) if chain else None
+        way = self._asked(target) if self._way is None else self._way
+        return None if way is None else Proxied(self, way, target)
 
-    def _chain(self, target: Target) -> Chain:
-        proxy = self.proxy
+    def _asked(self, target: Target) -> _Way | None:
+        asked = dict.fromkeys(map(_asked_of, target.parts))
+        answers = [self.proxy(each) for each in asked]
+        if any(each != answers[0] for each in answers):
+            raise ValueError(
+                f"proxy must be the same for all hosts of one dial, but is not for {target}"
+            )
+        if answers[0] is None:
+            return None
+        proxy = checked(answers[0])
         if callable(proxy):
-            asked = dict.fromkeys(map(_asked_of, target.parts))
-            answers = [proxy(each) for each in asked]
-            if any(each != answers[0] for each in answers):
-                raise ValueError(
-                    f"proxy must be the same for all hosts of one dial, but is not for {target}"
-                )
-            if answers[0] is None:
-                return ()
-            proxy = checked(answers[0])
-            if callable(proxy):
-                raise TypeError("proxy must give a proxy, not another callable")
-        return proxy if isinstance(proxy, tuple) else (proxy,)
+            raise TypeError("proxy must give a proxy, not another callable")
+        return _way_by(proxy)
 
 
 def _asked_of(part: Target) -> Any:
@@ -174,7 +198,7 @@ class Proxied:
 
     Args:
         plan: the dialer's.
-        chain: the proxies, the nearest first.
+        way: the proxies, the nearest first.
         target: what is to be connected to.
 
     Raises:
@@ -182,10 +206,11 @@ class Proxied:
 
     Attributes:
         via: the proxies, as text.
+        rules: of the race.
     """
 
-    def __init__(self, plan: ProxiedPlan, chain: Chain, target: Target) -> None:
-        self._hops = _hops_of(chain)
+    def __init__(self, plan: ProxiedPlan, way: _Way, target: Target) -> None:
+        self._hops = way.hops
         for each in self._hops:
             if each.scheme == "https":
                 raise ValueError(
@@ -194,13 +219,12 @@ class Proxied:
                 )
         for part in target.parts:
             _check(part, bool(self._hops))
-        self.via: tuple[str, ...] = tuple(map(str, self._hops))
+        self.via: tuple[str, ...] = way.via
+        self.rules: Rules = plan.shaking_rules
         self._plan = plan
-        self._chain = chain
+        self._chain = way.chain
         self._target = target
-        hops = [target_of(each.address) for each in self._hops]
-        ipv4_only = [each.scheme in _IPV4_ONLY for each in self._hops]
-        self._routes = Routes(hops, target, ipv4_only)
+        self._routes = Routes(way.targets, target, way.ipv4_only)
         self._searches: list[tuple[Resolution, Side]] = []
 
     def begin(

@@ -89,8 +89,8 @@ async def race(
     if telling is None:
         via = () if detour is None else detour.via
         telling = Telling(plan, target, started, until, via)
-    rules = plan.rules
-    if handshake is not None or detour is not None:
+    rules = plan.rules if detour is None else detour.rules
+    if handshake is not None and detour is None:
         rules = rules.replace(handshake=True)
     if handshake is not None and not isinstance(handshake, Handshake):
         handshake = Handshake(handshake)

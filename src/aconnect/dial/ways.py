@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..errors.errors import ConnectError
     from ..handshakes.base import Handshake
     from ..sansio.race import Command, Race
+    from ..sansio.rules import Rules
     from ..trace import Event
 
 __all__ = ["Commands", "Detour", "Known", "OfHost", "Route", "Step", "Way"]
@@ -73,6 +74,8 @@ class Detour(Protocol):
 
     via: tuple[str, ...]
     """The proxies, the nearest first, as text."""
+    rules: Rules
+    """Of the race, in which every attempt has a handshake."""
 
     def begin(
         self,

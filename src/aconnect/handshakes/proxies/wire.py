@@ -69,7 +69,6 @@ class SocketWire:
             except _GONE:
                 return  # what it has said before that is still to be read
             rest = rest[sent:]
-        self._acknowledge()
 
     async def look(self, most: int) -> bytes:
         return await self._receive(most, socket.MSG_PEEK)
