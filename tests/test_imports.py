@@ -132,7 +132,7 @@ CLIENTS = {
 }
 """The extra of each adapter for a client."""
 
-BLOCKING = ("requests", "urllib3")
+BLOCKING = ("httpcore", "httpcore2", "httpx", "httpx2", "redis", "requests", "urllib3")
 """Those that have no event loop."""
 
 

@@ -7,11 +7,10 @@ import contextlib
 import socket
 import ssl
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-import trustme
 from conftest import ASYNCIO_LOOPS
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -25,7 +24,7 @@ from support.clients import (
     keepalive_of,
 )
 from support.listeners import listening, refusing, silent, unix_full
-from support.programs import free_port, program, running
+from support.redis_server import NAME, Server, redis_server
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
 from support.scenarios import Scenario, cancel_at_every_step
 
@@ -50,44 +49,12 @@ on_each_loop = [
     pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True),
 ]
 
-NAME = "redis.test"
 HERE = Dialer(resolver=StaticResolver({NAME: ["127.0.0.1"]}))
-
-
-class Server(NamedTuple):
-    port: int
-    path: str
-    tls_port: int
-    trusting: ssl.SSLContext
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    command = [program("redis-server", "redis-server")]
-    here = tmp_path_factory.mktemp("redis")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(here / "ca.pem")
-    certificate = authority.issue_cert(NAME)
-    certificate.private_key_and_cert_chain_pem.write_to_path(here / "certificate.pem")
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    found = Server(free_port(), str(here / "socket"), free_port(), trusting)
-    options = {
-        "bind": "127.0.0.1",
-        "port": found.port,
-        "unixsocket": found.path,
-        "tls-port": found.tls_port,
-        "tls-cert-file": here / "certificate.pem",
-        "tls-key-file": here / "certificate.pem",
-        "tls-ca-cert-file": here / "ca.pem",
-        "tls-auth-clients": "no",
-        "save": "",
-        "dir": here,
-    }
-    for name, value in options.items():
-        command += [f"--{name}", str(value)]
-    addresses = [("127.0.0.1", found.port), found.path, ("127.0.0.1", found.tls_port)]
-    with running(command, here / "log", *addresses):
+    with redis_server(tmp_path_factory.mktemp("redis")) as found:
         yield found
 
 

@@ -38,6 +38,8 @@ CLIENTS = {
     "websockets": {"websockets"},
 }
 BLOCKING = {
+    **{name: needed for name, needed in CLIENTS.items() if name[:4] == "http"},
+    "redis": {"redis"},
     "requests": {"requests", "urllib3"},
     "urllib3": {"urllib3"},
 }
@@ -50,10 +52,10 @@ INSTALLED = {
     "cli": {"click", "rich"},
     "proxy": {"h11"},
     "trio-alone": {"trio"},
+    **BLOCKING,
     **{
         name: needs | ({"h11"} if name[:4] == "http" else set()) for name, needs in CLIENTS.items()
     },
-    **BLOCKING,
 }
 INSTALLED["all"] = set().union(*INSTALLED.values())
 OPTIONAL = INSTALLED["all"]

@@ -131,9 +131,11 @@ class Pool:
 
     Attributes:
         backend: the kind of its backends; a subclass says which.
+        connection: the package's name for the kind of its connections.
     """
 
-    backend: ClassVar[type[Backend]]
+    backend: ClassVar[Any]
+    connection: ClassVar[str] = "AsyncHTTPConnection"
 
     def __init__(
         self,
@@ -187,6 +189,6 @@ class Pool:
         """A connection that is to be made; the package's pool calls it."""
         if not self._direct:
             return super().create_connection(origin)  # type: ignore[misc]  # likewise
-        return self.backend.core.AsyncHTTPConnection(
+        return getattr(self.backend.core, self.connection)(
             origin, network_backend=self._backends[origin.scheme in _WITH_TLS], **self._for_each
         )

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ...addresses.values import TCPAddress, UnixAddress
     from ...dial.dialer import Dialer
 
-__all__ = ["Stream", "Unconnected", "raised_as"]
+__all__ = ["Stream", "Unconnected", "is_readable", "raised_as", "tls_error"]
 
 _BROKEN: Final = (
     OSError,  # an SSLError is one
@@ -138,27 +138,14 @@ class Stream:
         return type(self)(stream, self._address)
 
     def _tls_error(self, error: Exception, name: str | None, started: float) -> ConnectError:
-        """What a dial would raise, had this been a handshake of its own."""
-        cause = None if isinstance(error, TimeoutError) else failure(error)
-        record = AttemptRecord(
-            family=self._extra["socket"].family,
-            type=socket.SOCK_STREAM,
-            sockaddr=self._extra["server_addr"],
-            local_address=None,
-            start=0.0,
-            end=time.monotonic() - started,
-            outcome="failed" if cause else "timed out",
-            errno=errno_of(cause, errnos.EPROTO) if cause else None,
-            note=reason(cause, name) if cause else "",
-            phase="handshake",
-        )
-        return attempts_error([record], target_of(self._address), lasting(record), causes=[cause])
+        family, peer = self._extra["socket"].family, self._extra["server_addr"]
+        return tls_error(error, name, started, self._address, family, peer)
 
     def get_extra_info(self, info: str) -> Any:
         """What is asked for: the address of either end, the socket, the SSLObject, and whether
         there is something to read; None for anything else."""
         if info == "is_readable":
-            return _is_readable(self._extra["socket"])
+            return is_readable(self._extra["socket"])
         return self._extra.get(info)
 
 
@@ -235,7 +222,39 @@ def raised_as(core: Any) -> Iterator[None]:
         raise core.ConnectError(error) from error
 
 
-def _is_readable(sock: Any) -> bool:
+def tls_error(
+    error: Exception,
+    name: str | None,
+    started: float,
+    address: TCPAddress | UnixAddress,
+    family: int,
+    peer: Any,
+) -> ConnectError:
+    """What a dial would raise, had this been a handshake of its own.
+
+    Args:
+        error: what the handshake has raised; a TimeoutError if its time was up.
+        name: what the server had to prove.
+        started: when it began.
+        address, family, peer: what it was connected to.
+    """
+    cause = None if isinstance(error, TimeoutError) else failure(error)
+    record = AttemptRecord(
+        family=family,
+        type=socket.SOCK_STREAM,
+        sockaddr=peer,
+        local_address=None,
+        start=0.0,
+        end=time.monotonic() - started,
+        outcome="failed" if cause else "timed out",
+        errno=errno_of(cause, errnos.EPROTO) if cause else None,
+        note=reason(cause, name) if cause else "",
+        phase="handshake",
+    )
+    return attempts_error([record], target_of(address), lasting(record), causes=[cause])
+
+
+def is_readable(sock: Any) -> bool:
     """Whether there is something to read, if only the end, at which a closed socket is."""
     if sock.fileno() < 0:
         return True

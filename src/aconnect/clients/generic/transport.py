@@ -127,15 +127,23 @@ class Transport:
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request; the body of the response comes as it is read."""
-        to_send = self.pool.backend.core.Request(
+        to_send = self._to_send(request)
+        with raised_as(self._errors):
+            response = await self._pool.handle_async_request(to_send)
+        return self._answer(response)
+
+    def _to_send(self, request: Any) -> Any:
+        """A request, as the pool takes it."""
+        return self.pool.backend.core.Request(
             method=request.method,
             url=self._url(request.url),
             headers=request.headers.raw,
             content=request.stream,
             extensions=request.extensions,
         )
-        with raised_as(self._errors):
-            response = await self._pool.handle_async_request(to_send)
+
+    def _answer(self, response: Any) -> Any:
+        """A response of the pool's, as a client takes it."""
         return self.package.Response(
             status_code=response.status,
             headers=response.headers,
