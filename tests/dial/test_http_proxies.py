@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import errno
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from conftest import LOOPS_AND_DRIVERS
-from support.fake_proxy import CLOSE, GREETING, HEAD, HOLD, Drip, FakeProxy, socks5_request
+from support.fake_proxy import (
+    CLOSE,
+    GREETING,
+    HEAD,
+    HOLD,
+    RESET,
+    Drip,
+    FakeProxy,
+    fake_elsewhere,
+    socks5_request,
+)
 from support.listeners import listening
+from support.scenarios import ASYNCIO_LOOPS as LOOPS_TO_STEP
+from support.scenarios import Scenario, cancel_at_every_step, cancel_at_every_step_of_trio
 
 from aconnect import (
     AddressNotPermitted,
@@ -195,3 +208,48 @@ async def wait_for(proxy: FakeProxy, end: bytes) -> None:
     with anyio.fail_after(LONG):
         while not (proxy.heard and proxy.heard[0].endswith(end)):
             await anyio.sleep(0.001)
+
+
+class ByProxies(Scenario):
+    """Proxies whose answers come byte by byte."""
+
+    port: int
+    then: list[Any]
+
+    def start(self) -> Any:
+        chain = [f"http://u:p@127.0.0.1:{self.port}", *self.then]
+        return Dialer(proxy=chain).connect(TARGET, timeout=LONG)
+
+
+HOP = socks5_request("second.example")
+SCENES: dict[str, tuple[list[Any], list[Any]]] = {
+    "HTTP": ([HEAD, Drip(OK)], []),
+    "HTTP, reset": ([HEAD, Drip(OK[:20]), RESET], []),
+    "HTTP, hung up": ([HEAD, Drip(OK[:20]), CLOSE], []),
+    "HTTP, refused": ([HEAD, Drip(b"HTTP/1.1 403 F\r\n\r\n")], []),
+    "HTTP, then SOCKS5, then a header": (
+        [HEAD, OK, 3, Drip(b"\x05\x00"), 17, Drip(SOCKS_OK)],
+        ["socks5h://second.example", ProxyHeader(local=True)],
+    ),
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("new_loop", LOOPS_TO_STEP)
+def test_p8_cancelled_at_every_step(
+    scene: str, new_loop: Any, monkeypatch: Any, tmp_path: Any
+) -> None:
+    with ExitStack() as stack:
+        scenario = ByProxies(stack, monkeypatch, tmp_path)
+        script, scenario.then = SCENES[scene]
+        scenario.port = stack.enter_context(fake_elsewhere(script))
+        cancel_at_every_step(new_loop, scenario)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_p8_cancelled_at_every_step_of_trio(scene: str, monkeypatch: Any, tmp_path: Any) -> None:
+    with ExitStack() as stack:
+        scenario = ByProxies(stack, monkeypatch, tmp_path)
+        script, scenario.then = SCENES[scene]
+        scenario.port = stack.enter_context(fake_elsewhere(script))
+        cancel_at_every_step_of_trio(scenario)
