@@ -63,11 +63,8 @@ class AConnectAdapter(HTTPAdapter):
     speaks SOCKS is a `requests.exceptions.InvalidProxyURL`: it would not be dialled.
     """
 
-    __attrs__ = [  # noqa: RUF012  # it is requests' own
-        *HTTPAdapter.__attrs__,
-        "_dialer",
-        "_uds",
-    ]  # what is pickled
+    # What is pickled.
+    __attrs__: list[str] = [*HTTPAdapter.__attrs__, "_dialer", "_uds"]  # noqa: RUF012
 
     def __init__(
         self,
