@@ -140,7 +140,8 @@ class AttemptStarted(Event):
 
     Attributes:
         attempt: the number of the attempt in the order of their start, from 0.
-        endpoint: the resolved address.
+        endpoint: the resolved address; its sockaddr is None where somebody else has called
+            connect(2), and it is not known (`wait_connected`).
         place: the place of the address in the order of all addresses, from 0.
         known: how many addresses were known at that moment.
         host: of a dial to several addresses, the one that this is an endpoint of, as text; else

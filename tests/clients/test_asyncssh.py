@@ -18,7 +18,14 @@ import pytest
 import trio
 from conftest import ASYNCIO_LOOPS
 from support.canaries import Canaries
-from support.clients import REFUSED, SILENT, TURNS, dead_addresses_first, for_transports
+from support.clients import (
+    REFUSED,
+    SILENT,
+    TURNS,
+    dead_addresses_first,
+    for_transports,
+    full_report,
+)
 from support.listeners import listening, refusing, silent
 from support.loops import ForgetfulLoop
 from support.programs import free_port, program, running
@@ -247,6 +254,15 @@ class TestTheDial:
             await connect(NAME, dialer=dialer)
         assert str(caught.value.address) == f"{NAME}:22"
 
+    @pytest.mark.server
+    async def test_its_own_report(self, server: Server) -> None:
+        report = Report()
+        assert await echoed(connect("127.0.0.1", report=report, **server.options)) == "hello\n"
+        assert report.outcome == "connected"
+        with refusing() as (host, port), pytest.raises(ConnectError) as caught:
+            await connect(host, port, report=(report := Report()))
+        assert caught.value.report is report
+
 
 class TestWhatFails:
     pytestmark = on_each_loop
@@ -289,6 +305,8 @@ class TestNonsense:
             ({"port": "22"}, TypeError, "22"),
             ({"timeout": -1}, ValueError, "timeout"),
             ({"deadline": 5}, TypeError, "Deadline"),
+            ({"report": 5}, TypeError, "must be a Report"),
+            ({"report": full_report()}, ValueError, "must be empty"),
             ({"dialer": "mine"}, TypeError, "Dialer"),
             ({"sock": 5}, TypeError, "sock"),
             ({"local_addr": ("localhost", 0)}, ValueError, "local_addr"),

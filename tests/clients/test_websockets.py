@@ -27,6 +27,7 @@ from support.clients import (
     accepting,
     dead_addresses_first,
     for_transports,
+    full_report,
 )
 from support.listeners import listening, refusing, silent
 from support.loops import ForgetfulLoop
@@ -241,13 +242,15 @@ class TestTheDeadline:
             ({}, 10),
             ({"open_timeout": None}, None),
             ({"timeout": 30}, 30),
-            ({"deadline": Deadline.after(900)}, 900),
+            ({"deadline": 900}, 900),
             ({"timeout": 30, "open_timeout": 20}, 20),
         ],
     )
     async def test_without_one_there_is_its_default(
         self, server: Server, limits: Any, expected: Any, monkeypatch: Any
     ) -> None:
+        if "deadline" in limits:  # which counts from now
+            limits = {"deadline": Deadline.after(limits["deadline"])}
         given = []
         real = asyncio.timeout
 
@@ -291,6 +294,25 @@ class TestTheDial:
             await connect(f"ws://{host}:{port}/", dialer=Dialer(on_report=reports.append))
         assert isinstance(caught.value, ConnectError)
         assert reports == [caught.value.report]
+
+    async def test_its_own_report(self, server: Server) -> None:
+        report = Report()
+        uri = f"wss://{NAME}:{server.tls_port}/"
+        opening = connect(uri, dialer=HERE, ssl=server.trusting, timeout=30, report=report)
+        assert await echoed(opening) == "hello"
+        assert [shake.name for shake in report.attempts[0].handshakes] == ["TLS"]
+        assert report.outcome == "connected"
+        with refusing() as (host, port), pytest.raises(ConnectError) as caught:
+            await connect(f"ws://{host}:{port}/", report=(report := Report()))
+        assert caught.value.report is report
+
+    @pytest.mark.parametrize(
+        ("value", "error", "words"),
+        [(5, TypeError, "must be a Report"), (full_report(), ValueError, "must be empty")],
+    )
+    async def test_what_can_be_no_report(self, value: Any, error: Any, words: str) -> None:
+        with pytest.raises(error, match=words):
+            connect("ws://a.example/", report=value)
 
     async def test_the_policy(self, server: Server) -> None:
         dialer = Dialer(permit=public_only(), resolver=HERE.resolver)

@@ -7,7 +7,8 @@ import socket
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aconnect import StaticResolver
+from aconnect import Report, StaticResolver
+from aconnect.trace import DialStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,13 @@ def accepting(host: str, port: int) -> Iterator[None]:
         listener.bind((host, port))
         listener.listen()
         yield
+
+
+def full_report() -> Report:
+    """One that has got its dial."""
+    report = Report()
+    report(DialStarted(0, "a"))
+    return report
 
 
 def keepalive_of(sock: Any) -> tuple[int, int, int, int]:

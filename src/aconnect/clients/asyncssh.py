@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.target import target_of
 from ..addresses.values import TCPAddress
 from ..deadline import Deadline, earliest
+from ..dial.plan import check_report
 from ..explanations.extras import not_installed
 from ..sansio.value import plain
 from ..sockets.syscalls import close
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ..dial.dialer import Dialer
+    from ..report.report import Report
 
 __all__ = ["connect"]
 
@@ -54,6 +56,7 @@ class connect:
             None for no limit of ours.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
         dialer: what to dial with; by default a `Dialer` without options.
+        report: an empty `Report`, which is filled while the dial runs.  SSH is not in it.
         family, flags, local_addr: as for `asyncssh.connect`, in place of the dialer's own
             options.
         options: those of `asyncssh.connect`, but for other ways to the host: ``tunnel``,
@@ -87,6 +90,7 @@ class connect:
         timeout: float | None = None,
         deadline: Deadline | None = None,
         dialer: Dialer | None = None,
+        report: Report | None = None,
         family: int = 0,
         flags: int = 0,
         local_addr: Any = None,
@@ -99,6 +103,8 @@ class connect:
         self._to = TCPAddress(host, port)
         self._host = plain(host)
         self._limits = (timeout, deadline)
+        check_report(report)
+        self._report = report
         of_the_dial: dict[str, Any] = {"family": family, "flags": flags}
         to_dialer(of_the_dial, dialer, target_of(self._to), "connect")
         self._dialer = dialer_of(dialer, of_the_dial, local_addr)
@@ -118,7 +124,7 @@ class connect:
         asyncio_loop("connect")
         started = time.monotonic()
         until = Deadline(earliest(*self._limits))
-        sock = await self._dialer.connect(self._to, deadline=until)
+        sock = await self._dialer.connect(self._to, deadline=until, report=self._report)
         limit = asyncio.timeout(until.remaining())
         try:
             async with limit:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.target import target_of
 from ..addresses.text import host_of_url, parse_address
 from ..deadline import Deadline, earliest
+from ..dial.plan import check_report
 from ..explanations.extras import not_installed
 from ..handshakes.tls import settings
 from ..transports.as_asyncio import to_dialer
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from ..addresses.text import AddressLike
     from ..dial.dialer import Dialer
+    from ..report.report import Report
 
 __all__ = ["connect"]
 
@@ -73,6 +75,8 @@ class connect:
         open_timeout: the same as ``timeout``, by the name that it has in websockets.  Without
             any of the three it is 10 seconds, as there.
         dialer: what to dial with; by default a `Dialer` without options.
+        report: an empty `Report`, which is filled while the dial runs, TLS included; the handshake
+            of websockets is not.
         host, port: the same for TCP, as websockets has it; of each, by default that of the URI.
         family, flags, interleave, proto: as for `create_connection`.
         happy_eyeballs_delay, local_addr: likewise.
@@ -115,6 +119,7 @@ class connect:
         deadline: Deadline | None = None,
         open_timeout: float | None = _OPEN_TIMEOUT,
         dialer: Dialer | None = None,
+        report: Report | None = None,
         host: str | None = None,
         port: int | None = None,
         family: int = 0,
@@ -194,6 +199,8 @@ class connect:
         to_dialer(of_the_dial, dialer, target, "connect")
         self._dialer = dialer_of(dialer, of_the_dial, local_addr)
         self._limits = timeout, deadline, open_timeout
+        check_report(report)
+        self._report = report
         self._headers = additional_headers, user_agent_header
         make: Any = client.ClientConnection if create_connection is None else create_connection
         logger = logging.getLogger("websockets.client") if logger is None else logger
@@ -235,7 +242,12 @@ class connect:
         timeout, deadline, open_timeout = self._limits
         until = Deadline(min(earliest(timeout, deadline), earliest(open_timeout, None)))
         transport, connection = await create_connection(
-            self._new, self._to, deadline=until, dialer=self._dialer, **self._tls
+            self._new,
+            self._to,
+            deadline=until,
+            dialer=self._dialer,
+            report=self._report,
+            **self._tls,
         )
         limit = asyncio.timeout(until.remaining() if until.when < inf else None)
         try:

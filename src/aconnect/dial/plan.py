@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .entrance import Entrance
     from .ways import Detour
 
-__all__ = ["Plan", "check_empty"]
+__all__ = ["Plan", "check_empty", "check_report"]
 
 
 class Plan:
@@ -94,9 +94,7 @@ class Plan:
             TypeError: it is no report.
             ValueError: it is that of another dial.
         """
-        if not isinstance(report, Report):
-            raise TypeError(f"report must be a Report or None, not {report!r}")
-        check_empty(report)
+        check_report(report)
         plan = copy(self)
         plan.report = report
         plan.tells = True
@@ -122,6 +120,20 @@ class Plan:
     def detour(self, target: Target) -> Detour | None:  # noqa: ARG002
         """The way by proxies to ``target``; None for a direct one."""
         return None
+
+
+def check_report(report: Report | None) -> None:
+    """See that what a call is given can be its report.
+
+    Raises:
+        TypeError: it is neither a report nor None.
+        ValueError: it has a dial.
+    """
+    if report is None:
+        return
+    if not isinstance(report, Report):
+        raise TypeError(f"report must be a Report or None, not {report!r}")
+    check_empty(report)
 
 
 def check_empty(report: Report) -> None:

@@ -23,21 +23,27 @@ from typing import TYPE_CHECKING, Any
 from ..addresses.literal import zoned_endpoint
 from ..addresses.target import Target
 from ..addresses.text import format_sockaddr, shortened
-from ..addresses.values import TCPAddress, check_path
+from ..addresses.values import Endpoint, TCPAddress, check_path
 from ..deadline import Deadline, earliest
 from ..drivers.select import running_driver
 from ..errors.errors import ConnectError
 from ..errors.making import attempts_error, driver_error
 from ..explanations.explain import lookup
 from ..report.attempt import LONGEST_ADDRESS, lasting
+from ..report.capture import OPEN
 from ..sansio.attempt import Attempt, Step
 from ..sansio.value import plain
 from ..sockets.datagrams import dissolve
 from ..sockets.syscalls import SYSTEM_CALLS, local_address, probe
+from ..trace import AttemptStarted
 from .attempt import failed, finish, record
+from .dialer import DEFAULT
+from .telling import Telling
 
 if TYPE_CHECKING:
     from ..addresses.values import SockAddr
+    from ..report.attempt import AttemptRecord
+    from ..report.report import Report
 
 __all__ = ["connect_socket", "dissolve_association", "wait_connected"]
 
@@ -51,6 +57,7 @@ async def connect_socket(
     *,
     timeout: float | None = None,
     deadline: Deadline | None = None,
+    report: Report | None = None,
 ) -> None:
     """Connect the caller's socket to ``sockaddr``; when this returns, it is connected.
 
@@ -65,11 +72,13 @@ async def connect_socket(
         timeout: seconds from now; None for no limit of ours.  0 fails at once unless nothing
             has to wait.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        report: an empty `Report`, which is filled while the call runs, and is then in the error
+            too.  It stays empty if there was nothing to begin: an argument was no good.
 
     Raises:
         TypeError: an argument is of another type; no system call was made.
-        ValueError: the socket is blocking, the address is no address or has a host name, or a
-            time limit cannot be; connect(2) was not called.
+        ValueError: the socket is blocking, the address is no address or has a host name, a time
+            limit cannot be, or the report is not empty; connect(2) was not called.
         RuntimeError: no event loop is running.
         ConnectTimeout: there was no connection in time, by the caller's limit or the
             kernel's.
@@ -95,11 +104,15 @@ async def connect_socket(
     """
     _check_socket(sock)
     sockaddr = _check_sockaddr(sockaddr, sock.family)
-    await _carry_out(sock, sockaddr, timeout, deadline)
+    await _carry_out(sock, sockaddr, timeout, deadline, report)
 
 
 async def wait_connected(
-    sock: socket.socket, *, timeout: float | None = None, deadline: Deadline | None = None
+    sock: socket.socket,
+    *,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+    report: Report | None = None,
 ) -> None:
     """Wait for an attempt that is running on the caller's socket; connected already is success.
 
@@ -109,10 +122,11 @@ async def wait_connected(
         timeout: seconds from now; None for no limit of ours.  0 fails at once unless nothing
             has to wait.
         deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        report: as for `connect_socket`; of this call, not of the attempt before it.
 
     Raises:
         TypeError: an argument is of another type.
-        ValueError: the socket is blocking, or a time limit cannot be.
+        ValueError: the socket is blocking, a time limit cannot be, or the report is not empty.
         RuntimeError: no event loop is running.
         ConnectTimeout: there was no connection in time, by the caller's limit or the
             kernel's.
@@ -132,7 +146,7 @@ async def wait_connected(
     Source: connect(2) under EINPROGRESS; the OpenBSD manual's connect_wait().
     """
     _check_socket(sock)
-    await _carry_out(sock, None, timeout, deadline)
+    await _carry_out(sock, None, timeout, deadline, report)
 
 
 def dissolve_association(sock: socket.socket) -> None:
@@ -169,8 +183,10 @@ async def _carry_out(
     sockaddr: SockAddr | None,
     timeout: float | None,
     deadline: Deadline | None,
+    report: Report | None,
 ) -> None:
     """Connect to ``sockaddr``, or take up the attempt that is running if it is None."""
+    plan = DEFAULT._plan if report is None else DEFAULT._plan.reporting(report)
     name = _name(sock)
     text = name if sockaddr is None else format_sockaddr(sock.family, sockaddr)
     target = Target(sockaddr, None, text)
@@ -180,10 +196,18 @@ async def _carry_out(
         raise driver_error(error, target) from error
     start = time.monotonic()
     until = earliest(timeout, deadline)
+    if OPEN:
+        plan = plan.captured()
     port_fixed = sockaddr is not None and local_address(sock) is not None
     attempt = Attempt(sock.family, sock.type, owned=False, port_fixed=port_fixed)
     if driver.checkpoint is not None:
         await driver.checkpoint()
+    telling = None
+    if plan.tells:
+        telling = Telling(plan, target, start, until)
+        peer: Any = sockaddr  # if it is known
+        endpoint = Endpoint(sock.family, sock.type, sock.proto, peer)
+        telling.emit(AttemptStarted(time.monotonic(), 0, endpoint))
     try:
         action = attempt.resume() if sockaddr is None else attempt.begin()
         once = action is Step.CONNECT and sock.type in _CONNECT_ONCE
@@ -193,10 +217,25 @@ async def _carry_out(
         end = await finish(attempt, action, sock, sockaddr or "", driver, until, SYSTEM_CALLS)
     except OSError as error:
         end = failed(error)
+    except BaseException:
+        if telling is not None:
+            telling.cancel(False)
+        raise
     if end is Step.CONNECTED:
+        if telling is not None:
+            telling.connected(sock)
         return
     ended = record(sock, sockaddr, local_address(sock), start, end, attempt.errno)
-    raise attempts_error([ended], target, lasting(ended))
+    raise _error(ended, target, telling)
+
+
+def _error(ended: AttemptRecord, target: Target, telling: Telling | None) -> ConnectError:
+    """The error that the call ends with, of which everybody who is to be told has been."""
+    error = attempts_error([ended], target, lasting(ended))
+    if telling is not None:
+        telling.lost(ended)
+        telling.failed(error)
+    return error
 
 
 def _name(sock: socket.socket) -> str:

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors.errors import AddressNotPermitted, ConnectError, ConnectTimeout, ResolveError
+from ..errors.errors import AddressNotPermitted, ConnectError, ResolveError
 from ..errors.foreign import begin_with_theirs, has_errno, words
 from ..errors.making import (
     attempts_error,
@@ -25,7 +25,6 @@ from ..errors.making import (
 )
 from ..handshakes.base import Handshake
 from ..sansio.race import Race
-from ..trace import DialFailed
 from .preparation import NO_INTERFACE
 from .recall import forget, recall
 from .resolution import Resolution
@@ -146,9 +145,7 @@ async def race(
             pending = "" if detour is None else detour.pending
             raise _error_of(runner, target, errors, elapsed, pending)
     except ConnectError as error:
-        outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
-        telling.emit(DialFailed(time.monotonic(), outcome, error.errno, error.phase))
-        error.report = telling.report
+        telling.failed(error)
         raise
     except BaseException:
         telling.cancelled()

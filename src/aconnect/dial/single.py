@@ -28,9 +28,8 @@ from ..drivers.select import driver_of, running_driver
 from ..errors.making import driver_error
 from ..handshakes.base import BoundedHandshake, OutOfTime
 from ..report.capture import OPEN
-from ..sockets.connection import packets
 from ..sockets.syscalls import close, connected_after_all, connected_now, local_address
-from ..trace import AttemptEnded, AttemptStarted, DialConnected
+from ..trace import AttemptStarted
 from .begun import Begun, Shaken
 from .preparation import Prepared, broken, opened, refusal
 from .race import race
@@ -124,7 +123,7 @@ async def connect(
         if not isinstance(begun, Begun):
             if handshake is None:
                 if telling is not None:
-                    _tell(plan, telling, begun)
+                    telling.connected(begun, plan.settings.note(begun))
                 return begun
             if alone and telling is None and isinstance(handshake, BoundedHandshake):
                 sock, begun = begun, None  # it is the handshake's from here
@@ -179,14 +178,6 @@ def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.s
         close(sock)
         raise
     return sock if answer is None else Begun(start, sock, answer)
-
-
-def _tell(plan: Plan, telling: Telling, sock: socket.socket) -> None:
-    """Tell that the only attempt is connected, and that this was all."""
-    now = time.monotonic()
-    local, note = local_address(sock), plan.settings.note(sock)
-    telling.emit(AttemptEnded(now, 0, "connected", None, local, note, *packets(sock)))
-    telling.emit(DialConnected(time.monotonic(), 0))
 
 
 async def _shake(

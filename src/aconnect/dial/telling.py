@@ -6,12 +6,17 @@ Rule: whoever listens cannot harm the dial (`guarded`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..errors.errors import ConnectTimeout
 from ..report.report import Report
+from ..sockets.connection import packets
+from ..sockets.syscalls import local_address
 from ..trace import (
     AttemptEnded,
     DialCancelled,
+    DialConnected,
+    DialFailed,
     DialStarted,
     ResolutionBatch,
     ResolutionEnded,
@@ -23,10 +28,13 @@ from ..trace import (
 from .plan import check_empty
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
+    from ..errors.errors import ConnectError
+    from ..report.attempt import AttemptRecord
     from ..trace import Event
     from .plan import Plan
 
@@ -76,6 +84,24 @@ class Telling:
         self.emit(ResolutionStarted(now, text))
         self.emit(ResolutionBatch(now, endpoints, text))
         self.emit(ResolutionEnded(now, "done", found, address=text, remembered=True))
+
+    def connected(self, sock: socket.socket, note: str = "") -> None:
+        """The only attempt is connected, and that was all."""
+        now, local = time.monotonic(), local_address(sock)
+        self.emit(AttemptEnded(now, 0, "connected", None, local, note, *packets(sock)))
+        self.emit(DialConnected(time.monotonic(), 0))
+
+    def lost(self, record: AttemptRecord) -> None:
+        """The only attempt has come to nothing."""
+        outcome: Any = record.outcome  # of one that has ended
+        told = record.errno, record.local_address, record.note, record.round_trip, record.resent
+        self.emit(AttemptEnded(time.monotonic(), 0, outcome, *told))
+
+    def failed(self, error: ConnectError) -> None:
+        """The dial ends by an error, which has the report from here on."""
+        outcome: Any = "timed out" if isinstance(error, ConnectTimeout) else "failed"
+        self.emit(DialFailed(time.monotonic(), outcome, error.errno, error.phase))
+        error.report = self.report
 
     def cancel(self, had_socket: bool) -> None:
         """The dial ends by what is no failure of its own, before it has become a race."""

@@ -61,7 +61,8 @@ class ConnectError(OSError):
         address: what was asked for: an `Address`, the caller's list of getaddrinfo results
             (as a tuple), or the sockaddr that a primitive was given.
         phase, elapsed, attempts, family: as above.
-        report: what happened and when, as a `Report`; None from the primitives.
+        report: what happened and when, as a `Report`; None if nothing had begun, or a primitive
+            was not given one.
     """
 
     address: Address | tuple[Any, ...] | SockAddr | None

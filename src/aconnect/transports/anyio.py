@@ -203,8 +203,11 @@ class AConnectable(Connectable):
     timeout: float | None = None
     dialer: Dialer | None = None
 
-    async def connect(self) -> SocketStream | TLSStream:
+    async def connect(self, *, report: Report | None = None) -> SocketStream | TLSStream:
         """Connect.
+
+        Args:
+            report: as for `open_stream`; for this connection alone.
 
         Returns:
             As `open_stream`.
@@ -226,6 +229,7 @@ class AConnectable(Connectable):
                 tls_standard_compatible=self.tls_standard_compatible,
                 timeout=self.timeout,
                 dialer=self.dialer,
+                report=report,
             )
         except ConnectError as error:
             raise ConnectionFailed(error.errno, error.strerror) from error

@@ -61,6 +61,9 @@ def routed(
 
     They nest, and the one that was entered last counts.
 
+    The loop's methods take no report.  ``on_report`` of the dialer is told of every dial, and
+    `capture` collects those of a piece of code.
+
     Raises:
         TypeError: an argument is of another type.
         RuntimeError: no loop is running, and none is given; trio is running; or the loop does not
