@@ -25,12 +25,12 @@ from ..report.attempt import LONGEST_ADDRESS
 from ..sockets.local_address import check_local_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ..addresses.target import Target
     from ..addresses.text import AddressLike, Port
     from ..addresses.values import Address, Endpoint
-    from ..policy import Policy
+    from ..policy import NamePolicy, Policy
     from ..report.report import Report
     from ..resolvers.base import Resolver
     from ..sockets.option import Keepalive, SocketOptionLike
@@ -76,6 +76,8 @@ class DialerOptions(TypedDict, total=False):
     permit: Policy | None
     proxy: Any
     permit_proxy: Policy | None
+    permit_name: NamePolicy | None
+    connect_to: Mapping[str, str] | None
     resolver: Resolver
     trace: Trace | None
     on_report: Callable[[Report], object] | None
