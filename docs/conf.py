@@ -21,6 +21,9 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinxcontrib.mermaid",
 ]
 exclude_patterns = ["_build"]
@@ -33,12 +36,18 @@ autodoc_type_aliases = {name: name for name in ("Action", "Address", "AddressLik
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
+# A signature that is longer than this has a line for each argument.
+maximum_signature_line_length = 80
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # As high as the state machine is at the width of a page.
 mermaid_height = "45rem"
+
+# Copied is what is typed: not the prompts, and not what is printed.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "aconnect"
