@@ -336,9 +336,8 @@ def test_long_packets_vanish(loop: Any, certificates: Certificates, family: int)
             assert "connected, and its handshake was not done" in str(error)
             report: Any = error.report
             (attempt,) = report.attempts
-            assert attempt.outcome == "connected"
-            assert attempt.end >= 0.02  # there and back
-            assert attempt.handshake.outcome == "timed out"
+            assert (attempt.outcome, attempt.handshake.outcome) == ("timed out", "timed out")
+            assert attempt.connected >= 0.02  # there and back
             assert report.slowest_phase == "handshake"
             assert hole.counts()[0].lost > lost
 
@@ -373,8 +372,8 @@ def test_long_packets_vanish_on_one_way_of_two(loop: Any, certificates: Certific
                 await stream.send(bytes(2 * LONGEST))
                 assert await stream.receive()
             first, second = report.attempts
-            assert first.outcome == "connected"
-            assert first.handshake.outcome == "cancelled"
+            assert first.connected is not None
+            assert (first.outcome, first.handshake.outcome) == ("cancelled", "cancelled")
             assert first.closed is not None
             assert second.won
             assert second.handshake.outcome == "done"
