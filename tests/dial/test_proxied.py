@@ -457,6 +457,13 @@ class TestRoutes:
         assert f"127.0.0.1:{proxy.port} for 192.0.2.9:5432" in report.draw(120)
         assert report.to_dict()["attempts"][0]["target"] == "192.0.2.9:5432"
 
+    async def test_a_proxy_that_is_known_and_a_target_that_is_not(self) -> None:
+        dialer = Dialer(
+            proxy="socks5://proxy.example", resolver=resolver(proxy_example=[LOOPBACK])
+        )
+        with pytest.raises(ResolveError, match=r"could not resolve db\.example:5432"):
+            await dialer.connect(TARGET, timeout=LONG)
+
     async def test_a_lookup_of_the_proxy_that_takes_too_long(self) -> None:
         class Slow(StaticResolver):
             async def resolve(self, address: Any) -> Any:

@@ -829,6 +829,15 @@ class TestReady:
                         watch.add(sock)
                         watch.discard(sock)
 
+    async def test_a_closed_socket_is_refused(self, driver: Any) -> None:
+        with full() as (sock, _):
+            sock.close()
+            async with driver.watch() as watch:
+                for write in (False, True):
+                    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+                        await watch.ready(sock, write)
+                    assert caught.value.errno == errno.EBADF
+
     async def test_discarding_it_ends_the_registration(self, driver: Any) -> None:
         with full() as (sock, _):
             async with driver.watch() as watch:
