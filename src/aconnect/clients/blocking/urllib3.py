@@ -12,13 +12,12 @@ Source: `urllib3.connection.HTTPConnection._new_conn`, `urllib3.PoolManager`.
 
 from __future__ import annotations
 
-import socket
 import sys
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ...addresses.text import host_of_url
-from ...addresses.values import TCPAddress, UnixAddress
+from ...addresses.values import UnixAddress
 from ...blocking.calls import connect
 from ...errors.errors import ConnectError, ConnectTimeout, ResolveError
 from ...explanations.extras import not_installed
@@ -34,6 +33,7 @@ except ImportError as _error:
 
 if TYPE_CHECKING:
     import os
+    import socket
     from collections.abc import Mapping
 
     from ...dial.dialer import Dialer
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AConnectPoolManager", "AConnectProxyManager", "pool_classes"]
 
-_NODELAY: Final = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+_USUAL: Final = HTTPConnection.default_socket_options
+"""TCP_NODELAY, which a dialer sets too, unless it is told not to."""
 
 
 class AConnectPoolManager(PoolManager):
@@ -137,8 +138,10 @@ class AConnectHTTPConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         seconds: Any = Timeout.resolve_default_timeout(self.timeout)
         try:
-            address = self._path or TCPAddress(host_of_url(self._dns_host.strip("[]")), self.port)
-            dialer = _with(self._dialer, tuple(self.socket_options or ()), self.source_address)
+            address = self._path or (host_of_url(self._dns_host.strip("[]")), self.port)
+            dialer = self._dialer
+            if self.source_address is not None or self.socket_options != _USUAL:
+                dialer = _with(dialer, tuple(self.socket_options or ()), self.source_address)
             sock = connect(address, timeout=seconds, dialer=dialer)
         except ResolveError as error:
             raise NameResolutionError(self.host, self, error) from error
@@ -165,7 +168,6 @@ class AConnectHTTPSConnectionPool(HTTPSConnectionPool):
 @lru_cache(64)
 def _with(dialer: Dialer, options: tuple[Any, ...], source_address: Any) -> Dialer:
     """The dialer, with what urllib3 has been told as well."""
-    more = tuple(option for option in options if option != _NODELAY or not dialer.nodelay)
-    if more:
-        dialer = dialer.replace(socket_options=(*dialer.socket_options, *more))
+    if options:
+        dialer = dialer.replace(socket_options=(*dialer.socket_options, *options))
     return dialer if source_address is None else dialer.replace(local_address=source_address)
