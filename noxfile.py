@@ -53,6 +53,8 @@ TESTS_OF = {
     "httpcore2": ["tests/clients/test_httpcore.py", "tests/clients/blocking/test_httpx.py"],
     "httpx": ["tests/clients/test_httpx.py", "tests/clients/blocking/test_httpx.py"],
     "httpx2": ["tests/clients/test_httpx.py", "tests/clients/blocking/test_httpx.py"],
+    "otel": ["tests/telemetry/test_opentelemetry.py", "tests/telemetry/test_metrics.py"],
+    "prometheus": ["tests/telemetry/test_metrics.py"],
     "proxy": ["tests/sansio/test_http_connect.py", "tests/dial/test_http_proxies.py"],
     "redis": ["tests/clients/test_redis.py", "tests/clients/blocking/test_redis.py"],
     "requests": ["tests/clients/blocking/test_http_clients.py"],

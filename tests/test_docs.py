@@ -26,6 +26,7 @@ from aconnect.sansio.attempt import CONNECT_TABLE, Meaning, Step
 from aconnect.sansio.order import POLICY_TABLE
 from aconnect.sansio.race import Command, Race, _State
 from aconnect.sansio.value import Value
+from aconnect.telemetry.conventions import ERROR_TYPES, OTHER
 
 PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
@@ -261,6 +262,9 @@ def test_the_overview_has_every_public_name() -> None:
         ("aconnect.sansio.order", "order"),
         ("aconnect.sansio.race", "race"),
         ("aconnect.trace", "report"),
+        ("aconnect.telemetry.logs", "telemetry"),
+        ("aconnect.telemetry.opentelemetry", "telemetry"),
+        ("aconnect.telemetry.prometheus", "telemetry"),
     ],
 )
 def test_the_reference_has_every_name_of_a_public_module(module: str, page: str) -> None:
@@ -304,6 +308,15 @@ def test_the_tables_of_errnos_have_every_row(tables: Any) -> None:
             assert what == explanation.words(None)
             assert check == explanation.advice(None)
             assert transient == ("yes" if explanation.transient else "no")
+
+
+def test_the_table_of_error_types_has_every_row(tables: Any) -> None:
+    rows = cells(tables.TABLES["error_types"]())
+    told = {name: row[0] for row in rows for name in row[1].split(", ")}
+    assert told == {f"`{name}`": f"`{kind}`" for name, kind in ERROR_TYPES.items()}
+    others = set(re.findall(r"`(\w+)`", (DOCS / "reference" / "telemetry.md").read_text()))
+    assert {"certificate_error", "tls_error", "proxy_auth", "proxy_refused"} <= others
+    assert {"timed_out", "not_permitted", OTHER} <= others
 
 
 def test_the_tables_of_networks_have_every_row(tables: Any) -> None:

@@ -160,7 +160,10 @@ print(json.dumps(needing))
     others = [name for name in needing if name not in clients]
     of_anyio = ("aconnect.drivers.anyio_", "aconnect.clients.generic.")  # nobody else's
     assert [name for name in others if not name.startswith(of_anyio)] == [
-        "aconnect.sansio.http_connect"  # a Dialer says what it needs
+        "aconnect.sansio.http_connect",  # a Dialer says what it needs
+        "aconnect.telemetry.opentelemetry",
+        "aconnect.telemetry.prometheus",
+        "aconnect.telemetry.spans",  # of opentelemetry.py
     ]
     for name, extra in clients.items():
         assert (

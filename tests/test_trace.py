@@ -15,7 +15,9 @@ from socket import AF_INET, AF_UNIX, EAI_NONAME, IPPROTO_TCP, SOCK_STREAM
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.listeners import refusing
 
+from aconnect import ConnectError, Dialer, Report
 from aconnect import trace as trace_module
 from aconnect.addresses.values import Endpoint
 from aconnect.trace import (
@@ -32,6 +34,7 @@ from aconnect.trace import (
     ResolutionEnded,
     ResolutionStarted,
     SocketClosed,
+    each,
     guarded,
 )
 
@@ -90,7 +93,7 @@ def test_different_events_are_not_equal() -> None:
 def test_every_kind_of_event_is_tested_and_public() -> None:
     kinds = {kind.__name__ for kind in Event.__subclasses__() if kind.__module__.startswith("ac")}
     assert kinds == {type(event).__name__ for event in EVENTS}
-    assert {*trace_module.__all__} == {*kinds, "Event", "Trace", "guarded"}
+    assert {*trace_module.__all__} == {*kinds, "Event", "Trace", "each", "guarded"}
 
 
 def test_a_dial_has_no_deadline_unless_it_says_so() -> None:
@@ -224,3 +227,66 @@ def test_a_trace_that_failed_is_let_go() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+# Several listeners
+
+
+def test_each_gets_every_event_in_their_order() -> None:
+    seen: list[tuple[str, Event]] = []
+    together = each(
+        lambda event: seen.append(("first", event)), lambda event: seen.append(("second", event))
+    )
+    for emit in (together, guarded(together)):
+        assert emit is not None
+        seen.clear()
+        for event in EVENTS:
+            emit(event)
+        assert seen == [(who, event) for event in EVENTS for who in ("first", "second")]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_of_several_the_one_that_raises_is_dropped_alone(nested: bool) -> None:
+    seen: list[Event] = []
+    together = each(failing, seen.append)
+    if nested:
+        together = each(each(failing), each(seen.append))
+    for _ in range(2):  # dials
+        emit = guarded(together, "on_report")
+        assert emit is not None
+        with pytest.warns(RuntimeWarning, match=r"^on_report raised .*the disk is full") as caught:
+            emit(EVENTS[0])
+        for event in EVENTS[1:]:
+            emit(event)  # and warnings are errors here
+        assert len(caught) == 1
+    assert seen == EVENTS * 2
+
+
+def test_each_of_none() -> None:
+    each()(EVENTS[0])
+
+
+@pytest.mark.parametrize("what", [None, 1, "trace"])
+def test_each_is_of_callables(what: Any) -> None:
+    with pytest.raises(TypeError, match=r"^each listener must be a callable of one arg"):
+        each(failing, what)
+
+
+async def dial_and_fail(**options: Any) -> None:
+    with refusing() as address, pytest.raises(ConnectError):
+        await Dialer(**options).connect(address)
+
+
+@pytest.mark.anyio
+async def test_a_dialer_takes_each(anyio_backend: Any) -> None:
+    reports: list[Report] = []
+    events: list[Event] = []
+    options = {"trace": each(events.append, failing), "on_report": each(failing, reports.append)}
+    with pytest.warns(RuntimeWarning) as caught:
+        await dial_and_fail(**options)
+    assert {str(each.message).partition(" raised")[0] for each in caught} == {
+        "trace",
+        "on_report",
+    }
+    [report] = reports
+    assert report.events == tuple(events)

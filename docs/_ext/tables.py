@@ -34,6 +34,7 @@ from aconnect.sansio.attempt import (
 from aconnect.sansio.order import POLICY_TABLE
 from aconnect.sansio.race import BeginHandshake, Cancel, Race, Rules, Start, Won, _State
 from aconnect.sansio.race import Failed as RaceFailed
+from aconnect.telemetry.conventions import ERROR_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -75,6 +76,15 @@ def lookup_table() -> str:
     """The explanation of each code of getaddrinfo(3)."""
     rows = map(_explanation, BY_CODE.values())
     return _table(("code", "what happened", "what to check", "transient"), rows)
+
+
+def error_type_table() -> str:
+    """The kind of error that telemetry has for each errno, and each code of getaddrinfo(3)."""
+    kinds: dict[str, list[str]] = {}
+    for name, kind in ERROR_TYPES.items():
+        kinds.setdefault(kind, []).append(f"`{name}`")
+    rows = ((f"`{kind}`", ", ".join(kinds[kind])) for kind in sorted(kinds))
+    return _table(("`error.type`", "stands for"), rows)
 
 
 def _explanation(row: Explanation) -> tuple[str, str, str, str]:
@@ -403,6 +413,7 @@ TABLES: Final = {
     "commands": command_table,
     "connect": connect_table,
     "errnos": errno_table,
+    "error_types": error_type_table,
     "events": event_table,
     "lookups": lookup_table,
     "networks": network_table,

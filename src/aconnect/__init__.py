@@ -120,7 +120,10 @@ else:
         "routed": "transports.routed",
     }
 
-    _MODULES = {"blocking", "clients", "many", "policy", "proxies", "sansio", "testing", "trace"}
+    _MODULES = {
+        *("blocking", "clients", "many", "policy", "proxies"),
+        *("sansio", "telemetry", "testing", "trace"),
+    }
 
     def __getattr__(name: str) -> object:
         if name not in _LATER and name not in _MODULES:

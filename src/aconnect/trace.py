@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from .sansio.value import Value, set_derived
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
     from .addresses.values import Endpoint, SockAddr
@@ -42,6 +42,7 @@ __all__ = [
     "ResolutionStarted",
     "SocketClosed",
     "Trace",
+    "each",
     "guarded",
 ]
 
@@ -306,7 +307,44 @@ def guarded(
         return None
     if not callable(listener):
         raise TypeError(f"{name} must be a callable of one argument, not {listener!r}")
+    if isinstance(listener, _Each):
+        return _Each([_Guard(one, name) for one in listener.listeners])
     return _Guard(listener, name)
+
+
+def each(*listeners: Callable[[T], object]) -> Callable[[T], None]:
+    """Make one listener of several, for ``on_report`` or ``trace`` of a `Dialer`.
+
+    Args:
+        listeners: what is called, in this order.
+
+    Returns:
+        A callable.  A dial that is given it guards each of them alone: what one raises is one
+        warning, it gets no more of that dial, and the others go on.
+
+    Raises:
+        TypeError: one of them is not callable.
+
+    It keeps nothing of a dial, and may be shared by dialers and threads as the listeners may.
+    """
+    for listener in listeners:
+        if not callable(listener):
+            raise TypeError(f"each listener must be a callable of one argument, not {listener!r}")
+    alone: list[Any] = []
+    for listener in listeners:
+        alone += listener.listeners if isinstance(listener, _Each) else [listener]
+    return _Each(alone)
+
+
+class _Each:
+    __slots__ = ("listeners",)
+
+    def __init__(self, listeners: Iterable[Callable[[Any], object]]) -> None:
+        self.listeners = tuple(listeners)
+
+    def __call__(self, event: Any) -> None:
+        for listener in self.listeners:
+            listener(event)
 
 
 class _Guard:

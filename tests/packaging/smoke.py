@@ -44,12 +44,18 @@ BLOCKING = {
     "urllib3": {"urllib3"},
 }
 """Those that have no event loop."""
+TELEMETRY = {
+    "opentelemetry": ("otel", "opentelemetry"),
+    "prometheus": ("prometheus", "prometheus_client"),
+}
 INSTALLED = {
     "none": set(),
     "anyio": {"anyio"},
     "trio": {"anyio", "trio"},
     "uvloop": {"uvloop"},
     "cli": {"click", "rich"},
+    "otel": {"opentelemetry"},
+    "prometheus": {"prometheus_client"},
     "proxy": {"h11"},
     "trio-alone": {"trio"},
     **BLOCKING,
@@ -173,6 +179,29 @@ def clients() -> None:
         assert (expected in message) == bool(missing), (module, message)
 
 
+def telemetry() -> None:
+    """Each tells of a dial, or says what it needs."""
+    for module, (extra, needed) in TELEMETRY.items():
+        message = ""
+        try:
+            there = importlib.import_module(f"aconnect.telemetry.{module}")
+        except ImportError as error:
+            message = str(error)
+        else:
+            listener = there.Telemetry() if extra == "otel" else there.Metrics()
+            asyncio.run(tell(listener))
+        missing = importlib.util.find_spec(needed) is None
+        assert (f"the extra '{extra}' of aconnect-io" in message) == missing, (module, message)
+
+
+async def tell(listener: Callable[[aconnect.Report], None]) -> None:
+    told: list[aconnect.Report] = []
+    dialer = aconnect.Dialer(on_report=aconnect.trace.each(listener, told.append))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (await dialer.connect(server.getsockname(), timeout=10)).close()
+    assert [report.outcome for report in told] == ["connected"]
+
+
 def command_works() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
@@ -212,6 +241,7 @@ def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
         yield on_trio if "anyio" in installed else on_trio_without_anyio
     yield http_proxy
     yield clients
+    yield telemetry
     yield command_works if "rich" in installed else command_is_missing
     if installed == INSTALLED["cli"]:
         yield command_has_one_loop

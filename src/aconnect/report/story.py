@@ -33,7 +33,7 @@ from ..trace import (
 from .attempt import AttemptRecord, HandshakeSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import TypeAlias
 
     from ..addresses.values import Endpoint
@@ -163,14 +163,12 @@ def read(events: Iterable[Event], now: float) -> Story:
                 story.timeout = round(deadline - origin, 9) if isfinite(deadline) else None
             case ResolutionStarted(_, address, of):
                 lookups[address] = ResolutionSummary(at, address=address, of=of)
-            case ResolutionBatch() if lookups:
-                name = event.address or next(iter(lookups))
+            case ResolutionBatch() if (name := _name(event, lookups)) in lookups:
                 batches = (*lookups[name].batches, (at, event.endpoints))
                 lookups[name] = lookups[name].replace(batches=batches)
                 found = sum(len(each.endpoints) for each in lookups.values())
                 story.known = max(story.known, found)
-            case ResolutionEnded() if lookups:
-                name = event.address or next(iter(lookups))
+            case ResolutionEnded() if (name := _name(event, lookups)) in lookups:
                 lookups[name] = lookups[name].replace(
                     end=at,
                     outcome=event.outcome,
@@ -247,6 +245,11 @@ def read(events: Iterable[Event], now: float) -> Story:
     if origin is not None and story.outcome == "running":
         story.elapsed = max(round(now - origin, 9), story.elapsed)
     return story
+
+
+def _name(event: ResolutionBatch | ResolutionEnded, lookups: Mapping[str, object]) -> str:
+    """Which lookup it is about: the first, if it does not say."""
+    return event.address or next(iter(lookups), "")
 
 
 def _settle(attempt: dict[str, Any], outcome: DialOutcome) -> None:
