@@ -400,7 +400,7 @@ class TestNonsense:
             ({"interleave": -1}, ValueError, "interleave"),
             ({"proto": 17}, ValueError, "proto"),
             ({"happy_eyeballs_delay": "x"}, TypeError, "happy_eyeballs_delay"),
-            ({"proxy": "http://a:1"}, ValueError, "proxy must be None, not 'http://a:1'"),
+            ({"proxy": "http://a:1"}, ValueError, "proxy must be None: give the dialer a proxy"),
             ({"process_exception": repr}, TypeError, "process_exception"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

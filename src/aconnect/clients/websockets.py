@@ -63,7 +63,7 @@ class connect:
     """Open a websocket with a dialer: await it, or use it in ``async with``.
 
     For asyncio and uvloop.  As `websockets.asyncio.client.connect`, but that it neither follows
-    redirects nor reconnects (``async for``), and uses no proxy, not even one from the environment.
+    redirects nor reconnects (``async for``), and uses no proxy but the dialer's.
 
     Args:
         uri: of the scheme "ws" or "wss".  For "wss", the certificate must have its host name.
@@ -80,7 +80,7 @@ class connect:
         host, port: the same for TCP, as websockets has it; of each, by default that of the URI.
         family, flags, interleave, proto: as for `create_connection`.
         happy_eyeballs_delay, local_addr: likewise.
-        proxy: None.  There is none here, also when the environment names one.
+        proxy: None.  The dialer may have one; the environment is not asked.
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name; None for what the scheme says.
         server_hostname: the name in the certificate; by default the host of the URI.
@@ -159,7 +159,8 @@ class connect:
         if compression not in ("deflate", None):
             raise ValueError(f"compression must be 'deflate' or None, not {compression!r}")
         if proxy is not None:
-            raise ValueError(f"proxy must be None, not {proxy!r}: a dialer goes to the host")
+            # Without its value, which may have a password in it.
+            raise ValueError("proxy must be None: give the dialer a proxy, Dialer(proxy=...)")
         parsed = parse_uri(uri)
         name = host_of_url(parsed.host)
         if address is None:
