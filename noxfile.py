@@ -185,6 +185,27 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])
+def loops(session: nox.Session) -> None:
+    """CPython's and uvloop's own tests, with loops as they are and routed; needs root."""
+    if os.geteuid() != 0:
+        skip(session, "uvloop's tests look names up, which only root can keep on this machine")
+    install_wheel(session)
+    # uvloop's tests use them where they are there.
+    session.install("aiohttp", "psutil", "pyOpenSSL")
+    version = session.run(
+        "python", "-c", "import uvloop; print(uvloop.__version__)", silent=True
+    ).strip()
+    here = Path(session.create_tmp()).absolute()
+    sdist = ("--no-deps", "--no-binary", "uvloop", "--dest", str(here))
+    session.run("pip", "download", "-q", *sdist, f"uvloop=={version}")
+    [archive] = here.glob(f"uvloop-{version}.tar.gz")
+    session.run("tar", "-xf", str(archive), "-C", str(here), external=True)
+    alone = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+    for suite in (("asyncio",), ("uvloop", str(here / f"uvloop-{version}"))):
+        session.run(*alone, "python", "tests/loops/run.py", *suite, external=True)
+
+
+@nox.session(python=MAIN, default=False, requires=["build"])
 def load(session: nox.Session) -> None:
     """Ten thousand connects at once, against the peers' and a C program's; needs root and cc."""
     install_wheel(session)
