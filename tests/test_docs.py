@@ -182,6 +182,45 @@ def test_the_readme_has_every_extra() -> None:
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(extras)
 
 
+# What is found
+
+LISTS = ["how-to/index.md", "explanation/index.md", "reference/integrators.md", "contributing.md"]
+SEARCHED = [
+    *("proxy", "socks", "retry", "backoff", "logging", "ssrf", "happy eyeballs", "timeout"),
+    *("metrics", "opentelemetry", "prometheus", "localhost slow"),
+]
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_a_list_of_pages_has_a_line_for_each(page: str) -> None:
+    text = (DOCS / page).read_text()
+    trees = "\n".join(blocks(DOCS / page, "{toctree}"))
+    listed = re.findall(r"^\[\]\((\S+)\.md\)\n: \S", text, re.MULTILINE)
+    assert sorted(listed) == sorted(re.findall(r"^[\w/-]+$", trees, re.MULTILINE))
+
+
+def test_the_overview_of_the_reference_has_every_page() -> None:
+    page = DOCS / "reference" / "index.md"
+    table = page.read_text().partition("| look up |")[2].partition("\n\n")[0]
+    [tree] = blocks(page, "{toctree}")
+    assert sorted(re.findall(r"\((\S+)\.md\)", table)) == sorted(re.findall(r"(?m)^[\w-]+$", tree))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_long_page_has_something_to_look_at(page: Path) -> None:
+    text = page.read_text()
+    shown = re.search(r"^!\[|^\| ?---|\{(table|diagram)-from-code\}", text, re.MULTILINE)
+    assert shown or len(text.split()) <= 1500
+
+
+@pytest.mark.parametrize("query", SEARCHED)
+def test_what_is_searched_for_is_on_a_page(query: str) -> None:
+    """In the headings of one, to which a search gives the most weight."""
+    heads = [re.sub(r"(?ms)^```.*?^```$", "", page.read_text()).lower() for page in PAGES]
+    heads = ["\n".join(re.findall(r"^#+ (.*)$", text, re.MULTILINE)) for text in heads]
+    assert any(all(word in head for word in query.split()) for head in heads)
+
+
 # What is listed
 
 DIRECTIVE = re.compile(
