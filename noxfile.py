@@ -49,6 +49,7 @@ TESTS_OF = {
     "anyio": ["tests/transports", "tests/drivers"],
     "asyncssh": ["tests/clients/test_asyncssh.py"],
     "cli": ["tests/cli"],
+    "dns": ["tests/resolvers/dns"],
     "httpcore": ["tests/clients/test_httpcore.py", "tests/clients/blocking/test_httpx.py"],
     "httpcore2": ["tests/clients/test_httpcore.py", "tests/clients/blocking/test_httpx.py"],
     "httpx": ["tests/clients/test_httpx.py", "tests/clients/blocking/test_httpx.py"],

@@ -52,6 +52,8 @@ __all__ = [
     "ConnectTimeout",
     "Deadline",
     "Dialer",
+    "DnsCache",
+    "DnsResolver",
     "Endpoint",
     "Handshake",
     "HandshakeError",
@@ -94,6 +96,8 @@ if _TYPE_CHECKING:
     from .proxies.header import ProxyHeader as ProxyHeader
     from .proxies.values import Proxy as Proxy
     from .resolvers.caching import CachingResolver as CachingResolver
+    from .resolvers.dns import DnsCache as DnsCache
+    from .resolvers.dns import DnsResolver as DnsResolver
     from .transports.anyio import AConnectable as AConnectable
     from .transports.anyio import open_stream as open_stream
     from .transports.asyncio import create_connection as create_connection
@@ -108,6 +112,8 @@ else:
     _LATER = {
         "AConnectable": "transports.anyio",
         "CachingResolver": "resolvers.caching",
+        "DnsCache": "resolvers.dns",
+        "DnsResolver": "resolvers.dns",
         "Proxy": "proxies.values",
         "ProxyHeader": "proxies.header",
         "open_stream": "transports.anyio",

@@ -11,7 +11,8 @@ import socket
 import threading
 import time
 import weakref
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -28,6 +29,9 @@ from aconnect.drivers.asyncio_watch import wake
 from aconnect.drivers.base import DialDriver, Driver
 from aconnect.drivers.threads import LOOKUPS
 from aconnect.testing.pairs import empty, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.anyio
 
@@ -98,10 +102,56 @@ def test_every_driver_has_what_a_driver_has() -> None:
     members = {name for name in both if not name.startswith("_")}
     assert members == {
         "completes", "checkpoint", "wait_writable", "sock_connect", "sleep_until", "run_blocking",
-        "start_blocking", "watch",
+        "start_blocking", "wait_readable", "watch",
     }  # fmt: skip
     for kind in (AnyioDriver, AsyncioSelectorDriver, AsyncioProactorDriver):
         assert members <= set(dir(kind))
+
+
+class TestWaitReadable:
+    async def test_those_with_something_to_read_are_named(self, driver: Any) -> None:
+        with connected_pair() as (one, peer), connected_pair() as (other, other_peer):
+            peer.send(b"x")
+            assert await driver.wait_readable([other, one], math.inf) == [one]
+            other_peer.close()
+            assert set(await driver.wait_readable([other, one], soon(30))) == {one, other}
+
+    async def test_what_comes_while_it_waits(self, driver: Any) -> None:
+        with connected_pair() as (one, peer), connected_pair() as (other, _):
+            async with anyio.create_task_group() as group:
+
+                async def send() -> None:
+                    await anyio.wait_all_tasks_blocked()
+                    peer.send(b"x")
+
+                group.start_soon(send)
+                assert await driver.wait_readable([one, other], math.inf) == [one]
+
+    async def test_those_that_take_something(self, driver: Any) -> None:
+        with connected_pair() as (one, _), connected_pair() as (other, _):
+            assert await driver.wait_readable([one], math.inf, writable=[other]) == [other]
+
+    async def test_a_moment(self, driver: Any) -> None:
+        with connected_pair() as (one, _):
+            for until in (soon(), time.monotonic() - 1):
+                assert await driver.wait_readable([one], until) == []
+            assert time.monotonic() >= until
+
+    async def test_a_cancelled_one_leaves_nothing(self, driver: Any) -> None:
+        with connected_pair() as (one, peer):
+            with anyio.move_on_after(0.01) as scope:
+                await driver.wait_readable([one], math.inf, writable=[])
+            assert scope.cancelled_caught
+            peer.send(b"x")
+            assert await driver.wait_readable([one], math.inf) == [one]
+
+
+@contextmanager
+def connected_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        yield one, other
 
 
 class TestWaitWritable:

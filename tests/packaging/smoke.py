@@ -56,6 +56,7 @@ INSTALLED = {
     "cli": {"click", "rich"},
     "otel": {"opentelemetry"},
     "prometheus": {"prometheus_client"},
+    "dns": {"dns"},
     "proxy": {"h11"},
     "trio-alone": {"trio"},
     **BLOCKING,

@@ -27,7 +27,7 @@ from .threads import start_lookup
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from ..addresses.values import SockAddr
     from .threads import Job
@@ -57,6 +57,29 @@ class AnyioDriver:
         self, sock: socket.socket, sockaddr: SockAddr, until: float
     ) -> int | None:
         raise NotImplementedError("this loop tells when a socket is writable")
+
+    async def wait_readable(
+        self,
+        socks: Collection[socket.socket],
+        until: float,
+        *,
+        writable: Collection[socket.socket] = (),
+    ) -> list[socket.socket]:
+        ready: dict[socket.socket, None] = {}
+        of = sys.modules["trio"].lowlevel if in_trio() else anyio
+
+        async def wait(how: Callable[..., Awaitable[None]], sock: socket.socket) -> None:
+            await how(sock)
+            ready[sock] = None
+            group.cancel_scope.cancel()
+
+        with anyio.move_on_after(seconds_left(until)):
+            async with anyio.create_task_group() as group:
+                for sock in socks:
+                    group.start_soon(wait, of.wait_readable, sock)
+                for sock in writable:
+                    group.start_soon(wait, of.wait_writable, sock)
+        return [*ready]
 
     def watch(self) -> AnyioWatch:
         return AnyioWatch()

@@ -22,7 +22,7 @@ from .asyncio_watch import AsyncioWatch, start_timer, until_ended, wake
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ..addresses.values import SockAddr
 
@@ -50,6 +50,22 @@ class AsyncioProactorDriver(AsyncioSelectorDriver):
             await self.sleep_until(min(time.monotonic() + pause, until))
             pause = min(pause * 2, _LOOK_LONGEST)
         return so_error(sock)
+
+    async def wait_readable(
+        self,
+        socks: Collection[socket.socket],
+        until: float,
+        *,
+        writable: Collection[socket.socket] = (),
+    ) -> list[socket.socket]:
+        pause = _LOOK_FIRST
+        while True:
+            ready = [sock for sock in socks if ready_now(sock, write=False)]
+            ready += [sock for sock in writable if ready_now(sock, write=True)]
+            if ready or time.monotonic() >= until:
+                return ready
+            await self.sleep_until(min(time.monotonic() + pause, until))
+            pause = min(pause * 2, _LOOK_LONGEST)
 
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float

@@ -34,7 +34,7 @@ from .threads import start_lookup
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ..addresses.values import SockAddr
     from .threads import Job
@@ -110,6 +110,40 @@ class AsyncioSelectorDriver:
         self, sock: socket.socket, sockaddr: SockAddr, until: float
     ) -> int | None:
         raise NotImplementedError("this loop tells when a socket is writable")
+
+    async def wait_readable(
+        self,
+        socks: Collection[socket.socket],
+        until: float,
+        *,
+        writable: Collection[socket.socket] = (),
+    ) -> list[socket.socket]:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        ready: dict[socket.socket, None] = {}
+        timer = start_timer(until, waiter, None)
+        added: list[Callable[[], object]] = []
+
+        def is_ready(sock: socket.socket) -> None:
+            ready[sock] = None
+            wake(waiter, None)
+
+        try:
+            for sock in socks:
+                loop.add_reader(sock, is_ready, sock)
+                added.append(partial(loop.remove_reader, sock))
+            for sock in writable:
+                loop.add_writer(sock, is_ready, sock)
+                added.append(partial(loop.remove_writer, sock))
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not loop.is_closed():
+                for remove in added:
+                    remove()
+            added.clear()
+        return [*ready]
 
     def watch(self) -> AsyncioWatch:
         return AsyncioWatch()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
     from typing import Self
 
     from ..addresses.values import SockAddr
@@ -122,6 +122,22 @@ class DialDriver(Protocol):
 
 class Driver(DialDriver, Protocol):
     """One event loop, to wait on."""
+
+    async def wait_readable(
+        self,
+        socks: Collection[socket.socket],
+        until: float,
+        *,
+        writable: Collection[socket.socket] = (),
+    ) -> list[socket.socket]:
+        """Wait until one of several sockets has something to read, its end and its failure
+        included; or one of ``writable`` takes something, or has failed.
+
+        Nobody else waits for these sockets, and nobody closes them meanwhile.
+
+        Returns:
+            Those that are ready; none if ``until`` came first.
+        """
 
     async def sleep_until(self, when: float) -> None:
         """Wait until the moment has come."""

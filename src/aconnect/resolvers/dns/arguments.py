@@ -1,0 +1,90 @@
+"""What a `DnsResolver` is given, checked."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from ...addresses.redirects import canonical
+from ...addresses.text import parse_address
+from ...addresses.values import TCPAddress, literal_family
+from ...sansio.value import plain
+from .settings import DNS_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["check_count", "check_seconds", "domains_of", "servers_of"]
+
+
+def check_count(name: str, value: int, least: int) -> int:
+    """A count.
+
+    Raises:
+        TypeError, ValueError: it is none, or less than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    return plain(value)
+
+
+def check_seconds(name: str, value: float, least: float | None = None) -> float:
+    """A number of seconds, more than 0 unless ``least`` is given.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not (isfinite(value) and (value > 0 if least is None else value >= least)):
+        bound = "more than" if least is None else "at least"
+        raise ValueError(f"{name} must be finite and {bound} 0, not {value!r}")
+    return plain(value)
+
+
+def servers_of(servers: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+    """Host and port of each name server.
+
+    Raises:
+        TypeError, ValueError: one is no IP address with a port, or there is none.
+    """
+    if isinstance(servers, str):
+        raise TypeError(f"servers must be an iterable of servers, not the str {servers!r}")
+    found = tuple(map(_server, servers))
+    if not found:
+        raise ValueError("servers must have a name server at least")
+    return found
+
+
+def _server(given: Any) -> tuple[str, int]:
+    address = _address(given)
+    host = getattr(address, "host", "")
+    if type(address) is not TCPAddress or literal_family(host.partition("%")[0]) is None:
+        raise ValueError(f"servers must be IP addresses, not {given!r}")
+    if address.port == 0:
+        raise ValueError(f"servers must have a port that is not 0, not {given!r}")
+    return (f"{host}%{address.scope_id}" if address.scope_id else host), address.port
+
+
+def _address(given: Any) -> Any:
+    if isinstance(given, str):
+        bare = given.removeprefix("[").removesuffix("]") if given.endswith("]") else given
+        if literal_family(bare.partition("%")[0]) is not None:
+            return TCPAddress(bare, DNS_PORT)
+    try:
+        return parse_address(given)
+    except ValueError as error:
+        raise ValueError(f"servers must be IP addresses: {error}") from None
+
+
+def domains_of(domains: Iterable[str]) -> tuple[str, ...]:
+    """Domains, as `canonical` has them.
+
+    Raises:
+        TypeError, ValueError: one is no name.
+    """
+    if isinstance(domains, str):
+        raise TypeError(f"search must be an iterable of domains, not the str {domains!r}")
+    return tuple(canonical(TCPAddress(each, 0).host) for each in domains)

@@ -1,0 +1,150 @@
+"""What name servers have answered, for as long as it is good.
+
+Rules:
+
+* An answer is kept for the least of the TTLs that led to it, at most a day; one of 0 is not.
+* That there is no address is kept for as long as its SOA record says, at most an hour; without one
+  it is not kept (RFC 2308, section 5).
+* A failure is kept for a second, and twice as long each time, up to half a minute (RFC 9520).  It
+  takes no place of an answer that is better than nothing.
+* Safe from several threads: a lock is held for what takes no time.
+"""
+
+from __future__ import annotations
+
+import socket
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from ...sansio.memory import Memory
+from ..caching import PAUSE
+from .arguments import check_count, check_seconds
+from .wire import LONGEST_TTL
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from ...sansio.memory import Entry
+    from .exchange import Outcome
+
+__all__ = ["Answer", "DnsCache"]
+
+_FIRST_FAILURE: Final = 1.0
+_LONGEST_FAILURE: Final = 30.0
+_NXDOMAIN: Final = 3
+_NO_DATA: Final[int] = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
+
+
+class Answer:
+    """What was answered to one question.
+
+    Attributes:
+        addresses: empty for none.
+        code: why there is none, of getaddrinfo(3) or errno(3); else 0.
+        words: the same in words.
+        failed: whether nobody could, or would, tell.
+        retry_at: the moment before which nobody is asked again.
+        failures: how many there have been, one after the other.
+    """
+
+    __slots__ = ("addresses", "code", "failed", "failures", "retry_at", "words")
+
+    def __init__(
+        self, addresses: tuple[str, ...], code: int = 0, words: str = "", failed: bool = False
+    ) -> None:
+        self.addresses = addresses
+        self.code = code
+        self.words = words
+        self.failed = failed
+        self.retry_at = 0.0
+        self.failures = 1
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Answer:
+        """That of an exchange."""
+        reply = outcome.reply
+        if reply is None:
+            return cls((), outcome.code, outcome.words, failed=True)
+        if reply.addresses:
+            return cls(reply.addresses)
+        if reply.nobody:
+            return cls((), _NO_DATA, "answered with the address of nobody, as filters do")
+        if reply.rcode == _NXDOMAIN:
+            return cls((), socket.EAI_NONAME, "there is no such name")
+        return cls((), _NO_DATA, "the name has no address")
+
+
+class Answers:
+    """The answers of a `DnsCache`.
+
+    Args:
+        entries, stale: as for that.
+    """
+
+    def __init__(self, entries: int, stale: float) -> None:
+        self._stale = stale
+        self._memory: Memory[Hashable, Answer] = Memory(entries)
+        self._lock = Lock()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._memory.clear()
+
+    def get(self, key: Hashable, now: float) -> Entry[Answer] | None:
+        """What is remembered."""
+        with self._lock:
+            return self._memory.get(key, now)
+
+    def forget(self, key: Hashable) -> None:
+        """Remember nothing of a question."""
+        with self._lock:
+            self._memory.forget(key)
+
+    def keep(self, key: Hashable, outcome: Outcome, now: float) -> None:
+        """Remember what came of a question, if that is to be."""
+        answer, reply = Answer.of(outcome), outcome.reply
+        with self._lock:
+            entry: Any = self._memory.get(key, now)
+            old = None if entry is None else entry.value
+            if reply is None:
+                if old is not None and old.addresses:
+                    old.retry_at = now + PAUSE
+                elif answer.code in (socket.EAI_AGAIN, socket.EAI_FAIL):
+                    if old is not None and old.failed:
+                        answer.failures = old.failures + 1
+                    seconds = min(_FIRST_FAILURE * 2.0 ** (answer.failures - 1), _LONGEST_FAILURE)
+                    # It counts for as long again, for the next failure to be the second.
+                    self._memory.put(key, answer, now, seconds, seconds)
+                return
+            fresh_for = reply.ttl if answer.addresses else reply.negative_ttl
+            if answer.words and reply.nobody:
+                fresh_for = reply.ttl
+            self._memory.forget(key)
+            if fresh_for:
+                stale = self._stale if answer.addresses else 0.0
+                self._memory.put(key, answer, now, min(fresh_for, LONGEST_TTL), stale)
+
+
+class DnsCache:
+    """A cache for `DnsResolver`.
+
+    Args:
+        entries: how many answers are kept at the most.
+        stale: seconds for which addresses that are not good any more may be used if every server
+            fails, or none has answered for 1.8 seconds (RFC 8767); None for not at all.
+
+    Raises:
+        TypeError: an argument is of another type.
+        ValueError: an argument has a value that cannot be.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, entries: int = 4096, *, stale: float | None = 86400.0) -> None:
+        kept = 0.0 if stale is None else check_seconds("stale", stale, least=0.0)
+        self._answers = Answers(check_count("entries", entries, 1), kept)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._answers.clear()

@@ -1,0 +1,86 @@
+"""What this machine says of names, read again when it has changed.
+
+Rules:
+
+* A file is looked at every `LOOK_AGAIN` at the most, and read again if its time, its size or its
+  inode has changed.  A large one is read in a thread for lookups.
+* One that is not there, or cannot be read, is empty.
+* The network is what the kernel answers: which source addresses it would use.  Nothing is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from math import inf
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from ...addresses.values import UDPAddress
+from ...sockets.datagrams import source_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...drivers.base import Driver
+
+__all__ = ["LOOK_AGAIN", "Watched", "sources"]
+
+T = TypeVar("T")
+
+LOOK_AGAIN: Final = 5.0
+"""Seconds, as Go's resolver has it."""
+_LARGE: Final = 65536
+_PORT: Final = 9  # discard
+_SOMEWHERE: Final = ("192.0.2.1", "2001:db8::1")  # for documentation: nobody has them
+
+
+class Watched(Generic[T]):
+    """A file, and what it says.
+
+    Args:
+        path: where it is.
+        parse: makes of its text what it says.
+    """
+
+    def __init__(self, path: str, parse: Callable[[str], T]) -> None:
+        self._path = path
+        self._parse = parse
+        self._looked = -inf
+        self._state: tuple[int, ...] | None = (-1,)
+        self._value: T | None = None
+
+    async def value(self, driver: Driver, reload: bool = True) -> T:
+        """What the file says, or has said up to five seconds ago.
+
+        Args:
+            reload: whether to look at it again.
+        """
+        now = time.monotonic()
+        if self._value is None or (reload and now - self._looked >= LOOK_AGAIN):
+            self._looked = now
+            state = self._look()
+            if self._value is None or state != self._state:
+                large = state is not None and state[1] > _LARGE
+                text = await driver.run_blocking(self._read, inf) if large else self._read()
+                self._value, self._state = self._parse(text or ""), state
+        return self._value
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _read(self) -> str:
+        try:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+
+def sources() -> tuple[str | None, ...]:
+    """The source addresses of IPv4 and of IPv6; None where there is no route."""
+    endpoints = [UDPAddress(host, _PORT).endpoint for host in _SOMEWHERE]
+    return tuple(source_address(each) for each in endpoints if each is not None)

@@ -1,0 +1,74 @@
+"""Names: which are DNS's, and what is asked of them.
+
+Rules:
+
+* ``localhost`` and what is below it is this machine.  ``invalid``, ``onion`` and ``alt`` are asked
+  of nobody.  ``local`` is the system's, which may ask the neighbours.
+* What ends in a number looks like an IPv4 address and is none: it is asked of nobody.
+* A search list is gone through as resolv.conf(5) has it; a dot at the end says that there is none.
+
+Sources: RFC 6761, RFC 6762, RFC 7686, RFC 9476; the URL standard, "ends in a number".
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from .settings import Settings
+
+__all__ = ["business_of", "candidates_of", "is_systems"]
+
+_LONGEST: Final = 253
+_NOBODYS: Final = {"invalid": "RFC 6761", "onion": "RFC 7686", "alt": "RFC 9476"}
+_UNDERSTOOD: Final = ("files", "dns", "resolve", "myhostname")
+_GATEWAYS: Final = ("_gateway", "_outbound")
+
+
+def business_of(name: str) -> str:
+    """Whose business a name is: "loopback", "system", or why it is asked of nobody; empty for
+    DNS's.
+
+    Args:
+        name: as `canonical` has it.
+    """
+    last = name.rpartition(".")[2]
+    if last == "localhost":
+        return "loopback"
+    if last == "local":
+        return "system"
+    if last in _NOBODYS:
+        return f"names below {last} are not DNS's ({_NOBODYS[last]})"
+    if last.isdecimal() or (last.startswith("0x") and not last[2:].strip("0123456789abcdef")):
+        return "it looks like an IPv4 address and is none"
+    return ""
+
+
+def is_systems(name: str, order: Collection[str]) -> bool:
+    """Whether a name is the system's, by the sources of nsswitch.conf(5).
+
+    Args:
+        order: the sources.
+    """
+    other = any(each not in _UNDERSTOOD and not each.startswith("mdns") for each in order)
+    asks = "dns" in order or "resolve" in order
+    if other or not asks:
+        return True
+    return "myhostname" in order and (name in _GATEWAYS or name == socket.gethostname().lower())
+
+
+def candidates_of(host: str, name: str, settings: Settings) -> list[str]:
+    """The names to look up for a host, in their order.
+
+    Args:
+        host: as it was written: with a dot at the end, there is no search list.
+        name: as `canonical` has it.
+    """
+    if host.endswith("."):
+        return [name]
+    searched = [f"{name}.{domain}" for domain in settings.search]
+    searched = [each for each in searched if len(each) <= _LONGEST]
+    return [name, *searched] if name.count(".") >= settings.ndots else [*searched, name]

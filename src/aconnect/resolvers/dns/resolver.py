@@ -1,0 +1,345 @@
+"""The resolver that asks name servers itself.
+
+Rules:
+
+* A name that is this machine's business (`names.py`) is asked of nobody; one that is the system's
+  goes to ``system``.
+* Candidates of the search list follow one another; the next is looked up when the one before has
+  no address of any family.
+* Answers are passed on as they come, unsorted: the dial sorts them together.
+* What is remembered belongs to a network: another one sees nothing of it.
+* A failure is remembered, too, for a moment that doubles (RFC 9520); a question that fails is not
+  put again before.
+
+Sources: resolv.conf(5), nsswitch.conf(5), hosts(5); RFC 2308, RFC 6761, RFC 8767, RFC 9520.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import aclosing
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from ...addresses.literal import zoned_endpoint
+from ...addresses.redirects import canonical
+from ...drivers.select import running_driver
+from ...sansio.asking import Servers
+from ..answers import in_order
+from ..base import Batch
+from ..caching import PATIENCE, PAUSE
+from ..clock import uptime
+from ..system import NO_ADDRESS, SystemResolver
+from .arguments import check_count, check_seconds, domains_of, servers_of
+from .cache import Answer, DnsCache
+from .lookup import Lookup
+from .machine import LOOK_AGAIN, Watched, sources
+from .names import business_of, candidates_of, is_systems
+from .settings import Settings, read_hosts, read_nsswitch, read_resolv_conf
+from .wire import AAAA, A, Question, require
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+
+    from ...addresses.values import Endpoint, TCPAddress, UDPAddress
+    from ...drivers.base import Driver
+    from ..base import Resolver
+    from .lookup import Found
+
+__all__ = ["DnsCache", "DnsResolver"]
+
+RESOLV_CONF: Final = "/etc/resolv.conf"
+NSSWITCH_CONF: Final = "/etc/nsswitch.conf"
+HOSTS: Final = "/etc/hosts"
+_FAMILIES: Final = {AAAA: socket.AF_INET6, A: socket.AF_INET}
+_NO_DATA: Final[int] = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
+
+
+class _Machine:
+    """What holds for lookups until it is looked at again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        servers: Servers,
+        hosts: dict[str, tuple[str, ...]],
+        order: tuple[str, ...],
+        looked: float,
+    ) -> None:
+        self.settings = settings
+        self.servers = servers
+        self.hosts = hosts
+        self.order = order
+        self.looked = looked
+        self.sources = sources()
+
+
+class DnsResolver:
+    """Asks name servers over UDP, and over TCP where it must, on the event loop and in no thread.
+
+    Each answer is passed on when it is there, and kept for as long as it says.  Needs dnspython,
+    for its messages: the extra ``dns``.
+
+    Args:
+        servers: name servers: ``"192.0.2.53"``, ``"192.0.2.53:5300"``, ``"[2001:db8::53]:53"`` or
+            ``(host, port)``; None for those of resolv.conf(5).
+        search: domains in which a name with few dots is looked up as well; None as resolv.conf(5)
+            has it.
+        ndots: how many dots a name has at the least that is looked up as it is at first.
+        timeout: seconds for which each server is waited for, each time.
+        attempts: how often each server is asked, at the most.
+        hosts: whether /etc/hosts counts.
+        cache: what is remembered, and where; None for nothing.  Several resolvers may share one.
+        system: the resolver for names that are not DNS's: those below ``local``, and where
+            nsswitch.conf(5) names a source that is not understood; None for none.
+        network: gives what identifies the network that this machine is on; None for the servers,
+            and the source addresses that the kernel would use.
+
+    Raises:
+        ImportError: dnspython is not installed.
+        TypeError: an argument is of another type.
+        ValueError: an argument has a value that cannot be.
+
+    Safe to use from several tasks, loops and threads at once.
+    """
+
+    def __init__(
+        self,
+        servers: Iterable[str | tuple[str, int]] | None = None,
+        *,
+        search: Iterable[str] | None = None,
+        ndots: int | None = None,
+        timeout: float | None = None,
+        attempts: int | None = None,
+        hosts: bool = True,
+        cache: DnsCache | None = DnsCache(),  # noqa: B008 - one for all, unless told otherwise
+        system: Resolver | None = SystemResolver(),  # noqa: B008 - it has no state
+        network: Callable[[], Hashable] | None = None,
+    ) -> None:
+        require()
+        own: dict[str, Any] = {}
+        if servers is not None:
+            own["servers"] = servers_of(servers)
+        if search is not None:
+            own["search"] = domains_of(search)
+        if ndots is not None:
+            own["ndots"] = check_count("ndots", ndots, 0)
+        if timeout is not None:
+            own["timeout"] = check_seconds("timeout", timeout)
+        if attempts is not None:
+            own["attempts"] = check_count("attempts", attempts, 1)
+        if not isinstance(hosts, bool):
+            raise TypeError(f"hosts must be a bool, not {hosts!r}")
+        if cache is not None and not isinstance(cache, DnsCache):
+            raise TypeError(f"cache must be a DnsCache or None, not {cache!r}")
+        if system is not None and not callable(getattr(system, "resolve", None)):
+            raise TypeError(f"system must have a resolve() method or be None, not {system!r}")
+        if network is not None and not callable(network):
+            raise TypeError(f"network must be callable or None, not {network!r}")
+        self._own = own
+        self._with_hosts = hosts
+        self._cache = None if cache is None else cache._answers
+        self._system = system
+        self._network_of = network
+        self._resolv_conf = Watched(RESOLV_CONF, str)
+        self._nsswitch = Watched(NSSWITCH_CONF, read_nsswitch)
+        self._hosts = Watched(HOSTS, read_hosts)
+        self._machine: _Machine | None = None
+        self._lookups: dict[Hashable, Lookup] = {}
+
+    def __repr__(self) -> str:
+        own = ", ".join(f"{name}={value!r}" for name, value in self._own.items())
+        return f"{type(self).__name__}({own})"
+
+    def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
+        """The endpoints, best first, if they are remembered; else None."""
+        machine = self._machine
+        if machine is None or time.monotonic() - machine.looked >= LOOK_AGAIN:
+            return None
+        name = canonical(address.host)
+        if name in machine.hosts or business_of(name) or is_systems(name, machine.order):
+            return None
+        now, network = uptime(), self._network(machine)
+        for candidate in candidates_of(address.host, name, machine.settings):
+            answers = [self._fresh(network, each, now) for each in self._asked(candidate, machine)]
+            if None in answers:
+                return None
+            found = [host for each in answers if each is not None for host in each.addresses]
+            if found:
+                return in_order(_endpoints(address, found))
+        return None
+
+    def forget(self, address: TCPAddress | UDPAddress) -> None:
+        """Have the name servers be asked the next time."""
+        machine = self._machine
+        if machine is not None and self._cache is not None:
+            network = self._network(machine)
+            for name in candidates_of(address.host, canonical(address.host), machine.settings):
+                for question in self._asked(name, machine):
+                    self._cache.forget((network, *question))
+
+    async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+        """A batch for each family, as its answer comes; unsorted.
+
+        Raises:
+            socket.gaierror: EAI_NONAME, there is no such name; EAI_NODATA (where the platform has
+                it), it has no address; EAI_AGAIN, no server could tell this time; EAI_FAIL, those
+                that answered refuse to tell.  The words say what each has said.
+            OSError: this machine lacks something: descriptors, memory, ports.
+
+        When cancelled, every socket is closed before this ends, unless somebody else waits for the
+        same answers.
+
+        Source: RFC 1034, RFC 1035, RFC 8305 section 3.
+        """
+        driver = running_driver()
+        machine = await self._look(driver)
+        name = canonical(address.host)
+        own = machine.hosts.get(name, ())
+        business = business_of(name)
+        if business == "loopback":
+            own = tuple(each for each in own if _is_loopback(each)) or ("::1", "127.0.0.1")
+        if own:
+            yield Batch(tuple(_endpoints(address, own)))
+            return
+        if business == "system" or is_systems(name, machine.order):
+            async for batch in self._ask_system(address):
+                yield batch
+            return
+        if business:
+            raise socket.gaierror(socket.EAI_NONAME, business)
+        failures: list[Answer] = []
+        candidates = candidates_of(address.host, name, machine.settings)
+        for candidate in candidates:
+            negative: list[int] = []
+            found = False
+            async with aclosing(self._answers(driver, machine, candidate)) as answers:
+                async for type, answer in answers:
+                    family = _FAMILIES[type]
+                    if answer.addresses:
+                        found = True
+                        yield Batch(tuple(_endpoints(address, answer.addresses)), family)
+                    else:
+                        failures.append(answer)
+                        negative.append(family)
+                    if found or candidate == candidates[-1]:
+                        while negative:
+                            yield Batch((), negative.pop(0))
+            if found:
+                return
+        raise _error(failures)
+
+    async def _ask_system(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+        if self._system is None:
+            raise socket.gaierror(socket.EAI_NONAME, "it is not DNS's, and there is no system=")
+        async for batch in self._system.resolve(address):
+            yield batch
+
+    async def _answers(self, driver: Driver, machine: _Machine, name: str) -> Any:
+        """What is said to each question about a name, as it comes: its type, and the answer."""
+        network, now = self._network(machine), uptime()
+        questions, stale = [], {}
+        for question in self._asked(name, machine):
+            entry = None if self._cache is None else self._cache.get((network, *question), now)
+            if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
+                yield question.type, entry.value
+                continue
+            questions.append(question)
+            if entry is not None:
+                stale[question] = entry.value
+        if not questions:
+            return
+        until = time.monotonic() + PATIENCE if stale else inf
+        key: Any = (threading.get_ident(), driver, network, *questions)
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            keep = partial(self._keep, network)
+            lookup = Lookup(questions, machine.settings, machine.servers, keep)
+            self._lookups[key] = lookup
+        watch = lookup.join(driver)
+        try:
+            told = 0
+            while True:
+                for found in lookup.found[told:]:
+                    told += 1
+                    old = stale.pop(found.question, None)
+                    answer = Answer.of(found.outcome)
+                    yield found.question.type, old if old and answer.failed else answer
+                if lookup.over or (stale and time.monotonic() >= until):
+                    break
+                await lookup.go_on(driver, watch, until)
+            for question, answer in stale.items():  # nobody has said anything for too long
+                answer.retry_at = uptime() + PAUSE
+                yield question.type, answer
+        finally:
+            if lookup.over or len(lookup.waiting) == 1:
+                self._lookups.pop(key, None)
+            lookup.leave(watch)
+
+    def _asked(self, name: str, machine: _Machine) -> list[Question]:
+        types = (A,) if machine.settings.no_aaaa else (AAAA, A)
+        return [Question(name, type) for type in types]
+
+    def _fresh(self, network: Hashable, question: Question, now: float) -> Answer | None:
+        if self._cache is None:
+            return None
+        entry = self._cache.get((network, *question), now)
+        fresh = entry is not None and (now < entry.fresh_until or now < entry.value.retry_at)
+        return entry.value if entry is not None and fresh else None
+
+    def _keep(self, network: Hashable, found: Found) -> None:
+        if self._cache is not None:
+            self._cache.keep((network, *found.question), found.outcome, uptime())
+
+    def _network(self, machine: _Machine) -> Hashable:
+        if self._network_of is not None:
+            return self._network_of()
+        return (machine.settings.servers, *machine.sources)
+
+    async def _look(self, driver: Driver) -> _Machine:
+        """What the machine says, looked at every five seconds at the most."""
+        now, machine = time.monotonic(), self._machine
+        if machine is not None and now - machine.looked < LOOK_AGAIN:
+            return machine
+        reload = machine is None or not machine.settings.no_reload
+        text = await self._resolv_conf.value(driver, reload)
+        settings = read_resolv_conf(text, os.environ).replace(**self._own)
+        order = await self._nsswitch.value(driver)
+        hosts: dict[str, tuple[str, ...]] = {}
+        if self._with_hosts and "files" in order:
+            hosts = await self._hosts.value(driver)
+        if machine is not None and machine.settings.servers == settings.servers:
+            servers = machine.servers
+        else:
+            servers = Servers(len(settings.servers))
+        self._machine = _Machine(settings, servers, hosts, order, now)
+        return self._machine
+
+
+def _endpoints(address: TCPAddress | UDPAddress, hosts: Iterable[str]) -> list[Endpoint]:
+    made = [type(address)(host, address.port) for host in hosts]
+    return [each.endpoint or zoned_endpoint(each) for each in made]
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
+
+
+def _error(failures: list[Answer]) -> OSError:
+    """Why there is no address: the first that is more than that there is none."""
+    worst = next((each for each in failures if each.failed), failures[0])
+    if worst.failed and worst.code not in _GAI:
+        return OSError(worst.code, worst.words)
+    code = worst.code
+    if worst.failed and any(each.code == socket.EAI_AGAIN for each in failures):
+        code = socket.EAI_AGAIN
+    elif not worst.failed and any(each.code == _NO_DATA for each in failures):
+        code = _NO_DATA
+    return socket.gaierror(code, worst.words)
+
+
+_GAI: Final = {*NO_ADDRESS, socket.EAI_AGAIN, socket.EAI_FAIL}

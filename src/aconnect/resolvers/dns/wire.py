@@ -1,0 +1,199 @@
+"""Messages of DNS: a question to bytes, and bytes to values of our own.  dnspython's are used here
+and nowhere else, and of dnspython nothing else is.
+
+Rules:
+
+* A message counts if it has our id, is an answer of a standard query, and has our one question, in
+  whatever case.  A refusal may come without the question.
+* Of it count the records of class IN in the answer section that lie on the chain of CNAMEs which
+  begins at the question, and the SOA record of the authority section.  Nothing else can slip in.
+* 0.0.0.0 and :: are nobody's addresses, and left out.  An IPv4-mapped address is an IPv4 address.
+* Whatever a message is, reading it raises nothing.
+
+Sources: RFC 1035, RFC 2308, RFC 5452, RFC 6604, RFC 6891.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from struct import unpack_from
+from typing import Any, Final, NamedTuple
+
+from ...explanations.extras import not_installed
+
+__all__ = ["AAAA", "LONGEST_TTL", "A", "Question", "Reply", "encode", "read", "require"]
+
+dns: Any = None
+"""dnspython, as soon as `require` has imported it."""
+
+A: Final = 1
+AAAA: Final = 28
+LONGEST_TTL: Final = 86400
+"""RFC 8767, section 4: days, not years."""
+LONGEST_NEGATIVE_TTL: Final = 3600
+"""RFC 2308, section 5: one to three hours."""
+PAYLOAD: Final = 1232
+"""Octets of a datagram that no path fragments: the DNS flag day of 2020."""
+_MOST_LINKS: Final = 16
+_MOST_ADDRESSES: Final = 256
+_HEADER: Final = 12
+_QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
+_NOERROR: Final = 0
+_IN: Final = 1
+_WITHOUT_QUESTION: Final = (1, 2, 4, 5)
+"""FORMERR, SERVFAIL, NOTIMP, REFUSED."""
+_NOBODY: Final = ("0.0.0.0", "::")
+_MAPPED: Final = "::ffff:"
+
+
+class Question(NamedTuple):
+    """What is asked.
+
+    Attributes:
+        name: in A-labels, lowered, without a dot at the end.
+        type: `A` or `AAAA`.
+    """
+
+    name: str
+    type: int
+
+
+class Reply(NamedTuple):
+    """What a server has said.
+
+    Attributes:
+        rcode: the response code.
+        truncated: there is more, by TCP.
+        addresses: in their order, without duplicates.
+        ttl: seconds for which they, and the aliases that led there, are good.
+        negative_ttl: seconds for which it is known that there are none; None if nobody says so.
+        leads_to: where a chain of aliases ends that has no record here and no SOA; else empty.
+        lame: it knows nothing of the name, and does not ask anybody either.
+        nobody: it answers with the address of nobody, as filters do.
+        problem: what is wrong with the message; else empty.
+    """
+
+    rcode: int
+    truncated: bool = False
+    addresses: tuple[str, ...] = ()
+    ttl: int = LONGEST_TTL
+    negative_ttl: int | None = None
+    leads_to: str = ""
+    lame: bool = False
+    nobody: bool = False
+    problem: str = ""
+
+    @property
+    def rcode_name(self) -> str:
+        """The response code as its registry has it."""
+        return str(dns.rcode.to_text(dns.rcode.Rcode(self.rcode)))
+
+
+def require() -> None:
+    """Import dnspython, before it is needed in the middle of a lookup.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    global dns
+    try:
+        for name in ("message", "name", "rcode", "rdata", "rdatatype"):
+            import_module(f"dns.{name}")
+    except ImportError as error:
+        raise ImportError(not_installed("dnspython", "dns")) from error
+    dns = import_module("dns")
+    # What reads a type of record is imported with the first record of that type.
+    for text in ("A 192.0.2.1", "AAAA ::", "CNAME a.", "SOA a. b. 1 2 3 4 5"):
+        dns.rdata.from_text("IN", *text.split(" ", 1))
+
+
+def encode(question: Question, identity: int, *, edns: bool, authentic: bool = False) -> bytes:
+    """A question as it is sent.
+
+    Args:
+        identity: of the message.
+        edns: whether to say that larger answers are taken.
+        authentic: whether to ask if the answer is authentic.
+    """
+    message = dns.message.make_query(
+        dns.name.from_text(question.name),
+        dns.rdatatype.RdataType(question.type),
+        use_edns=0 if edns else False,
+        payload=PAYLOAD,
+        id=identity,
+    )
+    if authentic:
+        message.flags |= _AD
+    return bytes(message.to_wire())
+
+
+def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
+    """What a message says to a question.
+
+    Args:
+        asked: the question as it was sent.
+
+    Returns:
+        None if the message does not answer this question.
+    """
+    if len(data) < _HEADER or data[:2] != asked[:2]:
+        return None
+    flags, questions = unpack_from("!2H", data, 2)
+    if not flags & _QR or flags >> 11 & 0xF:
+        return None
+    end = asked.index(0, _HEADER) + 1  # of the name
+    ours = asked[_HEADER:end].lower(), asked[end : end + 4]
+    theirs = data[_HEADER:end].lower(), data[end : end + 4]
+    if not (
+        (questions == 1 and ours == theirs) or (not questions and flags & 0xF in _WITHOUT_QUESTION)
+    ):
+        return None
+    if flags & _TC:
+        return Reply(flags & 0xF, truncated=True)
+    try:
+        return _reply(dns.message.from_wire(data), question)
+    except Exception:  # dnspython's, and what it may have overlooked
+        return Reply(flags & 0xF, problem="an answer that makes no sense")
+
+
+def _reply(message: Any, question: Question) -> Reply:
+    found = {(rrset.name, rrset.rdtype): rrset for rrset in message.answer if rrset.rdclass == _IN}
+    name, ttl = dns.name.from_text(question.name), LONGEST_TTL
+    seen = {name}
+    rcode = int(message.rcode())
+    wanted = dns.rdatatype.RdataType(question.type)
+    while (name, dns.rdatatype.CNAME) in found and (name, wanted) not in found:
+        alias = found[name, dns.rdatatype.CNAME]
+        name, ttl = alias[0].target, min(ttl, alias.ttl)
+        if name in seen or len(seen) > _MOST_LINKS:
+            return Reply(rcode, problem="its aliases lead in a circle")
+        seen.add(name)
+    records = found.get((name, wanted))
+    if records is not None and rcode == _NOERROR:
+        given = dict.fromkeys(map(_plain, [each.address for each in records]))
+        addresses = tuple(each for each in given if each not in _NOBODY)[:_MOST_ADDRESSES]
+        return Reply(
+            rcode,
+            addresses=addresses,
+            ttl=min(ttl, records.ttl),
+            nobody=not addresses,
+        )
+    negative = _negative_ttl(message)
+    leads_to = ""
+    if len(seen) > 1 and negative is None and rcode == _NOERROR:
+        leads_to = name.to_text(omit_final_dot=True).lower()
+    says_something = len(seen) > 1 or negative is not None
+    lame = not says_something and not message.flags & (_AA | _RA)
+    return Reply(rcode, ttl=ttl, negative_ttl=negative, leads_to=leads_to, lame=lame)
+
+
+def _negative_ttl(message: Any) -> int | None:
+    for rrset in message.authority:
+        if rrset.rdtype == dns.rdatatype.SOA and rrset.rdclass == _IN:
+            return int(min(rrset.ttl, rrset[0].minimum, LONGEST_NEGATIVE_TTL))
+    return None
+
+
+def _plain(address: str) -> str:
+    mapped = address.lower().removeprefix(_MAPPED)
+    return mapped if "." in mapped else address

@@ -1,0 +1,45 @@
+"""No test here knows of this machine's own name servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aconnect.resolvers.dns import resolver as module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Machine:
+    """The files that say how names are looked up."""
+
+    def __init__(self, where: Path) -> None:
+        self._where = where
+
+    def path(self, name: str) -> str:
+        return str(self._where / name)
+
+    def write(self, name: str, text: str) -> None:
+        (self._where / name).write_text(text)
+
+    def remove(self, name: str) -> None:
+        (self._where / name).unlink()
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: Any) -> Machine:
+    machine = Machine(tmp_path)
+    for constant, name in (
+        ("RESOLV_CONF", "resolv.conf"),
+        ("NSSWITCH_CONF", "nsswitch.conf"),
+        ("HOSTS", "hosts"),
+    ):
+        monkeypatch.setattr(module, constant, machine.path(name))
+    monkeypatch.delenv("LOCALDOMAIN", raising=False)
+    monkeypatch.delenv("RES_OPTIONS", raising=False)
+    machine.write("nsswitch.conf", "hosts: files dns\n")
+    machine.write("hosts", "")
+    machine.write("resolv.conf", "")
+    return machine

@@ -1,0 +1,107 @@
+"""One question, step by step: what comes in pieces, and what comes late."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+from contextlib import closing
+from typing import Any
+
+import pytest
+from support.liar import answer
+
+from aconnect.resolvers.dns.exchange import Exchange
+from aconnect.resolvers.dns.settings import Settings
+from aconnect.resolvers.dns.wire import A, Question, require
+from aconnect.sansio.asking import Servers
+
+require()
+QUESTION = Question("a.test", A)
+RECORD = "a.test 60 A 192.0.2.1"
+
+
+def udp() -> Any:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    return closing(sock)
+
+
+def exchange_with(*socks: socket.socket, **settings: Any) -> Exchange:
+    servers = tuple(sock.getsockname() for sock in socks)
+    return Exchange(QUESTION, Settings(servers=servers, **settings), Servers(len(socks)), 0.0)
+
+
+def carry_on(exchange: Exchange, now: float = 0.0) -> None:
+    """Tell it of the sockets that are ready."""
+    reads, writes, _ = select.select([*exchange.reads], [*exchange.writes], [], 10)
+    assert reads or writes
+    for sock in (*reads, *writes):
+        exchange.ready(sock, now)
+
+
+def test_an_answer_over_tcp_in_pieces() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        exchange = exchange_with(listener, use_tcp=True)
+        carry_on(exchange)
+        with listener.accept()[0] as peer:
+            query = peer.recv(65535)[2:]
+            message = answer(query, RECORD)
+            data = len(message).to_bytes(2, "big") + message
+            for start in range(0, len(data), 7):
+                assert exchange.outcome is None
+                peer.send(data[start : start + 7])
+                carry_on(exchange)
+    assert exchange.outcome is not None
+    assert exchange.outcome.reply is not None
+    assert exchange.outcome.reply.addresses == ("192.0.2.1",)
+    assert not {**exchange.reads, **exchange.writes}
+    assert exchange.wake_at == math.inf
+
+
+def test_two_are_listened_to_at_a_time() -> None:
+    with udp() as one, udp() as other:
+        exchange = exchange_with(one, other)
+        first, peer = one.recvfrom(512)
+        assert exchange.wake_at == 1.0
+        exchange.time_passed(1.0)
+        second, other_peer = other.recvfrom(512)
+        assert len(exchange.reads) == 2
+        one.sendto(answer(first, rcode="REFUSED"), peer)
+        carry_on(exchange, 1.1)
+        assert exchange.outcome is None
+        assert len(exchange.reads) == 1
+        other.sendto(answer(second, RECORD), other_peer)
+        carry_on(exchange, 1.2)
+    assert exchange.outcome is not None
+    assert exchange.outcome.reply is not None
+
+
+def test_the_first_right_answer_counts() -> None:
+    with udp() as one, udp() as other:
+        exchange = exchange_with(one, other)
+        first, peer = one.recvfrom(512)
+        exchange.time_passed(1.0)
+        other.recvfrom(512)
+        one.sendto(answer(first, RECORD), peer)
+        carry_on(exchange, 1.1)
+        assert exchange.outcome is not None
+        assert not exchange.reads
+
+
+def test_a_server_that_connect_refuses() -> None:
+    settings = Settings(servers=(("255.255.255.255", 53),))
+    exchange = Exchange(QUESTION, settings, Servers(1), 0.0)
+    assert exchange.outcome is not None
+    assert exchange.outcome.code == socket.EAI_AGAIN
+    assert exchange.outcome.words == "255.255.255.255:53: Permission denied"
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_closed_it_leaves_nothing(tcp: bool) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener, udp() as one:
+        exchange = exchange_with(listener if tcp else one, use_tcp=tcp)
+        socks = [*exchange.reads, *exchange.writes]
+        assert socks
+        exchange.close()
+        assert [sock.fileno() for sock in socks] == [-1]

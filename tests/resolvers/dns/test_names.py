@@ -1,0 +1,69 @@
+"""Which names are DNS's, and what is asked of them."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from aconnect.resolvers.dns.names import business_of, candidates_of, is_systems
+from aconnect.resolvers.dns.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("name", "business"),
+    [
+        ("example.org", ""),
+        ("localhost", "loopback"),
+        ("a.b.localhost", "loopback"),
+        ("notlocalhost", ""),
+        ("printer.local", "system"),
+        ("x.invalid", "names below invalid are not DNS's (RFC 6761)"),
+        ("x.onion", "names below onion are not DNS's (RFC 7686)"),
+        ("x.alt", "names below alt are not DNS's (RFC 9476)"),
+        ("127.1", "it looks like an IPv4 address and is none"),
+        ("1", "it looks like an IPv4 address and is none"),
+        ("a.0x7f", "it looks like an IPv4 address and is none"),
+        ("a.0x", "it looks like an IPv4 address and is none"),
+        ("a.0xg", ""),
+        ("1.a", ""),
+    ],
+)
+def test_whose_business_it_is(name: str, business: str) -> None:
+    assert business_of(name) == business
+
+
+@pytest.mark.parametrize(
+    ("order", "name", "systems"),
+    [
+        (("files", "dns"), "a.test", False),
+        (("files", "resolve"), "a.test", False),
+        (("files", "mdns4_minimal", "dns"), "a.test", False),
+        (("files", "nis", "dns"), "a.test", True),
+        (("files",), "a.test", True),
+        (("files", "dns", "myhostname"), "a.test", False),
+        (("files", "dns", "myhostname"), "own-name", True),
+        (("files", "dns", "myhostname"), "_gateway", True),
+        (("files", "dns"), "own-name", False),
+    ],
+)
+def test_what_is_the_systems(monkeypatch: Any, order: Any, name: str, systems: bool) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Own-Name")
+    assert is_systems(name, order) is systems
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "names"),
+    [
+        ("a", {}, ["a"]),
+        ("a", {"search": ("x", "y.z")}, ["a.x", "a.y.z", "a"]),
+        ("a.b", {"search": ("x",)}, ["a.b", "a.b.x"]),
+        ("a.b", {"search": ("x",), "ndots": 2}, ["a.b.x", "a.b"]),
+        ("a", {"search": ("x",), "ndots": 0}, ["a", "a.x"]),
+        ("a.", {"search": ("x",)}, ["a"]),
+        ("a", {"search": ("x" * 252, "y")}, ["a.y", "a"]),
+    ],
+)
+def test_candidates(host: str, settings: Any, names: list[str]) -> None:
+    assert candidates_of(host, host.removesuffix("."), Settings(**settings)) == names

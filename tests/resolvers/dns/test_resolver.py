@@ -1,0 +1,809 @@
+"""The resolver, and name servers that say what they are told to."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import socket
+import threading
+import time
+from contextlib import ExitStack, aclosing
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import dns.message
+import pytest
+from support.liar import Liar, answer
+from support.listeners import listening
+
+from aconnect import (
+    Batch,
+    ConnectTimeout,
+    Dialer,
+    DnsCache,
+    DnsResolver,
+    ResolveError,
+    StaticResolver,
+    TCPAddress,
+    UDPAddress,
+)
+from aconnect.resolvers.dns import resolver as module
+from aconnect.testing.conformance import check_resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.anyio
+
+NAME = TCPAddress("a.test", 5)
+V6, V4 = socket.AF_INET6, socket.AF_INET
+SOA = "test. 300 SOA ns.test. root.test. 1 2 3 4 60"
+RECORDS = {"A": "a.test 60 A 192.0.2.1", "AAAA": "a.test 60 AAAA 2001:db8::1"}
+NO_DATA = socket.EAI_NODATA
+
+
+def good(query: bytes, kind: str, way: str) -> Any:
+    return [answer(query, RECORDS[kind])]
+
+
+def silent(query: bytes, kind: str, way: str) -> Any:
+    return []
+
+
+def saying(*records: str, **options: Any) -> Any:
+    return lambda query, kind, way: [answer(query, *records, **options)]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def resolver_of(*liars: Liar, **options: Any) -> DnsResolver:
+    options = {"cache": DnsCache(), "timeout": 5, **options}
+    return DnsResolver([each.address for each in liars], **options)
+
+
+async def said(resolver: Any, address: Any = NAME) -> dict[Any, list[str]]:
+    """The hosts by the family of each batch."""
+    found: dict[Any, list[str]] = {}
+    async with aclosing(resolver.resolve(address)) as answers:
+        async for batch in answers:
+            assert not batch.sorted
+            found[batch.answered] = [str(each.sockaddr[0]) for each in batch.endpoints]
+    return found
+
+
+async def failure(resolver: Any, address: Any = NAME) -> tuple[int | None, str]:
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        await said(resolver, address)
+    error = caught.value
+    error.__traceback__ = None
+    return error.errno, str(error.strerror)
+
+
+BOTH = {V6: ["2001:db8::1"], V4: ["192.0.2.1"]}
+
+
+# ------------------------------------------------------------------------------- the answers
+
+
+async def test_both_families_are_asked_and_answered_each_for_itself(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(good))
+    assert await said(resolver_of(liar)) == BOTH
+    assert liar.asked == [("AAAA", "udp"), ("A", "udp")]
+    ports = {dns.message.from_wire(query).id for query in liar.queries}
+    assert len(ports) == 2
+
+
+async def test_over_ipv6_and_for_datagrams(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(good, "::1"))
+    address = UDPAddress("a.test", 53)
+    async with aclosing(resolver_of(liar).resolve(address)) as answers:
+        batches = [batch async for batch in answers]
+    kinds = {each.type for batch in batches for each in batch.endpoints}
+    assert kinds == {socket.SOCK_DGRAM}
+    assert {each.sockaddr[1] for batch in batches for each in batch.endpoints} == {53}
+
+
+async def test_a_family_that_is_silent_does_not_hold_up_the_other(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(lambda q, kind, _: good(q, kind, _) if kind == "A" else []))
+    async with aclosing(resolver_of(liar).resolve(NAME)) as answers:
+        batch = await anext(answers)
+    assert batch.answered == V4
+
+
+@pytest.mark.parametrize(
+    ("aaaa", "a", "expected"),
+    [
+        ({"authority": [SOA]}, {}, {V6: [], V4: ["192.0.2.1"]}),
+        ({"rcode": "NXDOMAIN", "authority": [SOA]}, {}, {V6: [], V4: ["192.0.2.1"]}),
+        ({"rcode": "SERVFAIL"}, {}, {V6: [], V4: ["192.0.2.1"]}),
+        ({}, {"rcode": "REFUSED"}, {V6: ["2001:db8::1"], V4: []}),
+    ],
+    ids=["nodata", "nxdomain", "servfail", "refused"],
+)
+async def test_one_familys_failure_is_not_the_lookups(
+    stack: ExitStack, aaaa: Any, a: Any, expected: Any
+) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        options = aaaa if kind == "AAAA" else a
+        return [answer(query, *([] if options else [RECORDS[kind]]), **options)]
+
+    liar = stack.enter_context(Liar(say))
+    assert await said(resolver_of(liar)) == expected
+
+
+async def test_aliases_that_lead_elsewhere_are_followed(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        name = str(dns.message.from_wire(query).question[0].name)
+        if name == "a.test.":
+            return [answer(query, "a.test 9 CNAME b.test.")]
+        return [answer(query, RECORDS[kind].replace("a.test", "b.test"))]
+
+    liar = stack.enter_context(Liar(say))
+    assert await said(resolver_of(liar)) == BOTH
+
+
+async def test_aliases_without_an_end(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        name = str(dns.message.from_wire(query).question[0].name)
+        return [answer(query, f"{name} 9 CNAME x{name}")]
+
+    liar = stack.enter_context(Liar(say))
+    assert await failure(resolver_of(liar)) == (
+        socket.EAI_FAIL,
+        f"{liar.address}: its aliases lead in a circle",
+    )
+
+
+FAILURES: list[Any] = [
+    (saying(authority=[SOA]), NO_DATA, "the name has no address"),
+    (saying(rcode="NXDOMAIN", authority=[SOA]), socket.EAI_NONAME, "there is no such name"),
+    (saying(rcode="SERVFAIL"), socket.EAI_AGAIN, "{}: SERVFAIL"),
+    (saying(rcode="REFUSED"), socket.EAI_FAIL, "{}: REFUSED"),
+    (saying(rcode="NOTZONE"), socket.EAI_FAIL, "{}: NOTZONE"),
+    (saying(without=["RA"]), socket.EAI_FAIL, "{}: knows nothing of the name, and asks nobody"),
+    (
+        lambda q, kind, way: [answer(q, RECORDS[kind])[:-3]],
+        socket.EAI_FAIL,
+        "{}: an answer that makes no sense",
+    ),
+    (
+        lambda q, kind, way: [
+            answer(q, f"a.test 60 {kind} " + ("0.0.0.0" if kind == "A" else "::"))
+        ],
+        NO_DATA,
+        "answered with the address of nobody, as filters do",
+    ),
+]
+
+
+@pytest.mark.parametrize(("say", "code", "words"), FAILURES)
+async def test_what_has_no_address(stack: ExitStack, say: Any, code: int, words: str) -> None:
+    liar = stack.enter_context(Liar(say))
+    assert await failure(resolver_of(liar)) == (code, words.format(liar.address))
+
+
+@pytest.mark.parametrize(("say", "code", "words"), FAILURES[2:7])
+async def test_another_server_is_asked_then(
+    stack: ExitStack, say: Any, code: int, words: str
+) -> None:
+    bad, other = stack.enter_context(Liar(say)), stack.enter_context(Liar(good))
+    assert await said(resolver_of(bad, other)) == BOTH
+    assert len(bad.asked) in (2, 1)
+
+
+async def test_no_other_server_is_asked_when_there_is_no_such_name(stack: ExitStack) -> None:
+    one = stack.enter_context(Liar(saying(rcode="NXDOMAIN", authority=[SOA])))
+    other = stack.enter_context(Liar(good))
+    code, _ = await failure(resolver_of(one, other))
+    assert code == socket.EAI_NONAME
+    assert not other.asked
+
+
+async def test_nobody_listens(stack: ExitStack) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{bound.getsockname()[1]}"
+    resolver = DnsResolver([dead], cache=None)
+    assert await failure(resolver) == (socket.EAI_AGAIN, f"{dead}: Connection refused")
+    other = stack.enter_context(Liar(good))
+    assert await said(DnsResolver([dead, other.address], cache=None)) == BOTH
+
+
+async def test_a_server_without_a_route(monkeypatch: Any, stack: ExitStack) -> None:
+    other = stack.enter_context(Liar(good))
+    resolver = DnsResolver(["fe80::1%nowhere", other.address], cache=None)
+    assert await said(resolver) == BOTH
+
+
+async def test_silence(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(silent))
+    resolver = resolver_of(liar, timeout=0.02, attempts=3)
+    assert await failure(resolver) == (socket.EAI_AGAIN, f"{liar.address}: no answer in 0.02 s")
+    assert len(liar.asked) == 6
+
+
+async def test_when_one_is_silent_the_next_is_asked_as_well(stack: ExitStack) -> None:
+    one, other = stack.enter_context(Liar(silent)), stack.enter_context(Liar(good))
+    resolver = resolver_of(one, other, timeout=30)
+    await resolver._look(module.running_driver())
+    assert resolver._machine is not None
+    for _ in range(8):
+        resolver._machine.servers.answered(0, 0.0)  # it has been quick
+    assert await said(resolver) == BOTH
+    assert len(one.asked) == 2
+    assert len(other.asked) == 2
+    resolver.forget(NAME)
+    await said(resolver)
+    assert len(one.asked) == 2  # it comes last now
+
+
+async def test_the_deadline_of_a_dial(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(silent))
+    with pytest.raises(ConnectTimeout) as caught:
+        await Dialer(resolver=resolver_of(liar)).connect(NAME, timeout=0.05)
+    assert caught.value.phase == "resolve"
+
+
+async def test_what_is_no_answer_is_passed_over(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        right = answer(query, RECORDS[kind])
+        forged = answer(query, f"a.test 60 {kind} " + ("192.0.2.6" if kind == "A" else "::6"))
+        return [bytes([forged[0] ^ 1]) + forged[1:], b"", forged[:11], query, right]
+
+    liar = stack.enter_context(Liar(say))
+    assert await said(resolver_of(liar)) == BOTH
+
+
+async def test_after_too_many_of_those_it_is_asked_over_tcp(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        right = answer(query, RECORDS[kind])
+        return [b"nonsense"] * 17 if way == "udp" else [b"nonsense", right]
+
+    liar = stack.enter_context(Liar(say))
+    assert await said(resolver_of(liar)) == BOTH
+    assert sorted(liar.asked) == [("A", "tcp"), ("A", "udp"), ("AAAA", "tcp"), ("AAAA", "udp")]
+
+
+def cut_short(query: bytes, kind: str, way: str) -> Any:
+    if way == "udp":
+        return [
+            answer(
+                query, f"a.test 60 {kind} " + ("192.0.2.6" if kind == "A" else "::6"), flags=["TC"]
+            )
+        ]
+    return good(query, kind, way)
+
+
+async def test_what_is_cut_short_is_asked_for_over_tcp(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(cut_short))
+    assert await said(resolver_of(liar)) == BOTH
+
+
+async def test_large_answers_come_over_tcp_in_pieces(stack: ExitStack) -> None:
+    many = [f"a.test 60 A 10.1.{n // 256}.{n % 256}" for n in range(250)]
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        if kind == "AAAA":
+            return good(query, kind, way)
+        return [answer(query, *many) if way == "tcp" else answer(query, flags=["TC"])]
+
+    liar = stack.enter_context(Liar(say))
+    assert len((await said(resolver_of(liar)))[V4]) == 250
+
+
+@pytest.mark.parametrize(
+    ("over_tcp", "words"),
+    [
+        (lambda q: [None], "it hung up before it had answered"),
+        (lambda q: [answer(q, flags=["TC"])], "an answer cut short by TCP"),
+    ],
+)
+async def test_tcp_that_comes_to_nothing(stack: ExitStack, over_tcp: Any, words: str) -> None:
+    liar = stack.enter_context(
+        Liar(lambda q, kind, way: cut_short(q, kind, way) if way == "udp" else over_tcp(q))
+    )
+    _, said_so = await failure(resolver_of(liar))
+    assert said_so == f"{liar.address}: {words}"
+    other = stack.enter_context(Liar(good))
+    assert await said(resolver_of(liar, other)) == BOTH
+
+
+async def test_tcp_that_is_refused(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(cut_short, tcp=False))
+    assert (await failure(resolver_of(liar)))[1].endswith("Connection refused")
+
+
+async def test_a_server_that_does_not_know_edns(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        if dns.message.from_wire(query).edns >= 0:
+            return [answer(query, rcode="FORMERR")]
+        return good(query, kind, way)
+
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar)
+    assert await said(resolver) == BOTH
+    resolver.forget(NAME)
+    asked = len(liar.asked)
+    assert await said(resolver) == BOTH
+    assert len(liar.asked) == asked + 2
+
+
+# --------------------------------------------------------------------------------- what is said
+
+
+async def test_options_of_resolv_conf(stack: ExitStack, machine: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    machine.write("resolv.conf", "options use-vc trust-ad single-request no-reload")
+    resolver = resolver_of(liar)
+    assert await said(resolver) == BOTH
+    assert liar.asked == [("AAAA", "tcp"), ("A", "tcp")]
+    assert all(query[3] & 0x20 for query in liar.queries)
+    machine.write("resolv.conf", "options no-aaaa")
+    assert resolver._machine is not None
+    resolver._machine.looked = -math.inf
+    resolver._resolv_conf._looked = -math.inf
+    resolver.forget(NAME)
+    assert await said(resolver) == BOTH  # it does not look again
+
+
+async def test_a_file_that_has_changed_is_read_again(stack: ExitStack, machine: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar)
+    await said(resolver)
+    machine.write("resolv.conf", "options no-aaaa")
+    resolver.forget(NAME)
+    assert await said(resolver) == BOTH  # it has just been looked at
+    assert resolver._machine is not None
+    resolver._machine.looked = resolver._resolv_conf._looked = -math.inf
+    resolver.forget(NAME)
+    assert await said(resolver) == {V4: ["192.0.2.1"]}
+    assert resolver.known(NAME) is not None
+    resolver._machine.looked = resolver._resolv_conf._looked = -math.inf
+    assert resolver.known(NAME) is None
+    resolver._resolv_conf._looked = -math.inf
+    driver = module.running_driver()
+    assert await resolver._resolv_conf.value(driver) == "options no-aaaa"  # it is as it was
+    resolver._resolv_conf._looked = -math.inf
+    machine.remove("resolv.conf")
+    assert await said(resolver) == BOTH
+
+
+async def test_servers_of_resolv_conf(machine: Any, stack: ExitStack, monkeypatch: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    monkeypatch.setattr("aconnect.resolvers.dns.settings.DNS_PORT", liar.port)
+    machine.write("resolv.conf", "nameserver 127.0.0.1")
+    assert await said(DnsResolver(cache=None)) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("short", ["short.one.test", "short.two.test", "short"]),
+        ("short.", ["short"]),
+        ("with.dot", ["with.dot", "with.dot.one.test", "with.dot.two.test"]),
+    ],
+)
+async def test_the_search_list(stack: ExitStack, host: str, asked: list[str]) -> None:
+    liar = stack.enter_context(Liar(saying(rcode="NXDOMAIN", authority=[SOA])))
+    resolver = resolver_of(liar, search=["one.test", "two.test"])
+    code, _ = await failure(resolver, TCPAddress(host, 5))
+    assert code == socket.EAI_NONAME
+    names = [str(dns.message.from_wire(each).question[0].name) for each in liar.queries]
+    assert list(dict.fromkeys(names)) == [f"{name}." for name in asked]
+    assert resolver.known(TCPAddress(host, 5)) is None
+
+
+async def test_the_first_candidate_with_an_address_counts(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        name = str(dns.message.from_wire(query).question[0].name)
+        if name == "a.two.test." and kind == "A":
+            return [answer(query, "a.two.test 60 A 192.0.2.2")]
+        return [answer(query, authority=[SOA])]
+
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar, search=["one.test", "two.test", "three.test"], ndots=1)
+    address = TCPAddress("a", 5)
+    assert await said(resolver, address) == {V6: [], V4: ["192.0.2.2"]}
+    assert len(liar.asked) == 4
+    found = resolver.known(address)
+    assert found is not None
+    assert [each.sockaddr for each in found] == [("192.0.2.2", 5)]
+
+
+async def test_if_any_candidate_failed_the_error_says_to_try_again(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        name = str(dns.message.from_wire(query).question[0].name)
+        return [answer(query, rcode="SERVFAIL" if name == "a.one.test." else "NXDOMAIN")]
+
+    liar = stack.enter_context(Liar(say))
+    code, _ = await failure(resolver_of(liar, search=["one.test"]), TCPAddress("a", 5))
+    assert code == socket.EAI_AGAIN
+
+
+async def test_names_that_are_asked_of_nobody(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar)
+    for host in ("x.invalid", "x.onion", "x.alt", "127.1", "x.0x1f"):
+        assert (await failure(resolver, TCPAddress(host, 5)))[0] == socket.EAI_NONAME
+        assert resolver.known(TCPAddress(host, 5)) is None
+    for host in ("localhost", "x.LocalHost."):
+        assert await said(resolver, TCPAddress(host, 5)) == {None: ["::1", "127.0.0.1"]}
+    assert not liar.asked
+
+
+async def test_the_hosts_file(stack: ExitStack, machine: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    machine.write(
+        "hosts", "192.0.2.9 A.Test x.invalid localhost\n127.0.0.9 localhost\nfe80::9%lo z.test\n"
+    )
+    resolver = resolver_of(liar)
+    assert await said(resolver) == {None: ["192.0.2.9"]}
+    assert await said(resolver, TCPAddress("x.invalid", 5)) == {None: ["192.0.2.9"]}
+    assert await said(resolver, TCPAddress("localhost", 5)) == {None: ["127.0.0.9"]}
+    assert await said(resolver, TCPAddress("z.test", 5)) == {None: ["fe80::9"]}
+    assert resolver.known(NAME) is None
+    assert not liar.asked
+    assert await said(resolver_of(liar, hosts=False)) == BOTH
+    machine.write("nsswitch.conf", "hosts: dns")
+    assert await said(resolver_of(liar)) == BOTH
+
+
+async def test_a_large_hosts_file_is_read_in_a_thread(stack: ExitStack, machine: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    machine.write("hosts", "# nothing\n" * 10000 + "192.0.2.9 a.test\n")
+    assert await said(resolver_of(liar)) == {None: ["192.0.2.9"]}
+
+
+async def test_what_is_the_systems(stack: ExitStack, machine: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    system = StaticResolver({"x.local": ["192.0.2.7"], "a.test": ["192.0.2.8"]})
+
+    async def hosts(resolver: Any, name: str) -> Any:
+        return [
+            each.sockaddr[0]
+            async for batch in resolver.resolve(TCPAddress(name, 5))
+            for each in batch.endpoints
+        ]
+
+    assert await hosts(resolver_of(liar, system=system), "x.local") == ["192.0.2.7"]
+    machine.write("nsswitch.conf", "hosts: files nis dns")
+    assert await hosts(resolver_of(liar, system=system), "a.test") == ["192.0.2.8"]
+    code, words = await failure(resolver_of(liar, system=None))
+    assert (code, words) == (socket.EAI_NONAME, "it is not DNS's, and there is no system=")
+    assert not liar.asked
+
+
+# -------------------------------------------------------------------------------- remembered
+
+
+async def test_an_answer_is_kept_for_as_long_as_it_says(stack: ExitStack, clock: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar)
+    await said(resolver)
+    clock.passes(59)
+    resolver._machine.looked = time.monotonic()  # type: ignore[union-attr]
+    assert await said(resolver) == BOTH
+    assert {each.sockaddr[0] for each in resolver.known(NAME) or ()} == {
+        *("192.0.2.1", "2001:db8::1")
+    }
+    assert len(liar.asked) == 2
+    clock.passes(2)
+    assert resolver.known(NAME) is None
+    await said(resolver)
+    assert len(liar.asked) == 4
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def passes(self, seconds: float) -> None:
+        self.ahead += seconds
+
+    def uptime(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: Any) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "uptime", clock.uptime)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("say", "kept"),
+    [
+        (saying(authority=[SOA]), 60),
+        (saying(rcode="NXDOMAIN", authority=[SOA]), 60),
+        (saying(rcode="NXDOMAIN"), 0),
+        (saying(rcode="SERVFAIL"), 1),
+        (
+            lambda q, kind, way: [
+                answer(q, f"a.test 60 {kind} " + ("0.0.0.0" if kind == "A" else "::"))
+            ],
+            60,
+        ),
+    ],
+)
+async def test_that_there_is_none_is_kept(
+    stack: ExitStack, clock: Clock, say: Any, kept: float
+) -> None:
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar)
+    first = await failure(resolver)
+    asked = len(liar.asked)
+    if kept:
+        clock.passes(kept - 0.5)
+        assert await failure(resolver) == first
+        assert len(liar.asked) == asked
+    clock.passes(1)
+    await failure(resolver)
+    assert len(liar.asked) == 2 * asked
+
+
+async def test_failures_are_kept_for_longer_each_time(stack: ExitStack, clock: Clock) -> None:
+    liar = stack.enter_context(Liar(saying(rcode="SERVFAIL")))
+    resolver = resolver_of(liar)
+    for seconds in (1, 2, 4, 8, 16, 30, 30):
+        before = len(liar.asked)
+        await failure(resolver)
+        assert len(liar.asked) == before + 2
+        clock.passes(seconds - 0.5)
+        await failure(resolver)
+        assert len(liar.asked) == before + 2
+        clock.passes(0.6)
+
+
+async def test_a_ttl_of_0_is_not_kept_nor_anything_without_a_cache(stack: ExitStack) -> None:
+    liar = stack.enter_context(
+        Liar(lambda q, kind, way: [answer(q, RECORDS[kind].replace(" 60 ", " 0 "))])
+    )
+    resolver = resolver_of(liar)
+    for _ in range(2):
+        await said(resolver)
+    assert len(liar.asked) == 4
+    resolver = resolver_of(stack.enter_context(Liar(good)), cache=None)
+    await said(resolver)
+    assert resolver.known(NAME) is None
+    resolver.forget(NAME)
+
+
+@pytest.mark.parametrize("fails", ["servfail", "silence"])
+async def test_stale_addresses_are_better_than_none(
+    stack: ExitStack, clock: Clock, monkeypatch: Any, fails: str
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.05 if fails == "silence" else 30.0)
+    says: list[Any] = [good]
+    liar = stack.enter_context(Liar(lambda *asked: says[0](*asked)))
+    resolver = resolver_of(liar, cache=DnsCache(stale=100), timeout=30)
+    await said(resolver)
+    says[0] = silent if fails == "silence" else saying(rcode="SERVFAIL")
+    clock.passes(61)
+    assert await said(resolver) == BOTH
+    asked = len(liar.asked)
+    clock.passes(20)
+    assert await said(resolver) == BOTH
+    assert len(liar.asked) == asked  # they are left alone for half a minute
+    monkeypatch.setattr(module, "PATIENCE", 30.0)
+    says[0] = saying(rcode="NXDOMAIN", authority=[SOA])
+    clock.passes(11)
+    assert (await failure(resolver))[0] == socket.EAI_NONAME
+    clock.passes(61)
+    assert (await failure(resolver))[0] == socket.EAI_NONAME
+
+
+async def test_without_stale(stack: ExitStack, clock: Clock) -> None:
+    says: list[Any] = [good]
+    liar = stack.enter_context(Liar(lambda *asked: says[0](*asked)))
+    resolver = resolver_of(liar, cache=DnsCache(stale=None))
+    await said(resolver)
+    says[0] = saying(rcode="SERVFAIL")
+    clock.passes(61)
+    assert (await failure(resolver))[0] == socket.EAI_AGAIN
+
+
+async def test_another_network_sees_nothing_of_it(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(good))
+    network = ["home"]
+    resolver = resolver_of(liar, network=lambda: network[0])
+    await said(resolver)
+    network[0] = "abroad"
+    assert resolver.known(NAME) is None
+    await said(resolver)
+    assert len(liar.asked) == 4
+    network[0] = "home"
+    assert resolver.known(NAME) is not None
+
+
+async def test_several_resolvers_may_share_a_cache(stack: ExitStack) -> None:
+    liar, cache = stack.enter_context(Liar(good)), DnsCache()
+    for _ in range(3):
+        await said(resolver_of(liar, cache=cache))
+    assert len(liar.asked) == 2
+    cache.clear()
+    await said(resolver_of(liar, cache=cache))
+    assert len(liar.asked) == 4
+
+
+async def test_a_dial_from_memory(stack: ExitStack) -> None:
+    liar = stack.enter_context(
+        Liar(
+            lambda q, kind, way: [
+                answer(q, *["a.test 60 A 127.0.0.1"] * (kind == "A"), authority=[SOA])
+            ]
+        )
+    )
+    listener = stack.enter_context(listening())
+    dialer = Dialer(resolver=resolver_of(liar))
+    address = ("a.test", listener.getsockname()[1])
+    for _ in range(3):
+        (await dialer.connect(address, timeout=30)).close()
+    assert len(liar.asked) == 2
+    listener.close()
+    for _ in range(2):
+        with pytest.raises(ConnectionRefusedError):
+            await dialer.connect(address, timeout=30)
+    assert len(liar.asked) == 4  # it was forgotten
+
+
+# ---------------------------------------------------------------------------------- together
+
+
+async def test_who_asks_the_same_at_once_shares_the_answers(stack: ExitStack) -> None:
+    may_answer = threading.Event()
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        assert may_answer.wait(10)
+        return good(query, kind, way)
+
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar)
+    found: list[Any] = []
+
+    async def ask() -> None:
+        found.append(await said(resolver))
+
+    async def give_up(scope: anyio.CancelScope) -> None:
+        with scope:
+            await said(resolver)
+
+    async with anyio.create_task_group() as group:
+        scope = anyio.CancelScope()
+        group.start_soon(give_up, scope)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(50):
+            group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()  # it is the one that has carried the lookup on
+        await anyio.wait_all_tasks_blocked()
+        may_answer.set()
+    assert found == [BOTH] * 50
+    assert len(liar.asked) == 2
+    assert not resolver._lookups
+
+
+async def test_the_last_to_leave_ends_it(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(silent))
+    resolver = resolver_of(liar)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(said, resolver)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    assert not resolver._lookups
+
+
+async def test_no_descriptor_is_left(stack: ExitStack, monkeypatch: Any) -> None:
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar)
+    await said(resolver)
+    resolver.forget(NAME)
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aconnect.resolvers.dns.exchange.socket.socket", refuse)
+        code, words = await failure(resolver)
+    assert (code, words) == (errno.EMFILE, os.strerror(errno.EMFILE))
+    assert await said(resolver) == BOTH
+
+
+async def test_an_error_of_a_dial_says_what_the_servers_have_said(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(saying(rcode="REFUSED")))
+    with pytest.raises(ResolveError) as caught:
+        await Dialer(resolver=resolver_of(liar)).connect(NAME)
+    assert caught.value.errno == socket.EAI_FAIL
+    assert f"{liar.address}: REFUSED" in str(caught.value.__cause__)
+
+
+async def test_it_conforms(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        name = str(dns.message.from_wire(query).question[0].name)
+        if name != "exists.test.":
+            return [answer(query, rcode="NXDOMAIN")]
+        return [answer(query, RECORDS[kind].replace("a.test", "exists.test"))]
+
+    liar = stack.enter_context(Liar(say))
+    for cache in (None, DnsCache()):
+        await check_resolver(
+            resolver_of(liar, cache=cache),
+            exists="exists.test",
+            missing="missing.test",
+            hosts=["192.0.2.1", "2001:db8::1"],
+        )
+
+
+# ---------------------------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"servers": "127.0.0.1"}, TypeError, "servers must be an iterable of servers"),
+        ({"servers": []}, ValueError, "servers must have a name server at least"),
+        ({"servers": ["ns.example"]}, ValueError, "servers must be IP addresses"),
+        ({"servers": ["ns.example:53"]}, ValueError, "servers must be IP addresses"),
+        ({"servers": ["udp://127.0.0.1:53"]}, ValueError, "servers must be IP addresses"),
+        ({"servers": ["127.0.0.1:0"]}, ValueError, "servers must have a port that is not 0"),
+        ({"servers": [5]}, TypeError, "5"),
+        ({"search": "a.test"}, TypeError, "search must be an iterable of domains"),
+        ({"search": ["a..test"]}, ValueError, "a..test"),
+        ({"ndots": -1}, ValueError, "ndots must be at least 0, not -1"),
+        ({"ndots": True}, TypeError, "ndots must be an int, not True"),
+        ({"timeout": 0}, ValueError, "timeout must be finite and more than 0, not 0"),
+        ({"timeout": math.nan}, ValueError, "timeout must be finite"),
+        ({"timeout": "1"}, TypeError, "timeout must be a number of seconds"),
+        ({"attempts": 0}, ValueError, "attempts must be at least 1, not 0"),
+        ({"hosts": 1}, TypeError, "hosts must be a bool, not 1"),
+        ({"cache": 5}, TypeError, "cache must be a DnsCache or None, not 5"),
+        ({"system": 5}, TypeError, "system must have a resolve() method or be None, not 5"),
+        ({"network": 5}, TypeError, "network must be callable or None, not 5"),
+    ],
+)
+async def test_bad_arguments(options: Any, error: Any, words: str) -> None:
+    with pytest.raises(error) as caught:
+        DnsResolver(**options)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"entries": 0}, ValueError, "entries must be at least 1, not 0"),
+        ({"entries": 1.0}, TypeError, "entries must be an int, not 1.0"),
+        ({"stale": -1}, ValueError, "stale must be finite and at least 0, not -1"),
+        ({"stale": math.inf}, ValueError, "stale must be finite and at least 0, not inf"),
+    ],
+)
+async def test_bad_arguments_of_a_cache(options: Any, error: Any, words: str) -> None:
+    with pytest.raises(error) as caught:
+        DnsCache(**options)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ("127.0.0.1", ("127.0.0.1", 53)),
+        ("127.0.0.1:5300", ("127.0.0.1", 5300)),
+        ("::1", ("::1", 53)),
+        ("[::1]", ("::1", 53)),
+        ("[::1]:54", ("::1", 54)),
+        ("fe80::1%2", ("fe80::1%2", 53)),
+        (("127.0.0.1", 7), ("127.0.0.1", 7)),
+    ],
+)
+async def test_servers(server: Any, expected: Any) -> None:
+    assert repr(DnsResolver([server])) == f"DnsResolver(servers=({expected!r},))"
+
+
+async def test_its_repr() -> None:
+    assert repr(DnsResolver()) == "DnsResolver()"
+    assert isinstance(Batch(()), Batch)
