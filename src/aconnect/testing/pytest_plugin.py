@@ -1,4 +1,5 @@
-"""A fixture for pytest that fails a test which leaves something behind.
+"""Fixtures for pytest: a fake network, a virtual clock, and one that fails a test which leaves
+something behind.
 
 Enable it in the root ``conftest.py``::
 
@@ -13,6 +14,8 @@ Rules:
   have been there and be closed.
 * Garbage is collected before anything is counted; an object that had not been closed is then
   reported by the warning that Python makes of it.
+* What a fixture from here has open is not what a test leaves: it comes after `no_leaks`, in
+  whichever order a test names them.
 * What is replaced for the length of the test is put back: `asyncio.Runner.close`; `run_forever`,
   `close` and ``__init__`` of `asyncio.BaseEventLoop` and `uvloop.Loop`; `close` of
   `asyncio.SelectorEventLoop`; `trio.run` and `trio.lowlevel.start_guest_run`, which get one more
@@ -35,13 +38,15 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
+from .clock import VirtualClock
 from .leaks import Snapshot
 from .loop_contents import Leak, LoopContents, describe_task, pool_threads
+from .network import FakeNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["no_leaks"]
+__all__ = ["fake_network", "no_leaks", "virtual_clock"]
 
 _GRACE: Final = "no_leaks_grace"
 
@@ -91,6 +96,34 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     if leaks:
         lines = "\n".join(f"  {leak}" for leak in leaks)
         pytest.fail(f"the test has left behind:\n{lines}", pytrace=False)
+
+
+@pytest.fixture
+def fake_network(request: pytest.FixtureRequest) -> Iterator[FakeNetwork]:
+    """A `FakeNetwork` with nothing on it, which is closed after the test.
+
+    ``fake_network.dialer()`` connects over it.
+    """
+    _after_no_leaks(request)
+    with FakeNetwork() as network:
+        yield network
+
+
+@pytest.fixture
+def virtual_clock(request: pytest.FixtureRequest) -> Iterator[VirtualClock]:
+    """A `VirtualClock` that is on for the length of the test.
+
+    ``virtual_clock.run(main)`` runs an async function by it, in a test that is not async itself.
+    An async test goes by it if its loop does: see ``VirtualClock.new_event_loop``.
+    """
+    _after_no_leaks(request)
+    with VirtualClock() as clock:
+        yield clock
+
+
+def _after_no_leaks(request: pytest.FixtureRequest) -> None:
+    if "no_leaks" in request.fixturenames:
+        request.getfixturevalue("no_leaks")
 
 
 def _seconds(text: str) -> float:
