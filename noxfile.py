@@ -156,7 +156,9 @@ def tests(session: nox.Session) -> None:
 
 
 def tests_here(session: nox.Session) -> None:
-    """Run the tests; on one Python all of them must cover all of it."""
+    """Run the tests; on one Python all of them must cover all of it, and a notebook is run."""
+    if session.python == MAIN:
+        install_groups(session, "notebook")
     run_tests(session, session, COVERAGE_FILE=str(Path(session.virtualenv.location, "coverage")))
 
 
@@ -183,6 +185,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/adapters.py", *session.posargs)
     session.run("python", "benchmarks/race.py", *session.posargs)
     session.run("python", "benchmarks/blocking.py", *session.posargs)
+    session.run("python", "benchmarks/observe.py", *session.posargs)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])

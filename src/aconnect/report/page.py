@@ -39,7 +39,7 @@ def page(story: Story, width: int) -> str:
         )
     titles = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     lines = "\n".join(table)
-    drawing = "\n".join(map(markup, draw(story, 100).splitlines()))
+    drawing = "\n".join(map(markup, draw(story, 96).splitlines()))
     return f"""\
 <!DOCTYPE html>
 <html lang="en">
