@@ -69,8 +69,8 @@ class SharedCall:
     __slots__ = ("call", "key")
 
     def __init__(self, key: Hashable, call: Callable[[], Any]) -> None:
-        self.key = key
-        self.call = call
+        self.key: Hashable = key
+        self.call: Callable[[], Any] = call
 
     def __call__(self) -> Any:
         return self.call()
@@ -103,7 +103,7 @@ class _Work:
     __slots__ = ("call", "jobs", "key")
 
     def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
+        self.call: Callable[[], Any] = call
         self.key = call.key if isinstance(call, SharedCall) else None
         self.jobs: dict[Job, None] = {}
 

@@ -102,9 +102,10 @@ class Pacing(Generic[T]):
     def __init__(
         self, concurrency: int, per_host: int | None = None, bucket: TokenBucket | None = None
     ) -> None:
-        self.concurrency = self._most = concurrency
-        self.running = 0
-        self.waiting = 0
+        self.concurrency: int = concurrency
+        self._most = concurrency
+        self.running: int = 0
+        self.waiting: int = 0
         self._per_host = per_host
         self._bucket = bucket
         self._ready: deque[tuple[Hashable, T]] = deque()

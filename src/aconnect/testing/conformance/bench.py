@@ -314,11 +314,12 @@ class Bench:
 
     async def until(self, condition: Callable[[], object]) -> bool:
         """Wait until something is so; whether it is, within the limit."""
-        for _ in range(int(self.limit / _PAUSE)):
-            if condition():
-                return True
+        end = moment(self.limit)
+        while not condition():
+            if time.monotonic() >= end:
+                return False
             await self.sleep(_PAUSE)
-        return bool(condition())
+        return True
 
     async def linger(self, condition: Callable[[], object]) -> None:
         """Wait until something is so, and for ten turns, whatever cancels that."""
