@@ -24,6 +24,7 @@ from ..errors.making import (
     unresolved_error,
 )
 from ..handshakes.base import Handshake
+from ..resolvers.answers import Explained
 from ..sansio.race import Race
 from .preparation import NO_INTERFACE
 from .recall import forget, recall
@@ -226,6 +227,7 @@ def _unresolved(search: Resolution, elapsed: float) -> ConnectError:
         code = _NOT_OF_THE_FAMILY
     elif cause is not None and has_errno(cause):
         code = cause.errno or socket.EAI_FAIL
+        said = cause.strerror if isinstance(cause, Explained) else ""
     elif cause is not None:
         name = type(cause).__name__
         code, said = socket.EAI_FAIL, f"the resolver failed: {name}: {words(cause)}"

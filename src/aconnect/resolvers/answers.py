@@ -22,7 +22,7 @@ from .base import Batch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["check_batch", "check_endpoint", "closable", "in_order", "of_family"]
+__all__ = ["Explained", "check_batch", "check_endpoint", "closable", "in_order", "of_family"]
 
 _FAMILIES: Final = (
     AF_INET,
@@ -30,6 +30,10 @@ _FAMILIES: Final = (
     getattr(socket, "AF_UNIX", AF_INET),
     getattr(socket, "AF_VSOCK", AF_INET),
 )
+
+
+class Explained(socket.gaierror):
+    """An error of a lookup whose words say more than its code does."""
 
 
 def check_batch(batch: Any) -> Batch:

@@ -29,7 +29,7 @@ from ...addresses.literal import zoned_endpoint
 from ...addresses.redirects import canonical
 from ...drivers.select import running_driver
 from ...sansio.asking import Servers
-from ..answers import in_order
+from ..answers import Explained, in_order
 from ..base import Batch
 from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
@@ -211,7 +211,7 @@ class DnsResolver:
                 yield batch
             return
         if business:
-            raise socket.gaierror(socket.EAI_NONAME, business)
+            raise Explained(socket.EAI_NONAME, business)
         failures: list[Answer] = []
         candidates = candidates_of(address.host, name, machine.settings)
         for candidate in candidates:
@@ -235,7 +235,7 @@ class DnsResolver:
 
     async def _ask_system(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         if self._system is None:
-            raise socket.gaierror(socket.EAI_NONAME, "it is not DNS's, and there is no system=")
+            raise Explained(socket.EAI_NONAME, "it is not DNS's, and there is no system=")
         async for batch in self._system.resolve(address):
             yield batch
 
@@ -339,7 +339,7 @@ def _error(failures: list[Answer]) -> OSError:
         code = socket.EAI_AGAIN
     elif not worst.failed and any(each.code == _NO_DATA for each in failures):
         code = _NO_DATA
-    return socket.gaierror(code, worst.words)
+    return Explained(code, worst.words)
 
 
 _GAI: Final = {*NO_ADDRESS, socket.EAI_AGAIN, socket.EAI_FAIL}
