@@ -20,12 +20,17 @@ from aconnect import __version__, explain
 from .check import as_json, as_text, check_all
 from .demo import run_demo
 from .demo_screen import DemoScreen
+from .lookup import as_json as heard_as_json
+from .lookup import as_text as heard_as_text
+from .lookup import look_all_up
 from .loops import LOOPS, missing
 from .parameters import (
     dialer_of,
+    dns_resolver,
     parse_connect_to,
     parse_errors,
     parse_loop,
+    parse_names,
     parse_proxies,
     parse_seconds,
     parse_targets,
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from aconnect import Proxy
 
     from .check import Checked
+    from .lookup import Heard
     from .loops import EventLoop
     from .parameters import Target
 
@@ -137,6 +143,18 @@ def command() -> None:
     type=click.Choice(["1", "2"]),
     help="Tell the target who connects, by the PROXY protocol of this version.",
 )
+@click.option(
+    "--resolver",
+    type=click.Choice(["system", "dns"]),
+    help="Who looks names up: the system, or name servers that are asked from here.",
+)
+@click.option(
+    "--server",
+    "servers",
+    metavar="ADDRESS",
+    multiple=True,
+    help="A name server to ask, with its port unless that is 53; several in their order.",
+)
 def check(
     addresses: tuple[Target, ...],
     timeout: float,
@@ -145,6 +163,8 @@ def check(
     loop: EventLoop,
     proxies: tuple[Proxy, ...],
     header: str | None,
+    resolver: str | None,
+    servers: tuple[str, ...],
 ) -> None:
     """Connect to each ADDRESS, and say to which peer, how long it took, and what went wrong.
 
@@ -174,9 +194,10 @@ def check(
       aconnect check --timeout 2 db:5432 cache:6379 unix:/run/app.sock
       aconnect check --json --loop trio localhost:8000
       aconnect check --connect-to example.org=127.0.0.1 example.org:443
+      aconnect check --server 127.0.0.1:5300 db.test:5432
       aconnect check --proxy socks5h://proxy.example:1080 db.internal:5432
     """  # noqa: D301
-    dialer = dialer_of(connect_to, proxies, header)
+    dialer = dialer_of(connect_to, proxies, header, resolver, servers)
     if json_lines:
 
         def show(checked: Checked) -> None:
@@ -193,6 +214,57 @@ def check(
     except ValueError as error:  # an address that no proxy can be asked for
         raise click.UsageError(str(error)) from None
     if not connected:
+        click.get_current_context().exit(1)
+
+
+@command.command(context_settings=_SETTINGS)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, callback=parse_names)
+@click.option(
+    "--server",
+    "servers",
+    metavar="ADDRESS",
+    multiple=True,
+    help="A name server to ask, with its port unless that is 53; several in their order. Without "
+    "it, those of this machine.",
+)
+@click.option("--json", "json_lines", is_flag=True, help="JSON, an object on each line.")
+@click.option(
+    "--loop",
+    type=click.Choice(list(LOOPS)),
+    callback=parse_loop,
+    default="asyncio",
+    show_default=True,
+    help="The event loop to do it on.",
+)
+def lookup(
+    names: tuple[str, ...], servers: tuple[str, ...], json_lines: bool, loop: EventLoop
+) -> None:
+    """Look up each NAME, and say what comes, as it comes.
+
+    Name servers are asked for IPv6 and for IPv4 addresses at the same time, and each answer has
+    a line. The hosts file and the search list count. The exit status is 0 if each name has an
+    address.
+
+    With --json, the members are name, family (null for any), addresses and seconds; of a
+    failure also errno, errno_name and message.
+
+    \b
+    Examples:
+      aconnect lookup example.org
+      aconnect lookup --server 127.0.0.1:5300 --json db.test
+    """  # noqa: D301
+    if json_lines:
+
+        def show(heard: Heard) -> None:
+            click.echo(heard_as_json(heard))
+
+    else:
+        console = make_console()
+
+        def show(heard: Heard) -> None:
+            write_line(console, heard_as_text(heard))
+
+    if not look_all_up(names, dns_resolver(servers), loop, show):
         click.get_current_context().exit(1)
 
 

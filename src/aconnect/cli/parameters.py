@@ -16,22 +16,33 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from aconnect import Dialer, Proxy, ProxyHeader, explain, parse_address
+from aconnect import (
+    Dialer,
+    DnsResolver,
+    Proxy,
+    ProxyHeader,
+    SystemResolver,
+    TCPAddress,
+    explain,
+    parse_address,
+)
 from aconnect.proxies import parse_proxy
 
 from .loops import LOOPS, advice, missing
 
 if TYPE_CHECKING:
-    from aconnect import Address
+    from aconnect import Address, Resolver
 
     from .loops import EventLoop
 
 __all__ = [
     "Target",
     "dialer_of",
+    "dns_resolver",
     "parse_connect_to",
     "parse_errors",
     "parse_loop",
+    "parse_names",
     "parse_proxies",
     "parse_seconds",
     "parse_targets",
@@ -82,17 +93,43 @@ def parse_proxies(
         raise click.BadParameter(str(error)) from None
 
 
+def dns_resolver(servers: tuple[str, ...]) -> Resolver:
+    """What asks these name servers, or those of this machine; it remembers nothing."""
+    try:
+        return DnsResolver(servers or None, cache=None)
+    except (ImportError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def parse_names(
+    _ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Names to look up."""
+    try:
+        return tuple(TCPAddress(text, 0).host for text in texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def dialer_of(
-    connect_to: dict[str, str], proxies: tuple[Proxy, ...], header: str | None
+    connect_to: dict[str, str],
+    proxies: tuple[Proxy, ...],
+    header: str | None,
+    resolver: str | None,
+    servers: tuple[str, ...],
 ) -> Dialer | None:
     """What dials as the options say; None if none says anything."""
     chain: list[Proxy | ProxyHeader] = [*proxies]
     if header is not None:
         chain.append(ProxyHeader(int(header)))
-    if not chain and not connect_to:
+    if servers and resolver == "system":
+        raise click.UsageError("--server is for --resolver dns")
+    asks = resolver == "dns" or bool(servers)
+    if not chain and not connect_to and not asks:
         return None
+    names: Resolver = dns_resolver(servers) if asks else SystemResolver()
     try:
-        return Dialer(connect_to=connect_to or None, proxy=chain or None)
+        return Dialer(connect_to=connect_to or None, proxy=chain or None, resolver=names)
     except (ImportError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 

@@ -227,7 +227,7 @@ def _unresolved(search: Resolution, elapsed: float) -> ConnectError:
         code = _NOT_OF_THE_FAMILY
     elif cause is not None and has_errno(cause):
         code = cause.errno or socket.EAI_FAIL
-        said = cause.strerror if isinstance(cause, Explained) else ""
+        said = str(cause.strerror) if isinstance(cause, Explained) else ""
     elif cause is not None:
         name = type(cause).__name__
         code, said = socket.EAI_FAIL, f"the resolver failed: {name}: {words(cause)}"
