@@ -19,12 +19,12 @@ extensions = [
     "docstrings",
     "from_code",
     "myst_parser",
+    "offline",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
-    "sphinxcontrib.mermaid",
 ]
 exclude_patterns = ["_build"]
 # Docstrings mark names with single backticks, as they do in the source.
@@ -41,9 +41,6 @@ maximum_signature_line_length = 80
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-
-# As high as the state machine is at the width of a page.
-mermaid_height = "45rem"
 
 # Copied is what is typed: not the prompts, and not what is printed.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -16,6 +16,7 @@ import tomllib
 import types
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -61,14 +62,18 @@ def public_names() -> set[str]:
     return public
 
 
-@pytest.fixture(scope="module")
-def tables() -> Any:
-    spec = importlib.util.spec_from_file_location("tables", DOCS / "_ext" / "tables.py")
+def extension(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def tables() -> Any:
+    return extension("tables")
 
 
 # What is shown
@@ -459,21 +464,16 @@ def test_transitions_as_the_explanation_tells_them(
 
 
 def test_the_diagram_has_every_transition_and_no_other(tables: Any) -> None:
-    def node(state: str) -> str:
-        plain = state.partition(":")[0].partition(" after")[0]
-        return "[*]" if plain == "start" else plain
-
-    diagram = tables.diagram()
-    names = {identifier: name for name, identifier in re.findall(r'"(.*)" as (\w+)', diagram)}
-    names["[*]"] = "[*]"
-    edges = re.findall(r"^ +(\S+) --> (\S+): (.*)$", diagram, re.MULTILINE)
-    drawn = {
-        (names[state], names[after], answer)
-        for state, after, answers in edges
-        for answer in answers.split(" / ")
-    }
+    svg = ElementTree.fromstring(extension("state_diagram").drawn(tables.edges()))
+    titles = [title.text or "" for title in svg.iter("{http://www.w3.org/2000/svg}title")]
+    drawn = set()
+    for title in titles:
+        before, _, after = title.rpartition(": ")
+        state, _, answers = before.partition(", ")
+        drawn |= {(state, after, answer) for answer in answers.split(" / ")}
     assert drawn == {
-        (node(each.state), node(after), each.answer)
+        (each.state, after.partition(":")[0].partition(" after")[0], each.answer)
         for each in tables.transitions()
         for after in each.after
     }
+    assert len(titles) == len({(state, after) for state, after, _ in drawn})

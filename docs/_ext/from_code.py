@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import state_diagram
 import tables
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -29,7 +30,7 @@ class TableFromCode(SphinxDirective):
 
 class DiagramFromCode(SphinxDirective):
     def run(self) -> list[nodes.Node]:
-        return self.parse_text_to_nodes(f"```{{mermaid}}\n{tables.diagram()}\n```")
+        return [nodes.raw("", state_diagram.drawn(tables.edges()), format="html")]
 
 
 class HelpFromCode(SphinxDirective):

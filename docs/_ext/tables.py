@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno as errnos
 import inspect
-import re
 import socket
 from collections import deque
 from copy import copy
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     from aconnect.explanations.explain import Explanation
 
-__all__ = ["KINDS", "TABLES", "Kind", "Transition", "diagram", "transitions"]
+__all__ = ["KINDS", "TABLES", "Kind", "Transition", "edges", "transitions"]
 
 
 # Tables of errnos
@@ -278,32 +277,19 @@ def _sockets(kinds: Iterable[Kind], every: set[Kind]) -> str:
     return ", ".join(texts)
 
 
-def diagram() -> str:
-    """The machine as a Mermaid state diagram."""
+def edges() -> dict[tuple[str, str], list[str]]:
+    """The answers that lead from one state to another, whatever the socket, for a diagram."""
     labels: dict[tuple[str, str], list[str]] = {}
     for each in transitions():
         for after in each.after:
-            edge = (_node(each.state), _node(after))
-            texts = labels.setdefault(edge, [])
+            texts = labels.setdefault((each.state, _node(after)), [])
             if each.answer not in texts:
                 texts.append(each.answer)
-    names = {name for edge in labels for name in edge}
-    lines = ["stateDiagram-v2"]
-    lines += [f'    state "{name}" as {_id(name)}' for name in sorted(names - {"[*]"})]
-    lines += [
-        f"    {_id(state)} --> {_id(after)}: {' / '.join(texts)}"
-        for (state, after), texts in labels.items()
-    ]
-    lines += [f"    {name} --> [*]" for name in ("CONNECTED", "FAILED")]
-    return "\n".join(lines)
+    return labels
 
 
 def _node(state: str) -> str:
-    return "[*]" if state == "start" else state.partition(":")[0].partition(" after")[0]
-
-
-def _id(node: str) -> str:
-    return node if node == "[*]" else "_".join(re.findall(r"\w+", node))
+    return state.partition(":")[0].partition(" after")[0]
 
 
 # Tables of networks
