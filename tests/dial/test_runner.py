@@ -911,22 +911,29 @@ class Stop(BaseException):
     """What stops a program, and what nobody has heard of."""
 
 
+BEGUN = 0.25
+"""Seconds in which a dial gets to its hook, handshake or lookup on a machine that is busy."""
+
+
 class Slow:
     """A hook, a handshake and a resolver that have a clean-up of their own, which takes its time.
 
     Attributes:
+        cleaning: one has been told to end.
         ended: how many have been done with it.
     """
 
     def __init__(self, *winners: Any) -> None:
         self.winners = winners
         self.ended = 0
+        self.cleaning = anyio.Event()
         self.go = anyio.Event()
 
     async def _work(self) -> None:
         try:
             await anyio.sleep_forever()
         finally:
+            self.cleaning.set()
             with anyio.CancelScope(shield=True):
                 await self.go.wait()
             self.ended += 1
@@ -988,7 +995,7 @@ class TestSlowCleanUp:
         shake = slow.shake if who == "handshake" else None
         address = slow.address(who, *listeners(stack, 1))
         with pytest.raises(ConnectTimeout):
-            await dialer.connect(address, timeout=0.02, handshake=shake)  # type: ignore[arg-type]
+            await dialer.connect(address, timeout=BEGUN, handshake=shake)  # type: ignore[arg-type]
         await self.end(slow, opened, log, "DialFailed timed out")
 
     async def end(self, slow: Slow, opened: list[Counted], log: Log, last: str | None) -> None:
@@ -1044,7 +1051,7 @@ class TestSlowCleanUp:
             dialer = Dialer(**slow.options(who))
             shake = slow.shake if who == "handshake" else None
             with pytest.raises(ConnectTimeout):
-                await dialer.connect(address, timeout=0.02, handshake=shake)  # type: ignore[arg-type]
+                await dialer.connect(address, timeout=BEGUN, handshake=shake)  # type: ignore[arg-type]
             assert slow.ended == 0
 
         asyncio.run(main())
@@ -1067,12 +1074,14 @@ async def test_where_no_task_outlives_a_call_the_clean_up_is_waited_for(
 
     async def dial() -> None:
         with pytest.raises(ConnectTimeout):
-            await dialer.connect(address, timeout=0.02, handshake=shake)  # type: ignore[arg-type]
+            await dialer.connect(address, timeout=BEGUN, handshake=shake)  # type: ignore[arg-type]
         raised.append(ConnectTimeout(0, ""))
 
     async with anyio.create_task_group() as group:
         group.start_soon(dial)
-        await anyio.sleep(0.05)
+        await slow.cleaning.wait()
+        for _ in range(20):
+            await anyio.sleep(0)
         assert not raised
         slow.go.set()
     assert raised
@@ -1223,7 +1232,7 @@ class TestInterrupts:
                 raise Interrupt
 
         with pytest.raises(Interrupt):
-            await Dialer().connect(results(*listeners(stack, 1)), timeout=0.01, handshake=shake)
+            await Dialer().connect(results(*listeners(stack, 1)), timeout=BEGUN, handshake=shake)
 
 
 class Loop(NoWriterLoop):

@@ -178,7 +178,7 @@ class TestInADial:
         report = Report()
         sequence = Sequence(Layer("one"), Handshake(forever, name="two"))
         with listening() as listener, pytest.raises(TimeoutError):
-            await Dialer(trace=report, attempt_timeout=0.05).connect(
+            await Dialer(trace=report, attempt_timeout=0.25).connect(
                 listener.getsockname(), timeout=30, handshake=sequence
             )
         [attempt] = report.attempts
