@@ -439,13 +439,16 @@ async def test_names_that_are_asked_of_nobody(stack: ExitStack) -> None:
 async def test_the_hosts_file(stack: ExitStack, machine: Any) -> None:
     liar = stack.enter_context(Liar(good))
     machine.write(
-        "hosts", "192.0.2.9 A.Test x.invalid localhost\n127.0.0.9 localhost\nfe80::9%lo z.test\n"
+        "hosts",
+        "192.0.2.9 A.Test x.invalid localhost\n127.0.0.9 localhost\n"
+        "fe80::9%lo z.test\nfe80::8%1 y.test\n",
     )
     resolver = resolver_of(liar)
     assert await said(resolver) == {None: ["192.0.2.9"]}
     assert await said(resolver, TCPAddress("x.invalid", 5)) == {None: ["192.0.2.9"]}
     assert await said(resolver, TCPAddress("localhost", 5)) == {None: ["127.0.0.9"]}
     assert await said(resolver, TCPAddress("z.test", 5)) == {None: ["fe80::9"]}
+    assert await said(resolver, TCPAddress("y.test", 5)) == {None: ["fe80::8"]}
     assert resolver.known(NAME) is None
     assert not liar.asked
     assert await said(resolver_of(liar, hosts=False)) == BOTH

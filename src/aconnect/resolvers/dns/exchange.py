@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -180,7 +181,7 @@ class Exchange:
         authentic = self._settings.trust_ad
         each.asked = encode(self.question, identity, edns=each.edns, authentic=authentic)
         try:
-            endpoint = self._endpoint(each.server, tcp)
+            endpoint = _endpoint(*self._settings.servers[each.server], tcp)
             each.sock = socket.socket(endpoint.family, endpoint.type, endpoint.proto)
             each.sock.setblocking(False)
             answer = each.sock.connect_ex(endpoint.sockaddr)
@@ -193,11 +194,6 @@ class Exchange:
                 self.reads[each.sock] = each
         except OSError as error:
             self._broken(each, error, now)
-
-    def _endpoint(self, server: int, tcp: bool) -> Endpoint:
-        kind = TCPAddress if tcp else UDPAddress
-        address = kind(*self._settings.servers[server])
-        return address.endpoint or zoned_endpoint(address)
 
     def _connected(self, each: _Try, now: float) -> None:
         """A connection by TCP is there, or has failed."""
@@ -309,3 +305,21 @@ class Exchange:
     def _end(self, outcome: Outcome) -> None:
         self.close()
         self.outcome = outcome
+
+
+def _endpoint(host: str, port: int, tcp: bool) -> Endpoint:
+    """Where a server is; the number of a zone that has a name is looked up each time.
+
+    Raises:
+        OSError: no network interface has the name of the zone.
+    """
+    return _plain_endpoint(host, port, tcp) or zoned_endpoint(_kind(tcp)(host, port))
+
+
+@lru_cache(64)
+def _plain_endpoint(host: str, port: int, tcp: bool) -> Endpoint | None:
+    return _kind(tcp)(host, port).endpoint
+
+
+def _kind(tcp: bool) -> type[TCPAddress | UDPAddress]:
+    return TCPAddress if tcp else UDPAddress

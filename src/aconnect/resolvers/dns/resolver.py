@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...addresses.literal import zoned_endpoint
 from ...addresses.redirects import canonical
+from ...addresses.values import Endpoint
 from ...drivers.select import running_driver
 from ...sansio.asking import Servers
 from ..answers import Explained, in_order
@@ -45,7 +46,7 @@ from .wire import AAAA, A, Question, require
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 
-    from ...addresses.values import Endpoint, TCPAddress, UDPAddress
+    from ...addresses.values import TCPAddress, UDPAddress
     from ...drivers.base import Driver
     from ..base import Resolver
     from .lookup import Found
@@ -321,8 +322,17 @@ class DnsResolver:
 
 
 def _endpoints(address: TCPAddress | UDPAddress, hosts: Iterable[str]) -> list[Endpoint]:
-    made = [type(address)(host, address.port) for host in hosts]
-    return [each.endpoint or zoned_endpoint(each) for each in made]
+    kind, proto, port = address.type, address.proto, address.port
+    endpoints = []
+    for host in hosts:
+        if "%" in host:
+            zoned = type(address)(host, port)
+            endpoints.append(zoned.endpoint or zoned_endpoint(zoned))
+        elif ":" in host:
+            endpoints.append(Endpoint(socket.AF_INET6, kind, proto, (host, port, 0, 0)))
+        else:
+            endpoints.append(Endpoint(socket.AF_INET, kind, proto, (host, port)))
+    return endpoints
 
 
 def _is_loopback(host: str) -> bool:

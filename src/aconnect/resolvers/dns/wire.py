@@ -15,6 +15,7 @@ Sources: RFC 1035, RFC 2308, RFC 5452, RFC 6604, RFC 6891.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
 from struct import unpack_from
 from typing import Any, Final, NamedTuple
@@ -115,12 +116,22 @@ def encode(question: Question, identity: int, *, edns: bool, authentic: bool = F
         edns: whether to say that larger answers are taken.
         authentic: whether to ask if the answer is authentic.
     """
+    return identity.to_bytes(2, "big") + _encoded(question, edns, authentic)[2:]
+
+
+@lru_cache(256)
+def _name(text: str) -> Any:
+    return dns.name.from_text(text)
+
+
+@lru_cache(256)
+def _encoded(question: Question, edns: bool, authentic: bool) -> bytes:
+    """The same with any id: names are asked for again and again."""
     message = dns.message.make_query(
-        dns.name.from_text(question.name),
+        _name(question.name),
         dns.rdatatype.RdataType(question.type),
         use_edns=0 if edns else False,
         payload=PAYLOAD,
-        id=identity,
     )
     if authentic:
         message.flags |= _AD
@@ -158,7 +169,7 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
 
 def _reply(message: Any, question: Question) -> Reply:
     found = {(rrset.name, rrset.rdtype): rrset for rrset in message.answer if rrset.rdclass == _IN}
-    name, ttl = dns.name.from_text(question.name), LONGEST_TTL
+    name, ttl = _name(question.name), LONGEST_TTL
     seen = {name}
     rcode = int(message.rcode())
     wanted = dns.rdatatype.RdataType(question.type)
