@@ -111,6 +111,11 @@ def nothing_blocks_the_loop() -> Iterator[None]:
                 )
         if coverage.Coverage.current() is not None:
             acquire.deactivate()
+        # A file is read without waiting for anybody, and anything else when there is something.
+        for function in ("from_file", "from_stream"):
+            blockbuster.functions["os.read"].can_block_in("cli/source.py", function)
+        for name in ("io.BufferedWriter.write", "io.BufferedRandom.write"):
+            blockbuster.functions[name].can_block_in("cli/check.py", "_line")
         # What is in /proc is in memory.
         for name in ("os.listdir", "io.TextIOWrapper.read", "io.BufferedReader.read"):
             for function in ("_open_descriptors", "_local_ports"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import pty
 import socket
+import sys
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
@@ -13,17 +16,19 @@ from aconnect import __version__, explain
 from aconnect.cli import commands
 
 
-@pytest.mark.parametrize("name", ["", "check", "explain", "demo"])
+@pytest.mark.parametrize("name", ["", "check", "watch", "wait-for", "explain", "demo"])
 def test_every_command_has_a_help_that_fits_80_columns(invoke: Any, name: str) -> None:
     result = invoke(*filter(None, [name]), "-h")
     assert result.exit_code == 0
     assert "\b" not in result.output
     assert max(map(len, result.output.splitlines())) <= 80
+    commands = result.output.partition("Commands:")[2]
+    assert "..." not in commands
 
 
 def test_the_group_lists_its_commands_and_examples(invoke: Any) -> None:
     output = invoke("--help").output
-    for name in ("check", "demo", "explain"):
+    for name in ("check", "demo", "explain", "wait-for", "watch"):
         assert f"\n  {name} " in output
     assert "aconnect explain ECONNREFUSED\n" in output
 
@@ -103,3 +108,35 @@ def test_every_name_can_be_explained(invoke: Any) -> None:
     result = invoke("explain", *names)
     assert result.exit_code == 0
     assert len(result.output.splitlines()) == len(names)
+
+
+def test_names_of_errors_are_completed(start: Any) -> None:
+    words = {"_ACONNECT_COMPLETE": "bash_complete", "COMP_WORDS": "aconnect explain ECONNR"}
+    code = "from aconnect.cli import main; import sys; sys.argv[0] = 'aconnect'; main()"
+    program = [sys.executable, "-c", code]
+    process = start(program=program, env={**words, "COMP_CWORD": "2"})
+    out, _ = process.communicate()
+    assert out.splitlines() == ["plain,ECONNREFUSED", "plain,ECONNRESET"]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80])
+def test_usage_errors_wrap_on_a_terminal(width: int) -> None:
+    child, fd = pty.fork()
+    if not child:
+        os.environ.update(COLUMNS=str(width), TERM="xterm")
+        words = "x" * 30 + " is nonsense" * 9
+        os.execv(sys.executable, [sys.executable, "-m", "aconnect", "check", words])
+    shown = b""
+    try:
+        while block := os.read(fd, 4096):
+            shown += block
+    except OSError:  # as a terminal ends
+        pass
+    finally:
+        os.close(fd)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 2
+    lines = shown.decode().splitlines()
+    error = lines[[line.startswith("Error: ") for line in lines].index(True) :]
+    assert len(error) > 2
+    assert max(map(len, error)) <= max(width, 40)

@@ -286,6 +286,23 @@ async def test_outside_of_its_block_there_is_nothing(anyio_backend: Any) -> None
 
 
 @BACKENDS
+def test_what_has_ended_can_be_had_without_waiting(backend: str) -> None:
+    async def main() -> None:
+        with FakeNetwork() as network:
+            network.add(None, "192.0.2.1", after=1)
+            network.add(None, "192.0.2.2", after=60)
+            targets = ["192.0.2.1:1", "192.0.2.2:1", "192.0.2.1:2"]
+            many = connect_many(targets, dialer=network.dialer(), ordered=True)
+            assert many.ended() == []
+            async with many as results:
+                await anyio.sleep(2)
+                assert [result.index for result in results.ended()] == [0, 2]
+                assert results.ended() == []
+
+    virtually(main, backend)
+
+
+@BACKENDS
 def test_two_tasks_cannot_take_results_at_a_time(backend: str) -> None:
     async def main() -> None:
         with FakeNetwork() as network:
@@ -763,8 +780,7 @@ async def test_what_the_dialer_raises_that_is_no_failure_is_raised(anyio_backend
             raise ZeroDivisionError
 
     with listening() as listener, pytest.raises(ZeroDivisionError):
-        address = listener.getsockname()
-        await collect([[address, address]], handshake=Broken(nothing))
+        await collect([listener.getsockname()], handshake=Broken(nothing))
 
 
 # Arguments

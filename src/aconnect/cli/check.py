@@ -2,216 +2,221 @@
 
 Rules:
 
-* At most `AT_ONCE` addresses are being connected to at a time.  The results come in the order
-  of the addresses, each as soon as it and all before it are known; on Ctrl-C, all that are.
-* A socket is closed as soon as it is connected, however the command ends.
-* A connected datagram socket has heard from nobody, and the line says so.
+* `connect_many` does it, within limits.  Results go where they are to go one by one, each whole
+  and at once; all else is said on standard error.
+* Each connection is closed as soon as it is made, however the command ends.
+* On Ctrl-C and SIGTERM nothing more starts, what is running is given up, and what has ended is
+  written.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import sys
+import warnings
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.text import Text
+from aconnect import Dialer, Proxy
+from aconnect.many import Limits, Statistics, connect_many
 
-from aconnect import (
-    AttemptRecord,
-    ConnectError,
-    ConnectTimeout,
-    Dialer,
-    Proxy,
-    TCPAddress,
-    UDPAddress,
-    UnixAddress,
-    VsockAddress,
-    aconnect,
-    explain,
-)
-
-from .screen import duration, printable
+from .formats import CSV_HEADER, as_csv, as_json, as_text, drawing, prometheus
+from .progress import NoProgress, Progress, say, summary
+from .screen import make_console, write_line
+from .source import count_items, from_file, from_stream, from_texts, is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections import Counter
+    from collections.abc import AsyncIterable, Callable, Iterable
+    from typing import BinaryIO
+
+    from aconnect import Deadline
+    from aconnect.many import Result
 
     from .loops import EventLoop
-    from .parameters import Target
 
-__all__ = ["AT_ONCE", "Checked", "as_json", "as_text", "check_all"]
-
-AT_ONCE: Final = 32
-"""Few enough for any limit on descriptors; as many as aconnect looks up names at a time."""
-
-_STYLES: Final = {"connected": "green", "failed": "red", "timed out": "yellow"}
+__all__ = ["Checking", "check_all"]
 
 
-class Checked(NamedTuple):
-    """What came of one address.
+class Checking(NamedTuple):
+    """What is asked for, besides the addresses.
 
-    ``peer`` is the resolved address: the one connected to, or the only one that was tried;
-    None if several were, or none.  ``error`` is None if it is connected.  ``via`` are the proxies
-    on the way, as text.
+    Attributes:
+        format: "text", "json", "csv" or "prometheus".
+        output: where the results go, if not to standard output.
+        done: what an earlier run has seen to, of the addresses.
     """
 
-    target: Target
-    peer: str | None
-    seconds: float
-    datagram: bool
-    error: ConnectError | None
-    via: tuple[str, ...] = ()
+    loop: EventLoop
+    dialer: Dialer
+    limits: Limits
+    timeout: float
+    deadline: Deadline | None
+    done: Counter[str]
+    ordered: bool = False
+    tls: bool = False
+    verbose: bool = False
+    format: str = "text"
+    output: BinaryIO | None = None
+    progress: bool = True
+    summary: bool = False
+    fail_fast: bool = False
 
-    @property
-    def outcome(self) -> str:
-        """In a word or two: "connected", "failed" or "timed out"."""
-        if self.error is None:
-            return "connected"
-        return "timed out" if isinstance(self.error, ConnectTimeout) else "failed"
 
-
-def check_all(
-    targets: Sequence[Target],
-    loop: EventLoop,
-    timeout: float,
-    show: Callable[[Checked], None],
-    dialer: Dialer | None = None,
-) -> bool:
-    """Connect to each target on ``loop``.
+def check_all(asked: Checking, texts: tuple[str, ...], fd: int | None) -> bool:
+    """Connect to each address.
 
     Args:
-        targets: what to connect to.
-        loop: where.
-        timeout: seconds for each.
-        show: is called with each result, in the order of the targets.
-        dialer: what connects; None for `aconnect`.
+        texts: addresses of the command line.
+        fd: the descriptor of a file with addresses; None if there is none.
 
     Returns:
         Whether all were connected.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C; nothing is open, and all that is known has been shown.
-        Exception: what ``show`` raised; nothing is open.
+        KeyboardInterrupt: on Ctrl-C; nothing is open, and all that is known has been written.
+        OSError: what was to be written could not be; nothing is open.
     """
-    waiting = iter(enumerate(targets))
-    known: dict[int, Checked] = {}
-    shown: list[bool] = []
-
-    async def work() -> None:
-        for index, target in waiting:
-            known[index] = await _check(target, dialer, timeout)
-            while len(shown) in known:
-                checked = known.pop(len(shown))
-                shown.append(checked.error is None)
-                show(checked)
+    statistics = Statistics()
+    writer = _Writer(asked, statistics)
 
     async def main() -> None:
-        await loop.together(work, min(AT_ONCE, len(targets)))
+        targets: Iterable[Any] | AsyncIterable[Any] = from_texts(texts, asked.done)
+        if fd is not None:
+            targets = from_stream(fd, asked.done, asked.loop)
+            if is_file(fd):
+                targets = from_file(fd, asked.done)
+        reports = asked.verbose or asked.format == "prometheus"
+        async with connect_many(
+            targets,
+            dialer=asked.dialer,
+            limits=asked.limits,
+            timeout=asked.timeout,
+            deadline=asked.deadline,
+            ordered=asked.ordered,
+            handshake=_tls(asked.loop) if asked.tls else None,
+            reports=reports,
+        ) as results:
+            try:
+                async for result in results:
+                    writer.write(result)
+                    if asked.fail_fast and not result.connected:
+                        break
+            finally:
+                if not writer.broken:
+                    for result in results.ended():
+                        writer.write(result)
 
-    try:
-        loop.run(main)
-    except KeyboardInterrupt:
-        for index in sorted(known):  # they were waiting for one before them
-            show(known[index])
-        raise
-    return all(shown)
+    total = len(texts) if fd is None else None
+    if fd is not None and asked.progress and is_file(fd):
+        total = count_items(fd)
+    with ExitStack() as stack, warnings.catch_warnings(record=False):
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = _warn
+        stack.callback(_finish, asked, writer, statistics)
+        if asked.progress and sys.stderr.isatty():
+            writer.progress = stack.enter_context(Progress(total, statistics))
+        asked.loop.run(main)
+    return statistics.outcomes["connected"] == statistics.count
 
 
-async def _check(target: Target, dialer: Dialer | None, timeout: float) -> Checked:
-    start = time.monotonic()
-    via = _via(dialer)
-    try:
-        connect = aconnect if dialer is None else dialer.connect
-        sock = await connect(target.address, timeout=timeout)
-    except ConnectError as error:
-        peers = [_peer(record, record.sockaddr) for record in error.attempts]
-        # Without the traceback, which leads to this frame.
-        failure = error.with_traceback(None)
-        return Checked(
-            target, peers[0] if len(peers) == 1 else None, error.elapsed, False, failure, via
-        )
-    with sock:
-        seconds = time.monotonic() - start
+def _finish(asked: Checking, writer: _Writer, statistics: Statistics) -> None:
+    if not writer.broken:
+        writer.end()
+        if asked.summary:
+            say(*summary(statistics))
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: object = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    say(f"aconnect: {message}")
+
+
+def _tls(loop: EventLoop) -> Any:
+    from .tls import CheckTLS  # ssl takes a while to import
+
+    return CheckTLS(loop)
+
+
+class _Writer:
+    """Writes results, and counts them.
+
+    Attributes:
+        broken: whether something could not be written.
+        progress: is told of each.
+    """
+
+    def __init__(self, asked: Checking, statistics: Statistics) -> None:
+        self.broken = False
+        self.progress = NoProgress()
+        self._asked = asked
+        self._statistics = statistics
+        self._via = _via(asked.dialer)
+        self._kept: list[Result] = []  # of what can be written only when all are known
+        self._write = self._written_as(asked.format)
+        if asked.format == "csv":
+            self._line(CSV_HEADER)
+
+    def _written_as(self, format: str) -> Callable[[Result], object]:
+        console = make_console()  # and no text fails for want of an encoding
+        if format == "json":
+            return lambda result: self._line(as_json(result, self._via))
+        if format == "csv":
+            return lambda result: self._line(as_csv(result, self._via))
+        if format == "prometheus":
+            return self._kept.append
+        if self._asked.output is not None:
+            return lambda result: self._line(as_text(result, self._via).plain)
+        unicode = (console.encoding or "").lower().startswith("utf")
+
+        def show(result: Result) -> None:
+            write_line(console, as_text(result, self._via))
+            if self._asked.verbose:
+                for line in drawing(result, console.width, unicode):
+                    write_line(console, line)
+            console.file.flush()
+
+        return show
+
+    def _line(self, text: str) -> None:
+        data = f"{text}\n".encode("utf-8", "backslashreplace")
+        if self._asked.output is not None:
+            self._asked.output.write(data)
+            self._asked.output.flush()
+        else:
+            sys.stdout.write(data.decode())
+            sys.stdout.flush()
+
+    def write(self, result: Result) -> None:
+        """Write a result.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._statistics.add(result)
         try:
-            peer = _peer(sock, sock.getpeername())
-        except OSError:  # it has hung up again already
-            peer = None
-        return Checked(target, peer, seconds, sock.type == socket.SOCK_DGRAM, None, via)
+            self._write(result)
+        except BaseException:
+            self.broken = True
+            raise
+        self.progress.add(result)
+
+    def end(self) -> None:
+        """Write what comes last.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        for line in prometheus(self._kept):
+            self._line(line)
 
 
-def _via(dialer: Dialer | None) -> tuple[str, ...]:
+def _via(dialer: Dialer) -> tuple[str, ...]:
     """The proxies on the way, as text without user and password."""
-    if dialer is None:
-        return ()
     chain: Any = dialer.proxy if isinstance(dialer.proxy, tuple) else (dialer.proxy,)
     return tuple(str(each) for each in chain if isinstance(each, Proxy))
-
-
-def _peer(kind: socket.socket | AttemptRecord, sockaddr: Any) -> str:
-    """A resolved address in the form in which it could be typed."""
-    try:
-        if kind.family == getattr(socket, "AF_UNIX", None):
-            path = os.fsdecode(sockaddr)
-            # A file may be called "@x": only a leading NUL makes a name abstract.
-            path = f"./{path}" if path.startswith("@") else path.replace("\0", "@", 1)
-            return str(UnixAddress(path, kind.type))
-        if kind.family == getattr(socket, "AF_VSOCK", None):
-            return str(VsockAddress(*sockaddr))
-        internet = UDPAddress if kind.type == socket.SOCK_DGRAM else TCPAddress
-        return str(internet(*sockaddr))
-    except (TypeError, ValueError):
-        return repr(sockaddr)
-
-
-def as_text(checked: Checked) -> Text:
-    """The result as a line for people."""
-    if checked.error is None:
-        peer = "" if checked.peer in (None, checked.target.text) else f" ({checked.peer})"
-        way = "".join(f" through {each}" for each in checked.via)
-        line = f"to {checked.target.text}{way}{peer} in {duration(checked.seconds)}"
-        if checked.datagram:
-            line += "; connecting a datagram socket sends nothing, so nobody has answered"
-    else:
-        line = str(checked.error.strerror)
-    text = Text(f"{checked.outcome:<9}", _STYLES[checked.outcome])
-    return text.append(f"  {printable(line)}", "default")
-
-
-def as_json(checked: Checked) -> str:
-    """The result as one line of JSON."""
-    fields: dict[str, object] = {
-        "address": _unicode(checked.target.text),
-        "peer": checked.peer and _unicode(checked.peer),
-        "outcome": checked.outcome,
-        "seconds": round(checked.seconds, 6),
-    }
-    if checked.via:
-        fields["via"] = [_unicode(each) for each in checked.via]
-    error = checked.error
-    if error is not None:
-        fields |= {
-            "errno_name": _name(error),
-            "errno": error.errno,
-            "phase": error.phase,
-            "transient": error.transient,
-            "message": error.strerror,
-            "attempts": [_attempt_fields(record) for record in error.attempts],
-        }
-    return json.dumps(fields)
-
-
-def _unicode(text: str) -> str:
-    """The text as a strict parser takes it: bytes of a path that are no UTF-8 are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _attempt_fields(record: AttemptRecord) -> dict[str, object]:
-    fields = {**record.to_dict(), "peer": _peer(record, record.sockaddr)}
-    return {
-        key: _unicode(value) if isinstance(value, str) else value for key, value in fields.items()
-    }
-
-
-def _name(error: int | OSError) -> str:
-    return explain(error).partition(":")[0]

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aconnect import Dialer, wait_connected
 
@@ -23,7 +23,7 @@ from ..explanations.extras import not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     Main: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -54,6 +54,12 @@ class EventLoop(Protocol):
     async def together(self, job: Main, count: int) -> None:
         """Run ``job()`` in ``count`` tasks at a time, until all have ended."""
 
+    async def readable(self, stream: int | socket.socket) -> None:
+        """Wait until there is something to read, or the end; not at all for what never waits."""
+
+    async def writable(self, stream: int | socket.socket) -> None:
+        """Wait until something can be written."""
+
     async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
         """Connect a socket as the loop itself does it, without aconnect.
 
@@ -80,6 +86,14 @@ class _AsyncioLoop:
             for _ in range(count):
                 group.create_task(job())
 
+    async def readable(self, stream: int | socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await _until(loop.add_reader, loop.remove_reader, stream)
+
+    async def writable(self, stream: int | socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await _until(loop.add_writer, loop.remove_writer, stream)
+
     async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
         async with asyncio.timeout(timeout):
             await asyncio.get_running_loop().sock_connect(sock, sockaddr)
@@ -103,6 +117,17 @@ class _TrioLoop:
         async with trio.open_nursery() as nursery:
             for _ in range(count):
                 nursery.start_soon(job)
+
+    async def readable(self, stream: int | socket.socket) -> None:
+        import trio
+
+        with suppress(PermissionError):  # epoll takes no regular file
+            await trio.lowlevel.wait_readable(stream)
+
+    async def writable(self, stream: int | socket.socket) -> None:
+        import trio
+
+        await trio.lowlevel.wait_writable(stream)
 
     async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
         import trio
@@ -137,6 +162,19 @@ def missing(loop: EventLoop) -> bool:
 def advice(loop: EventLoop) -> str:
     """What to say of a loop that is not installed."""
     return not_installed(loop.name, loop.name)
+
+
+async def _until(add: Any, remove: Any, stream: int | socket.socket) -> None:
+    """Wait until the loop tells of a descriptor."""
+    told = asyncio.Event()
+    try:
+        add(stream, told.set)
+    except PermissionError:  # epoll takes no regular file, which never waits
+        return
+    try:
+        await told.wait()
+    finally:
+        remove(stream)
 
 
 async def _warmed_up(main: Main) -> None:

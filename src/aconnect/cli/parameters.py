@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Target",
+    "complete_errors",
     "dialer_of",
     "dns_resolver",
     "parse_connect_to",
@@ -44,6 +45,7 @@ __all__ = [
     "parse_loop",
     "parse_names",
     "parse_proxies",
+    "parse_rate",
     "parse_seconds",
     "parse_targets",
 ]
@@ -115,22 +117,30 @@ def dialer_of(
     connect_to: dict[str, str],
     proxies: tuple[Proxy, ...],
     header: str | None,
-    resolver: str | None,
-    servers: tuple[str, ...],
-) -> Dialer | None:
-    """What dials as the options say; None if none says anything."""
+    family: int = socket.AF_UNSPEC,
+    interface: str | None = None,
+    source: str | None = None,
+    resolver: str | None = None,
+    servers: tuple[str, ...] = (),
+) -> Dialer:
+    """What dials as the options say."""
     chain: list[Proxy | ProxyHeader] = [*proxies]
     if header is not None:
         chain.append(ProxyHeader(int(header)))
     if servers and resolver == "system":
         raise click.UsageError("--server is for --resolver dns")
     asks = resolver == "dns" or bool(servers)
-    if not chain and not connect_to and not asks:
-        return None
     names: Resolver = dns_resolver(servers) if asks else SystemResolver()
     try:
-        return Dialer(connect_to=connect_to or None, proxy=chain or None, resolver=names)
-    except (ImportError, ValueError) as error:
+        return Dialer(
+            connect_to=connect_to or None,
+            proxy=chain or None,
+            family=family,
+            interface=interface,
+            local_address=source,
+            resolver=names,
+        )
+    except (ImportError, OSError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
 
@@ -143,6 +153,19 @@ def parse_seconds(_ctx: click.Context, _param: click.Parameter, text: str) -> fl
     if not seconds >= 0:  # also true of NaN
         raise click.BadParameter(f"{text!r} is not a number of seconds, 0 or more")
     return seconds
+
+
+def parse_rate(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    """A number of starts in a second."""
+    if text is None:
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise click.BadParameter(f"{text!r} is not a number of starts in a second, more than 0")
+    return rate
 
 
 def parse_loop(_ctx: click.Context, _param: click.Parameter, name: str) -> EventLoop:
@@ -158,6 +181,13 @@ def parse_errors(
 ) -> tuple[int | str, ...]:
     """Names and numbers of errors, as what `aconnect.explain` takes."""
     return tuple(map(_parse_error, texts))
+
+
+def complete_errors(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """The names of errors that begin so."""
+    codes = (name for name in dir(socket) if name.startswith("EAI_"))
+    names = {*errno.errorcode.values(), *codes}
+    return sorted(name for name in names if name.startswith(begun.upper()))
 
 
 def _parse_error(text: str) -> int | str:

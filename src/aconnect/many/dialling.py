@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors.errors import ConnectError
+from ..handshakes.base import Handshake
 from ..report.report import Report
 from .handing import close_made, remembering
 from .result import Result, bare, outcome_of
@@ -45,6 +46,8 @@ async def result_of(dialer: Dialer, dial: Wanted, how: How) -> Result:
     timeout, deadline, handshake, keep, reset, reports = how
     socks: list[socket.socket] = []
     if handshake is not None:
+        if isinstance(handshake, Handshake) and len(target.parts) == 1:
+            handshake = handshake.towards(target.host)
         handshake = remembering(handshake, socks)
     # A single address goes the quick way, if nobody is told of it.
     report = None
@@ -55,6 +58,9 @@ async def result_of(dialer: Dialer, dial: Wanted, how: How) -> Result:
         made = await dialer.dial(target, timeout, deadline, handshake, report=report)
     except ConnectError as error:
         return _failure(error, dial, begun, how)
+    except (TypeError, ValueError) as error:  # such as datagrams by way of a proxy
+        bare(error)
+        return Result(address, index, "invalid", error=error, key=key, time=begun)
     seconds = time.monotonic() - start
     if not keep:
         await close_made(made, socks, reset)

@@ -52,6 +52,7 @@ __all__ = ["Results"]
 LATENESS: Final = 0.005
 """Seconds by which a timer may be late without the rate going down: asyncio's are rounded to a
 millisecond, and wait for what else is due in that turn of the loop."""
+_OUTSIDE: Final = "results are there inside `async with connect_many(...)` only"
 IN_A_ROW: Final = 32
 """Dials that a worker makes before others get a turn, if it never has to wait for one."""
 
@@ -157,9 +158,7 @@ class Results:
         """
         if self._state != "open" or self._reading:
             raise RuntimeError(
-                "another task is waiting for the next result"
-                if self._reading
-                else "results are there inside `async with connect_many(...)` only"
+                "another task is waiting for the next result" if self._reading else _OUTSIDE
             )
         if self._driver.checkpoint is not None:
             await self._driver.checkpoint()
@@ -179,6 +178,17 @@ class Results:
             self._watch.notify()
             self._hungry.notify()
         return result
+
+    def ended(self) -> list[Result]:
+        """The results that are there and have not been given, in their order; they are given with
+        this.  For what is to be noted when a program is interrupted.
+
+        None are there before the ``async with``, nor after it.
+        """
+        results = [*self._unread, *(self._done[index] for index in sorted(self._done))]
+        self._unread.clear()
+        self._done.clear()
+        return results
 
     async def _end(self) -> None:
         """End everything, and raise why."""

@@ -43,20 +43,22 @@ def check_targets(targets: object) -> None:
 
 
 def wanted(element: Any) -> tuple[Any, Any]:
-    """The key and the address of an element: two are a key and an address, unless the second is a
-    port."""
-    if isinstance(element, tuple) and len(element) == 2 and not _is_port(element[1]):
+    """The key and the address of an element: two are a key and an address, unless they are a host
+    and a port."""
+    if isinstance(element, tuple) and len(element) == 2 and not _is_address(*element):
         key, address = element
         return key, address
     return element, element
 
 
-def _is_port(value: object) -> bool:
-    """Whether it is a port, by number or by name, rather than an address, which has a ``:`` or a
-    ``/`` if it is text."""
-    if isinstance(value, str):
-        return not (":" in value or "/" in value)
-    return isinstance(value, (int, bytes))
+def _is_address(host: object, port: object) -> bool:
+    """Whether they are a host and a port, by number or by name, rather than a key and an address,
+    which has a ``:`` or a ``/`` if it is text."""
+    if not isinstance(host, (str, bytes)):
+        return False
+    if isinstance(port, str):
+        return not (":" in port or "/" in port)
+    return isinstance(port, (int, bytes))
 
 
 def host_of(target: Target) -> Hashable:

@@ -291,7 +291,9 @@ class _Wait:
         self._last = result = await result_of(self._dialer, self._dial, self._how)
         if self._on_result is not None:
             self._on_result(result)
-        if isinstance(result.error, ConnectError) and self._gives_up_at(result.error):
+        if result.error is not None and (
+            not isinstance(result.error, ConnectError) or self._gives_up_at(result.error)
+        ):
             error, self._last = result.error, None
             del result
             try:

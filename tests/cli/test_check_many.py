@@ -1,0 +1,384 @@
+"""`aconnect check` of many: from a file, in every format, resumed, interrupted."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import pty
+import resource
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.listeners import listening, unix_listening
+from support.tls import NAME, Certificates
+from support.tls_server import tls_process
+
+from aconnect import AttemptRecord, ConnectError, Report
+from aconnect.cli import formats, progress, tls
+from aconnect.cli.check_command import _output
+from aconnect.cli.formats import as_csv, as_text, prometheus
+from aconnect.cli.loops import LOOPS
+from aconnect.cli.source import Item
+from aconnect.many import Result, Statistics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALL_LOOPS = list(LOOPS)
+
+
+def text(address: tuple[str, int]) -> str:
+    return "{}:{}".format(*address)
+
+
+@pytest.fixture
+def listed(tmp_path: Path, stage: Any) -> Path:
+    path = tmp_path / "list"
+    path.write_text(f"# peers\n{text(stage.healthy)}\n\nnonsense\n{text(stage.refused)}\n")
+    return path
+
+
+@pytest.mark.parametrize("loop", ALL_LOOPS)
+def test_a_file(invoke: Any, listed: Path, stage: Any, loop: str) -> None:
+    result = invoke("check", "-f", str(listed), "--ordered", "--loop", loop)
+    assert result.exit_code == 1
+    first, second, third = result.stdout.splitlines()
+    assert first.startswith(f"connected  to {text(stage.healthy)} in ")
+    assert second.startswith("invalid    line 4: not an address: 'nonsense'")
+    assert third.startswith(f"failed     could not connect to {text(stage.refused)} ")
+
+
+def test_json_has_places_and_lines(invoke: Any, listed: Path) -> None:
+    result = invoke("check", "-f", str(listed), "--format", "json", "--ordered")
+    lines = [json.loads(each) for each in result.stdout.splitlines()]
+    assert [(each["index"], each["line"]) for each in lines] == [(0, 2), (1, 4), (2, 5)]
+    assert [each["outcome"] for each in lines] == ["connected", "invalid", "failed"]
+    assert list(lines[0]) == [
+        *("address", "peer", "outcome", "seconds", "index", "line", "phases", "time"),
+    ]
+    assert lines[0]["time"].endswith("Z")
+    assert "not an address" in lines[1]["message"]
+
+
+def test_csv(invoke: Any, listed: Path) -> None:
+    result = invoke("check", "-f", str(listed), "--format", "csv", "--ordered")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["outcome"] for row in rows] == ["connected", "invalid", "failed"]
+    assert rows[2]["errno_name"] == "ECONNREFUSED"
+    assert rows[2]["transient"] == "true"
+    assert rows[0]["errno"] == ""
+    assert float(rows[0]["connect"]) <= float(rows[0]["seconds"])
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@"])
+def test_no_cell_is_a_formula(begins: str) -> None:
+    address = f"{begins}cmd|' /C calc'!A0\n:1"
+    result = Result(address, 0, "invalid", error=ValueError("no"), key=Item(0, 1, address))
+    [row] = csv.reader([as_csv(result)])
+    assert row[0] == "'" + address.replace("\n", " ")
+
+
+def test_metrics_for_prometheus(invoke: Any, listed: Path, stage: Any, tmp_path: Path) -> None:
+    output = tmp_path / "metrics.prom"
+    output.write_text("before")
+    arguments = ("-f", str(listed), "--format", "prometheus", "-o", str(output))
+    assert invoke("check", *arguments).exit_code == 1
+    lines = output.read_text().splitlines()
+    assert f'probe_success{{target="{text(stage.healthy)}"}} 1' in lines
+    assert f'probe_success{{target="{text(stage.refused)}"}} 0' in lines
+    assert f'probe_ip_protocol{{target="{text(stage.healthy)}"}} 4' in lines
+    assert "# TYPE probe_success gauge" in lines
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_hash_of_an_address_is_that_of_the_blackbox_exporter() -> None:
+    assert formats._fnv1a(b"") == 2166136261
+    assert formats._fnv1a(b"a") == 0xE40C292C
+
+
+def test_labels_are_escaped() -> None:
+    address = 'unix:/a"b\\c\nd'
+    result = Result(address, 0, "failed", key=Item(0, None, address), report=Report())
+    assert r'probe_success{target="unix:/a\"b\\c\nd"} 0' in list(prometheus([result]))
+
+
+def test_a_unix_peer_has_no_version_of_ip(invoke: Any, stage: Any, tmp_path: Path) -> None:
+    with unix_listening(tmp_path / "x"):
+        output = invoke("check", "--format", "prometheus", f"unix:{tmp_path}/x").stdout
+    assert "probe_success" in output
+    assert "probe_ip_protocol" not in output
+
+
+def test_results_go_to_a_file(invoke: Any, listed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results"
+    result = invoke("check", "-f", str(listed), "-o", str(output))
+    assert result.stdout == ""
+    assert len(output.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("loop", ALL_LOOPS)
+def test_a_run_is_taken_up(
+    invoke: Any, listed: Path, tmp_path: Path, stage: Any, loop: str
+) -> None:
+    results = tmp_path / "results"
+    results.write_text(
+        json.dumps({"address": text(stage.healthy), "outcome": "failed"}) + '\n{"address": "127'
+    )
+    arguments = ("-f", str(listed), "--resume", str(results), "--loop", loop)
+    assert invoke("check", *arguments).exit_code == 1
+    lines = [json.loads(each) for each in results.read_text().splitlines()]
+    outcomes = sorted(each["outcome"] for each in lines)
+    assert outcomes == ["failed", "failed", "invalid"]
+    assert invoke("check", *arguments).exit_code == 0  # there was nothing left
+    assert len(results.read_text().splitlines()) == 3
+
+
+def test_fail_fast(invoke: Any, stage: Any) -> None:
+    silent, refused = text(stage.silent), text(stage.refused)
+    arguments = ("--timeout", "inf", "--concurrency", "1", "--fail-fast")
+    result = invoke("check", *arguments, refused, silent)
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_the_deadline_of_all(invoke: Any, stage: Any) -> None:
+    result = invoke("check", "--deadline", "0", text(stage.healthy))
+    assert result.exit_code == 1
+    assert result.stdout == f"not tried  {text(stage.healthy)}\n"
+
+
+def test_the_sum_of_it_goes_to_standard_error(invoke: Any, listed: Path) -> None:
+    with_it = invoke("check", "-f", str(listed), "--summary", "--rate", "100")
+    lines = with_it.stderr.splitlines()
+    assert lines[0].startswith("3 checked: 1 connected, 1 failed, 1 invalid")
+    assert lines[1] == "  ECONNREFUSED: 1"
+    assert [line.split()[0] for line in lines[3:]] == ["all", "connect"]
+    assert progress.summary(Statistics()) == ["0 checked: nothing"]
+
+
+def test_a_drawing_of_each(invoke: Any, stage: Any) -> None:
+    result = invoke("check", "-v", text(stage.healthy), text(stage.refused))
+    assert "━" in result.stdout
+    assert "ECONNREFUSED: nobody listens there" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) < 130
+    result = invoke("check", "-v", "--deadline", "0", text(stage.healthy))
+    assert len(result.stdout.splitlines()) == 1  # of what was not tried there is none
+
+
+@pytest.mark.parametrize("loop", ALL_LOOPS)
+def test_tls_fails_in_words(invoke: Any, loop: str) -> None:
+    with listening() as listener:
+        address = text(listener.getsockname())
+        result = invoke("check", "--tls", "--timeout", "0.2", "--loop", loop, address)
+    assert result.stdout.startswith(f"timed out  could not connect to {address} ")
+    assert "its handshake was not done" in result.stdout
+
+
+def test_families_interfaces_and_sources(invoke: Any, stage: Any) -> None:
+    healthy = text(stage.healthy)
+    assert invoke("check", "-4", "--source", "127.0.0.3", healthy).exit_code == 0
+    assert invoke("check", "-6", healthy).exit_code == 1
+    assert "EADDRNOTAVAIL" in invoke("check", "--source", "192.0.2.77", healthy).stdout
+    assert invoke("check", "--interface", "lo", healthy).exit_code in (0, 1)  # takes privileges
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give either addresses, or --file"),
+        (("-f", "x", "a:1"), "give either addresses, or --file"),
+        (("-f", "/nowhere/x"), "/nowhere/x: No such file or directory"),
+        (("-o", "/nowhere/x", "a:1"), "/nowhere/x: No such file or directory"),
+        (("-4", "-6", "a:1"), "-4 and -6 exclude each other"),
+        (("--rate", "0", "a:1"), "is not a number of starts in a second"),
+        (("--rate", "x", "a:1"), "is not a number of starts in a second"),
+        (("--concurrency", "0", "a:1"), "0 is not in the range"),
+        (("--source", "nonsense", "a:1"), "nonsense"),
+        (("--json", "--format", "csv", "a:1"), "--json is for JSON"),
+        (("--resume", "r", "--format", "csv", "a:1"), "--resume is for JSON"),
+        (("--resume", "r", "-o", "o", "a:1"), "one too many"),
+    ],
+)
+def test_what_makes_no_sense(invoke: Any, arguments: Any, said: str) -> None:
+    result = invoke("check", *arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+def test_a_file_that_is_no_run_of_ours(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("nonsense\n")
+    result = invoke("check", "--resume", str(tmp_path / "r"), "a:1")
+    assert result.exit_code == 2
+    assert "is no result of aconnect check" in " ".join(result.stderr.split())
+
+
+def test_a_warning_is_a_line(invoke: Any, stage: Any) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (120, before[1]))
+    try:
+        result = invoke("check", "--concurrency", "5000", text(stage.healthy))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("aconnect: concurrency is cut from 5000 to ")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+@pytest.mark.parametrize("loop", ALL_LOOPS)
+def test_signals_end_it_tidily(
+    start: Any, stage: Any, loop: str, number: int, status: int
+) -> None:
+    arguments = ("--timeout", "inf", "--json", "--summary", "--loop", loop, "-f", "-")
+    process = start("check", *arguments, stdin=subprocess.PIPE)
+    process.stdin.write(f"{text(stage.healthy)}\n{text(stage.silent)}\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["outcome"] == "connected"
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == status
+    assert "1 checked: 1 connected" in err
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away(start: Any, stage: Any) -> None:
+    process = start("check", "--json", "-f", "-", stdin=subprocess.PIPE)
+    process.stdout.close()
+    process.stdin.write(f"{text(stage.healthy)}\n" * 50)
+    process.stdin.close()
+    assert process.wait() == 1
+    assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("how", [("--json",), ("-o", "/dev/full")])
+def test_a_disk_that_is_full(start: Any, stage: Any, how: Any) -> None:
+    with open("/dev/full", "w") as full:
+        process = start("check", *how, text(stage.healthy), stdout=full)
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err == "aconnect: No space left on device\n"
+
+
+def test_text_of_what_could_not_be_resolved() -> None:
+    record = AttemptRecord(2, 1, ("192.0.2.1", 1), None, 0, 1, "failed", errno.ECONNREFUSED)
+    error = ConnectError(errno.ECONNREFUSED, "refused", attempts=[record])
+    result = Result("x:1", 0, "failed", error=error, key=Item(0, None, "x:1"))
+    assert as_text(result).plain == "failed     refused"
+
+
+def test_progress_says_how_far_it_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    statistics = Statistics()
+    with progress.Progress(10, statistics) as shown:
+        for outcome in ("connected", "failed", "connected"):
+            result = Result("x:1", 0, outcome, seconds=0.1)  # type: ignore[arg-type]
+            statistics.add(result)
+            shown.add(result)
+        line = shown.line(shown._started + 1)
+    assert line == "3/10  3/s  2 ok  1 failed  2.33 s left"
+    assert "1/10" in terminal.getvalue()
+    with progress.NoProgress() as nothing:
+        nothing.add(result)
+    assert progress.Progress(None, Statistics()).line(9e9).startswith("0  0/s  0 ok")
+
+
+@pytest.mark.parametrize("loop", ALL_LOOPS)
+def test_tls_that_is_done(
+    invoke: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loop: str
+) -> None:
+    certificates = Certificates()
+    trusting = ssl.create_default_context(cadata=certificates.authority.decode())
+    monkeypatch.setattr(tls, "default_context", lambda: trusting)
+    with tls_process(certificates.of(), tmp_path) as (host, port):
+        arguments = ("--tls", "--loop", loop, "--timeout", "20")
+        here = ("--connect-to", f"{NAME}={host}", f"{NAME}:{port}")
+        result = invoke("check", *arguments, "--format", "prometheus", *here)
+        assert result.exit_code == 0, result.output
+        assert 'version="TLSv1.3"' in result.stdout
+        assert "probe_ssl_earliest_cert_expiry" in result.stdout
+        there = ("--connect-to", f"wrong.example={host}", f"wrong.example:{port}")
+        failed = invoke("check", *arguments, *there)
+        assert failed.exit_code == 1
+        assert "the certificate is for another host, not for wrong.example" in failed.stdout
+
+
+@pytest.mark.parametrize("loop", ALL_LOOPS)
+def test_tls_with_what_has_no_name(invoke: Any, tmp_path: Path, loop: str) -> None:
+    with unix_listening(tmp_path / "x"):
+        result = invoke("check", "--tls", "--loop", loop, f"unix:{tmp_path}/x")
+    assert result.exit_code == 1
+    assert "there is no name for the certificate to have" in result.stdout
+
+
+@pytest.mark.parametrize("loop", ALL_LOOPS)
+def test_tls_waits_for_room_as_well(loop: str) -> None:
+    class Wrapped(socket.socket):
+        tries = 0
+
+        def do_handshake(self) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise ssl.SSLWantWriteError
+
+    class Context:
+        def wrap_socket(self, sock: socket.socket, **_: object) -> Wrapped:
+            return Wrapped(fileno=sock.detach())
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        handshake = tls.CheckTLS(LOOPS[loop])
+        context: Any = Context()
+        handshake.tls = handshake.tls.replace(context=context, server_hostname="x")
+        done: list[Any] = []
+
+        async def main() -> None:
+            done.append(await handshake.shake(ours))
+
+        LOOPS[loop].run(main)
+        with done[0]:
+            assert done[0].tries == 2
+
+
+def test_what_cannot_be_written_leaves_what_there_was(invoke: Any, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.prom"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError), _output(path, whole=True) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert path.read_text() == "before"
+    assert [each.name for each in tmp_path.iterdir()] == ["metrics.prom"]
+
+
+def test_on_a_terminal_there_is_a_line_of_progress(stage: Any, listed: Path) -> None:
+    child, fd = pty.fork()
+    if not child:
+        os.environ.update(TERM="xterm-256color", COLUMNS="80", LINES="24")
+        arguments = ("check", "-f", str(listed), "--ordered")
+        os.execv(sys.executable, [sys.executable, "-m", "aconnect", *arguments])
+    shown = b""
+    try:
+        while block := os.read(fd, 4096):
+            shown += block
+    except OSError:  # as a terminal ends
+        pass
+    finally:
+        os.close(fd)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert b"1/3" in shown
+    assert b"connected" in shown
