@@ -18,6 +18,7 @@ release = aconnect.__version__
 extensions = [
     "docstrings",
     "from_code",
+    "links",
     "myst_parser",
     "offline",
     "sphinx.ext.autodoc",

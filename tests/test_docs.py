@@ -11,6 +11,7 @@ import ast
 import doctest
 import importlib
 import importlib.util
+import pkgutil
 import re
 import tomllib
 import types
@@ -194,6 +195,16 @@ SEARCHED = [
     *("proxy", "socks", "retry", "backoff", "logging", "ssrf", "happy eyeballs", "timeout"),
     *("metrics", "opentelemetry", "prometheus", "localhost slow"),
 ]
+
+
+def test_names_of_python_that_docstrings_link_to_are_there() -> None:
+    lines = (DOCS / "_ext" / "python_names.txt").read_text().splitlines()
+    assert lines == sorted(set(lines))
+    for name, kind, place in map(str.split, lines):
+        assert place.endswith((f"#{name}", f"#module-{name}"))
+        if not name.startswith("asyncio.loop."):  # as that documentation calls any loop
+            found = name if "." in name or kind == "module" else f"builtins:{name}"
+            pkgutil.resolve_name(found)  # or it raises
 
 
 @pytest.mark.parametrize("page", LISTS)

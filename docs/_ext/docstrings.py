@@ -2,7 +2,7 @@
 
 * In "Raises:", a paragraph of its own that names no exception is said of all of them.
 * A colon in what is returned, or in what an attribute is, is a colon.
-* The signature of an exception is that of its ``__init__``, and an enumeration has none.
+* Exceptions and enumerations have no signature: who uses aconnect does not make them.
 * A default is shown as the class has it, where its repr would say nothing.
 """
 
@@ -15,7 +15,7 @@ import textwrap
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from sphinx.util.inspect import object_description, signature, stringify_signature
+from sphinx.util.inspect import object_description, signature
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -52,7 +52,7 @@ def signature_of_class(
     _app: Sphinx, what: str, _name: str, obj: Any, _options: Any, arguments: str | None, _: Any
 ) -> tuple[str, str] | None:
     """The arguments that an object of the class is made with; None for autodoc's own opinion."""
-    if what == "class" and issubclass(obj, Enum):
+    if what == "exception" or (what == "class" and issubclass(obj, Enum)):
         return "", ""
     if what == "class" and arguments and "<" in arguments:
         for name, written in defaults(obj).items():
@@ -60,10 +60,7 @@ def signature_of_class(
             if "<" in shown:
                 arguments = arguments.replace(f" = {shown}", f" = {written}")
         return arguments, ""
-    if what != "exception":
-        return None
-    made_with = signature(obj.__init__, bound_method=True)
-    return stringify_signature(made_with.replace(return_annotation=made_with.empty)), ""
+    return None
 
 
 def defaults(kind: type) -> dict[str, str]:
