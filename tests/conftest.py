@@ -116,6 +116,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
             blockbuster.functions["os.read"].can_block_in("cli/source.py", function)
         for name in ("io.BufferedWriter.write", "io.BufferedRandom.write"):
             blockbuster.functions[name].can_block_in("cli/check.py", "_line")
+            blockbuster.functions[name].can_block_in("cli/drawn.py", "add")
         # What is in /proc is in memory.
         for name in ("os.listdir", "io.TextIOWrapper.read", "io.BufferedReader.read"):
             for function in ("_open_descriptors", "_local_ports"):

@@ -64,10 +64,12 @@ def test_ssl_comes_with_asyncio_alone() -> None:
             "aconnect.clients",
             "aconnect.many",
             "aconnect.policy",
+            "aconnect.telemetry",
             "aconnect.testing",
             "aconnect.transports",
         ),
         *("aconnect.proxies", "aconnect.dial.proxied", "aconnect.dial.routes", "h11"),
+        *("opentelemetry", "prometheus_client", "structlog"),
     ],
 )
 def test_importing_aconnect_does_not_import(imported: set[str], name: str) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aconnect import Deadline
     from aconnect.many import Result
 
+    from .drawn import Drawn
     from .loops import EventLoop
 
 __all__ = ["Checking", "check_all"]
@@ -43,6 +44,7 @@ class Checking(NamedTuple):
     Attributes:
         format: "text", "json", "csv" or "prometheus".
         output: where the results go, if not to standard output.
+        drawn: draws the dials; None for nobody.
         done: what an earlier run has seen to, of the addresses.
     """
 
@@ -60,6 +62,7 @@ class Checking(NamedTuple):
     progress: bool = True
     summary: bool = False
     fail_fast: bool = False
+    drawn: Drawn | None = None
 
 
 def check_all(asked: Checking, texts: tuple[str, ...], fd: int | None) -> bool:
@@ -85,7 +88,7 @@ def check_all(asked: Checking, texts: tuple[str, ...], fd: int | None) -> bool:
             targets = from_stream(fd, asked.done, asked.loop)
             if is_file(fd):
                 targets = from_file(fd, asked.done)
-        reports = asked.verbose or asked.format == "prometheus"
+        reports = asked.verbose or asked.format == "prometheus" or asked.drawn is not None
         async with connect_many(
             targets,
             dialer=asked.dialer,
@@ -201,6 +204,8 @@ class _Writer:
         self._statistics.add(result)
         try:
             self._write(result)
+            if self._asked.drawn is not None:
+                self._asked.drawn.add(result.report)
         except BaseException:
             self.broken = True
             raise

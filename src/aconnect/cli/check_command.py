@@ -15,6 +15,7 @@ from aconnect import Deadline, TCPAddress
 from aconnect.many import Limits
 
 from .check import Checking, check_all
+from .drawn import FORMS, Drawn
 from .interrupts import terminable
 from .options import SETTINGS, dialer_from, dialing, on_loop
 from .parameters import parse_rate, parse_seconds, parse_targets
@@ -89,6 +90,16 @@ _FORMATS = ["text", "json", "csv", "prometheus"]
     help="Go on with a run that has left this file, and append to it; JSON.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Draw what happened in each dial.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    help="Draw the dial to a file, as a picture (.svg) or a page (.html); one address.",
+)
+@click.option(
+    "--trace",
+    metavar="FILE",
+    help="Write what happened to a file, for Perfetto and chrome://tracing.",
+)
 @click.option("--summary", is_flag=True, help="Sum up, on standard error.")
 @click.option(
     "--progress/--no-progress",
@@ -137,6 +148,7 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
       aconnect check --timeout 2 db:5432 cache:6379 unix:/run/app.sock
       aconnect check -v --tls example.org:443
       aconnect check --file list.txt --rate 500 --resume results.json --summary
+      aconnect check --tls --report dial.html example.org:443
       produce | aconnect check --file - --json | consume
       aconnect check --connect-to example.org=127.0.0.1 example.org:443
       aconnect check --server 127.0.0.1:5300 db.test:5432
@@ -152,6 +164,7 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
             raise click.UsageError(f"{each.text}: a proxy is for TCP only")
     if resume and output:
         raise click.UsageError("--resume says where results go: --output is one too many")
+    drawn = _drawn(options.pop("report"), options.pop("trace"), addresses)
     limits = Limits(
         **{name: options.pop(name) for name in ("concurrency", "per_host", "rate", "burst")}
     )
@@ -167,6 +180,8 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
                 stack.callback(written.close)
             elif output:
                 written = stack.enter_context(_output(Path(output), format == "prometheus"))
+            if drawn is not None:
+                stack.enter_context(drawn)
         except (NotResumable, OSError) as error:
             raise click.UsageError(_said(error)) from None
         asked = Checking(
@@ -176,6 +191,7 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
             done=done,
             format=format,
             output=written,
+            drawn=drawn,
             progress=bool(file) if progress is None else progress,
             **options,
         )
@@ -194,6 +210,17 @@ def _format(json_lines: bool, format: str | None, resume: str | None) -> str:
         option = "--json" if json_lines else "--resume"
         raise click.UsageError(f"{option} is for JSON, and --format says {format}")
     return "json" if json_lines or resume else format or "text"
+
+
+def _drawn(report: str | None, trace: str | None, addresses: tuple[Target, ...]) -> Drawn | None:
+    if report is not None:
+        if Path(report).suffix.lower() not in FORMS:
+            raise click.UsageError(f"--report: {report}: the name must end with .html or .svg")
+        if len(addresses) != 1:
+            raise click.UsageError("--report draws one dial; for several there is --trace")
+    if report is None and trace is None:
+        return None
+    return Drawn(*(None if each is None else Path(each) for each in (report, trace)))
 
 
 def _opened(stack: ExitStack, file: str) -> int:
