@@ -501,3 +501,19 @@ def test_replace_checks_again() -> None:
     assert replace(address, scope_id=2).endpoint == TCPAddress("fe80::1%2", 80).endpoint
     with pytest.raises(ValueError, match="70000"):
         replace(address, port=70000)
+
+
+@pytest.mark.parametrize("kind", [TCPAddress, UDPAddress])
+@pytest.mark.parametrize(
+    "host", ["fa\xdf.de", "FA\u1e9e.de", "\u03b2\u03cc\u03bb\u03bf\u03c2.com"]
+)
+def test_a_name_that_is_two_hosts_is_refused(kind: Any, host: str) -> None:
+    """To some it is fass.de, to others xn--fa-hia.de."""
+    with pytest.raises(ValueError, match="give its xn-- form"):
+        kind(host, 80)
+
+
+@pytest.mark.parametrize("joiner", ["\u200c", "\u200d"])
+def test_so_is_one_with_a_joiner(joiner: str) -> None:
+    with pytest.raises(ValueError, match="host is neither a name nor"):
+        TCPAddress(f"a{joiner}b.example", 80)

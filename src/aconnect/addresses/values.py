@@ -50,6 +50,10 @@ class Endpoint(NamedTuple):
 _NOT_IN_HOSTS: Final = frozenset(' "#%/:<>?@[\\]^`{|}')
 # "*" is no host at all to glibc, which takes it for loopback.
 _NOT_IN_NAMES: Final = _NOT_IN_HOSTS | {"*"}
+# Sharp s and final sigma, which the codec of getaddrinfo() replaces (IDNA 2003, RFC 3490), and
+# browsers do not (IDNA 2008, RFC 5891): to each, the host of the other is a stranger.  The same is
+# true of the two joiners, which are not printable, and so refused.
+_DEVIATIONS: Final = frozenset("\u00df\u1e9e\u03c2")
 _LONGEST_NAME: Final = 253  # RFC 1035: 255 octets on the wire
 _LONGEST_LABEL: Final = 63
 MAX_PORT: Final = 0xFFFF
@@ -323,6 +327,10 @@ def _check_name(host: str) -> None:
     if not host.isprintable() or not _NOT_IN_NAMES.isdisjoint(host):
         raise ValueError(f"host is neither a name nor an IPv4 or IPv6 address: {host!r}")
     name = host
+    if not _DEVIATIONS.isdisjoint(host):
+        raise ValueError(
+            f"host is another one by IDNA 2003 than by IDNA 2008: {host!r}; give its xn-- form"
+        )
     if not host.isascii() and len(host) <= _LONGEST_NAME:  # its ASCII form is longer yet
         try:
             name = host.encode("idna").decode("ascii")
