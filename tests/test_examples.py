@@ -25,6 +25,7 @@ EXPECTED = {
     "echo_protocol": "echoed: there and back",
     "errors": "A later try may succeed: True",
     "fake_network": "done after 26.1 seconds",
+    "fleet": "fleet: {'connected': 2000}",
     "hello": "hello, whoever you are",
     "httpx_client": "refused: http://innocent.example/ leads to 127.0.0.2:80",
     "line_client": "the server shouts: HELLO, GOODBYE",
@@ -94,8 +95,12 @@ async def test_line_clients_notice_that_the_server_hangs_up(anyio_backend: Any) 
                 await example.ask(f"{host}:{port}", ["hello"], aconnect.Deadline.after(30))
 
 
+ALONE = [example for example in EXAMPLES if example.stem != "fleet"]
+"""That of a fleet has processes of a library's, and a test of its own: test_fleet.py."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+@pytest.mark.parametrize("example", ALONE, ids=lambda example: example.stem)
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     where = str(Path(aconnect.__file__).parents[1])
     finished = subprocess.run(
