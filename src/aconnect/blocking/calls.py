@@ -15,6 +15,8 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.target import loopback, target_of
+from ..deadline import earliest
+from ..dial.single import connect as connect_one
 from ..drivers.private_loop import forget_private_loop
 from ..drivers.select import calling_thread
 from ..errors.errors import ConnectError
@@ -22,6 +24,7 @@ from ..errors.making import each_error
 from ..sansio.naming import check_names, spelled_out
 from ..sockets.syscalls import close
 from ..transports.calls import OF_A_DIALER, DialerOptions, checked, dialer_of, stream_target
+from .lookup import waiting
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -205,9 +208,11 @@ def _dial(
     report: Report | None,
     handshake: Handshake[Any] | None = None,
 ) -> Any:
-    dialling = dialer.dial(target, timeout, deadline, handshake, None, report, calling_thread)
+    plan = dialer._plan if report is None else dialer._plan.reporting(report)
+    if target.is_name:
+        plan = waiting(plan, target, earliest(timeout, deadline))
     try:
-        sock = _run(dialling)
+        sock = _run(connect_one(plan, target, timeout, deadline, handshake, None, calling_thread))
     except Exception:
         raise
     except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..report.capture import captures
 from ..report.report import Report
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from .ways import Detour
 
 __all__ = ["Plan", "check_empty", "check_report"]
+
+
+class Waited(Protocol):
+    """A lookup that has been waited for before there was anybody to tell of it."""
+
+    since: float | None
+    done: float
 
 
 class Plan:
@@ -45,12 +52,13 @@ class Plan:
         known, forget: of the resolver, if it has these; see `recall`.
         lends: whether somebody else has a socket before it connects, and may connect it.
         tells: whether anybody is told of what happens.
+        waited: of one dial, whose thread waits for the lookup by itself.
     """
 
     __slots__ = (
         *("asks", "entrance", "family", "forget", "known", "lends", "on_report", "on_socket"),
         *("open", "open_bare", "permit", "quick_family", "report", "resolver", "rules"),
-        *("settings", "tells", "trace"),
+        *("settings", "tells", "trace", "waited"),
     )
 
     def __init__(
@@ -77,6 +85,7 @@ class Plan:
         self.on_report: Callable[[Report], object] | None = on_report
         self.entrance: Entrance | None = entrance
         self.report: Report | None = None
+        self.waited: Waited | None = None
         self.known: Callable[[Any], Any] | None = getattr(resolver, "known", None)
         self.forget: Callable[[Any], Any] | None = getattr(resolver, "forget", None)
         self.asks: bool = permit is not None or on_socket is not None

@@ -94,7 +94,10 @@ class Resolution:
     def start(self) -> None:
         """It begins; `run` comes next."""
         self._running = True
-        self._emit(ResolutionStarted(time.monotonic(), self._text, self.of))
+        waited = self._plan.waited
+        since = None if waited is None else waited.since
+        now = time.monotonic() if since is None else since
+        self._emit(ResolutionStarted(now, self._text, self.of))
 
     async def run(self, post: Callable[[Callable[[], Commands]], None]) -> None:
         """Ask the resolver, until it has no more to say.

@@ -59,7 +59,7 @@ class Telling:
         emit: tells of an event; from here on it raises nothing.
     """
 
-    __slots__ = ("_on_report", "_trace", "emit", "report")
+    __slots__ = ("_on_report", "_trace", "_waited", "emit", "report")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Telling:
         via: tuple[str, ...] = (),
     ) -> None:
         self.report: Report = plan.report or Report()
+        self._waited = plan.waited
         check_empty(self.report)
         self.emit: Callable[[Event], None] = self.report
         if plan.tells:
@@ -79,11 +80,16 @@ class Telling:
         self.emit(DialStarted(started, target.text, until, via))
 
     def recalled(self, text: str, endpoints: tuple[Endpoint, ...]) -> None:
-        """The resolver knows the endpoints of a name, without being asked."""
-        now, found = time.monotonic(), len(endpoints)
-        self.emit(ResolutionStarted(now, text))
+        """The resolver knows the endpoints of a name, without being asked; or it has been waited
+        for before this."""
+        waited, found = self._waited, len(endpoints)
+        remembered = waited is None or waited.since is None
+        since = now = time.monotonic()
+        if waited is not None and waited.since is not None:
+            since, now = waited.since, waited.done
+        self.emit(ResolutionStarted(since, text))
         self.emit(ResolutionBatch(now, endpoints, text))
-        self.emit(ResolutionEnded(now, "done", found, address=text, remembered=True))
+        self.emit(ResolutionEnded(now, "done", found, address=text, remembered=remembered))
 
     def connected(self, sock: socket.socket, note: str = "") -> None:
         """The only attempt is connected, and that was all."""

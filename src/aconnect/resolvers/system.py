@@ -14,6 +14,8 @@ Rules:
 from __future__ import annotations
 
 import socket
+import time
+from _thread import TIMEOUT_MAX, allocate_lock
 from collections import deque
 from functools import partial
 from math import inf
@@ -22,7 +24,7 @@ from weakref import WeakMethod
 
 from ..addresses.values import Endpoint
 from ..drivers.select import running_driver
-from ..drivers.threads import SharedCall
+from ..drivers.threads import LOOKUPS, SharedCall
 from ..sansio.value import Value, plain, set_derived
 from .base import Batch
 
@@ -100,6 +102,46 @@ class SystemResolver(Value, kw_only=True):
         """
         ask = partial(_question, address, self.flags)
         return _apart(ask, address.port) if self.by_family else _together(ask, address.port)
+
+    def wait_for(self, address: TCPAddress | UDPAddress, until: float) -> Batch | None:
+        """What `resolve` yields, for a thread that has no event loop and waits; the families are
+        asked for together.
+
+        Args:
+            until: when it has waited long enough.
+
+        Returns:
+            The one batch; None if that moment came first.
+
+        Raises:
+            OSError: as `resolve`.
+            BaseException: what a signal handler raises meanwhile.
+        """
+        outcomes: list[tuple[Any, BaseException | None]] = []
+        there = allocate_lock()
+        there.acquire()
+
+        def deliver(result: Any, error: BaseException | None) -> None:
+            outcomes.append((result, error))
+            there.release()
+
+        job = None
+        try:
+            job = LOOKUPS.submit(_question(address, self.flags), deliver)
+            left = -1 if until == inf else min(max(until - time.monotonic(), 0), TIMEOUT_MAX)
+            if not there.acquire(timeout=left):
+                return None
+            [(result, error)] = outcomes
+            if error is not None:
+                raise error
+        except (RuntimeError, UnicodeError) as caught:
+            raise _gaierror(caught) from caught
+        finally:
+            if job is not None:
+                job.abandon()
+            outcomes.clear()
+            error = None  # its traceback leads to this frame
+        return _batch(result, address.port)
 
 
 def _question(
