@@ -50,4 +50,5 @@ copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "aconnect"
 html_show_sphinx = False
+html_search_scorer = str(Path(__file__).parent / "_ext" / "scorer.js")
 html_copy_source = False
