@@ -22,6 +22,7 @@ from support.loops import NoWriterLoop
 
 from aconnect import (
     Dialer,
+    DnsResolver,
     SystemResolver,
     aconnect,
     connect_socket,
@@ -42,8 +43,11 @@ TURNS = 5
 class Place:
     """Where nobody answers: an address, a server that has to be spoken to, a name server."""
 
-    def __init__(self, hole: Any, server: Any) -> None:
+    def __init__(self, hole: Any, server: Any, name_server: Any) -> None:
         self.hole, self.server = hole, server
+        self.asking = Dialer(
+            resolver=DnsResolver([name_server], cache=None, search=[], hosts=False, timeout=60)
+        )
 
     def socket(self) -> socket.socket:
         sock = socket.socket()
@@ -72,6 +76,7 @@ WAITS: dict[str, Start] = {
     "a name, each family apart": lambda at: Dialer(
         resolver=SystemResolver(by_family=True)
     ).connect("a.test:80"),
+    "a name, of a name server": lambda at: at.asking.connect("a.example:80"),
     "connect_socket": lambda at: connect_socket(at.socket(), at.hole),
     "open_connection": lambda at: open_connection(at.hole),
     "open_stream": lambda at: open_stream(at.hole),
@@ -92,8 +97,13 @@ def place(monkeypatch: Any) -> Iterator[Place]:
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with silent() as hole, listening(backlog=100) as server:
-        yield Place(hole, server.getsockname())
+    with (
+        silent() as hole,
+        listening(backlog=100) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server,
+    ):
+        name_server.bind(("127.0.0.1", 0))
+        yield Place(hole, server.getsockname(), name_server.getsockname())
         answered.set()
 
 
