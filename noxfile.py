@@ -187,6 +187,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/blocking.py", *session.posargs)
     session.run("python", "benchmarks/observe.py", *session.posargs)
     session.run("python", "benchmarks/names.py", *session.posargs)
+    session.run("python", "benchmarks/many.py", *session.posargs)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])
