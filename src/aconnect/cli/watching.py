@@ -30,6 +30,7 @@ _HEIGHTS: Final = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 _ASCII_HEIGHTS: Final = "._-^"
 _NARROW: Final = 64
 """Columns that an address of middling length and what is always told of it take."""
+_NARROWER: Final = 32
 _WIDE: Final = 116
 _SHORTEST: Final = 8  # of the sparkline
 
@@ -94,11 +95,15 @@ def sparkline(values: Sequence[float | None], unicode: bool) -> str:
 
 def table(rows: Sequence[Row], width: int, unicode: bool) -> Table:
     """All targets, in rows; as many columns as there is room for."""
-    made = Table(box=None, pad_edge=False, width=width, expand=False)
-    columns = ["address", "state", "for", "tries", "loss", "last"]
+    made = Table(box=None, pad_edge=False)
+    columns = ["address", "state"]
+    if width >= _NARROW:
+        columns += ["for", "tries", "loss", "last"]
+    elif width >= _NARROWER:
+        columns += ["loss"]
     longer = ["p50", "p95", "p99", "outage"]
     columns += longer if width >= _WIDE else []
-    room = width - _NARROW - 11 * (len(columns) - 6)
+    room = width - _NARROW - 11 * max(len(columns) - 6, 0)
     if room >= _SHORTEST:
         columns.append("lately")
     for column in columns:
@@ -108,7 +113,6 @@ def table(rows: Sequence[Row], width: int, unicode: bool) -> Table:
             justify="left" if column in ("address", "state", "lately") else "right",
             no_wrap=not flexible,
             overflow="fold",
-            ratio=1 if flexible else None,
         )
     for row in rows:
         cells = _cells(row, unicode, max(room, 0))
