@@ -125,22 +125,21 @@ class SystemResolver(Value, kw_only=True):
             outcomes.append((result, error))
             there.release()
 
-        job = None
         try:
             job = LOOKUPS.submit(_question(address, self.flags), deliver)
-            left = -1 if until == inf else min(max(until - time.monotonic(), 0), TIMEOUT_MAX)
-            if not there.acquire(timeout=left):
-                return None
-            [(result, error)] = outcomes
-            if error is not None:
-                raise error
+            try:
+                left = -1 if until == inf else min(max(until - time.monotonic(), 0), TIMEOUT_MAX)
+                if not there.acquire(timeout=left):
+                    return None
+                [(result, error)] = outcomes
+                if error is not None:
+                    raise error
+            finally:
+                job.abandon()
+                outcomes.clear()
+                error = None  # its traceback leads to this frame
         except (RuntimeError, UnicodeError) as caught:
             raise _gaierror(caught) from caught
-        finally:
-            if job is not None:
-                job.abandon()
-            outcomes.clear()
-            error = None  # its traceback leads to this frame
         return _batch(result, address.port)
 
 
