@@ -52,12 +52,12 @@ class Answer:
     def __init__(
         self, addresses: tuple[str, ...], code: int = 0, words: str = "", failed: bool = False
     ) -> None:
-        self.addresses = addresses
-        self.code = code
-        self.words = words
-        self.failed = failed
-        self.retry_at = 0.0
-        self.failures = 1
+        self.addresses: tuple[str, ...] = addresses
+        self.code: int = code
+        self.words: str = words
+        self.failed: bool = failed
+        self.retry_at: float = 0.0
+        self.failures: int = 1
 
     @classmethod
     def of(cls, outcome: Outcome) -> Answer:

@@ -102,7 +102,7 @@ class Exchange:
     def __init__(
         self, question: Question, settings: Settings, servers: Servers, now: float
     ) -> None:
-        self.question = question
+        self.question: Question = question
         self.outcome: Outcome | None = None
         self.reads: dict[socket.socket, _Try] = {}
         self.writes: dict[socket.socket, _Try] = {}
