@@ -8,6 +8,9 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+pytest.importorskip("dns", reason="needs dnspython: install the extra 'dns'")
+
 from support.liar import Liar, answer
 
 from aconnect.cli import lookup

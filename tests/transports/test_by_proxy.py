@@ -6,8 +6,6 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-import httpx
 import pytest
 import trio
 from conftest import ASYNCIO_LOOPS, LOOPS
@@ -16,13 +14,18 @@ from support.tls import NAME, Certificates, serving
 
 import aconnect
 from aconnect import Dialer, ProxyError, blocking, routed
-from aconnect.clients.aiohttp import AConnectConnector
-from aconnect.clients.httpx import AConnectTransport
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Iterator
+
+aiohttp = pytest.importorskip("aiohttp", reason="needs aiohttp, and httpx: install their extras")
+httpx = pytest.importorskip("httpx", reason="needs httpx: install the extra 'httpx'")
+pytest.importorskip("h11", reason="needs h11: install the extra 'proxy'")
+
+from aconnect.clients.aiohttp import AConnectConnector  # noqa: E402
+from aconnect.clients.httpx import AConnectTransport  # noqa: E402
 
 LONG = 30
 SOCKS_OK = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"

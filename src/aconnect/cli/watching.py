@@ -43,12 +43,12 @@ class Row:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.statistics = Statistics()
+        self.text: str = text
+        self.statistics: Statistics = Statistics()
         self.recent: deque[float | None] = deque(maxlen=_KEPT)
         self.last: Result | None = None
-        self.skipped = 0
-        self.longest_outage = 0.0
+        self.skipped: int = 0
+        self.longest_outage: float = 0.0
         self._since = 0.0
         self._next = 0
 
