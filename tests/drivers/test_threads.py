@@ -268,6 +268,38 @@ def test_a_call_that_comes_when_a_rest_is_over_is_made(
     assert not thread.is_alive()
 
 
+def test_what_interrupts_the_start_of_a_thread_does_not_lose_count(
+    monkeypatch: pytest.MonkeyPatch, gates: Gates, inbox: Inbox
+) -> None:
+    """A signal handler may raise when the thread runs already."""
+    start = Thread.start
+
+    def interrupted(thread: Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    threads = DaemonThreads(limit=1, rest=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", interrupted)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                threads.submit(lambda: None, inbox.deliver)
+            inbox.get_thread().join(PATIENCE)
+    threads.submit(gates.call("first"), inbox.deliver)
+    threads.submit(gates.call("second"), inbox.deliver)
+    assert gates.next_made() == "first"
+    assert len(lookup_threads()) == 1
+    assert gates.none_made()
+    gates.open_all()
+    assert [inbox.get(), inbox.get()] == ["first", "second"]
+    inbox.is_empty()
+    for thread in lookup_threads():
+        thread.join(PATIENCE)
+    monkeypatch.setattr(Thread, "start", refuse_to_start)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        threads.submit(lambda: None, inbox.deliver)
+
+
 # -------------------------------------------------------------------------------- the bound
 
 

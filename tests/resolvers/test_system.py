@@ -547,6 +547,15 @@ async def test_closed_while_one_is_pending(server: NameServer) -> None:
     await anyio.wait_all_tasks_blocked()
 
 
+async def test_closed_when_the_other_is_on_its_way(server: NameServer) -> None:
+    server.hold(V6)
+    async with by_family() as answers:
+        assert await anext(answers) == BATCHES[V4]
+        server.answer(V6)
+        lookups_end()  # the loop has been told, and has not looked
+    await anyio.wait_all_tasks_blocked()
+
+
 async def test_a_scope_around_one_answer_is_not_mixed_up_with_another(server: NameServer) -> None:
     """Nothing that has to be left in order is open across a yield."""
     server.hold(V6)

@@ -24,6 +24,7 @@ import threading
 from _thread import allocate_lock
 from collections import OrderedDict
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -134,9 +135,10 @@ class DaemonThreads:
         self._queue: OrderedDict[_Work, None] = OrderedDict()
         self._made: set[_Work] = set()  # the calls that are being made and waited for
         self._shared: dict[Hashable, _Work] = {}  # what a newcomer may wait for as well
-        self._starting = 0  # threads on their way to their first call, or from a rest to the next
-        self._threads = 0  # in all
-        self._resting: list[LockType] = []  # what each thread that rests is waked by
+        # A thread is known by the lock that wakes it, whatever has interrupted its start.
+        self._starting: set[LockType] = set()  # on their way to the first call, or the next
+        self._threads: set[LockType] = set()  # all
+        self._resting: list[LockType] = []
 
     def submit(
         self, call: Callable[[], Any], deliver: Callable[[Any, BaseException | None], None]
@@ -208,22 +210,27 @@ class DaemonThreads:
         """
         with self._lock:
             if (
-                self._starting >= len(self._queue)
-                or self._starting + len(self._made) >= self._limit
-                or (self._threads >= self._most and not self._resting)
+                len(self._starting) >= len(self._queue)
+                or len(self._starting) + len(self._made) >= self._limit
+                or (len(self._threads) >= self._most and not self._resting)
             ):
                 return
-            self._starting += 1
             if self._resting:
-                self._resting.pop().release()
+                wake = self._resting.pop()
+                self._starting.add(wake)
+                wake.release()
                 return
-            self._threads += 1
+            wake = allocate_lock()
+            wake.acquire()  # who releases it has something to do
+            self._starting.add(wake)
+            self._threads.add(wake)
         try:
-            _thread(self._work).start()
+            _thread(partial(self._work, wake)).start()
         except BaseException:
+            # It may run all the same, if a signal handler has raised this: then it comes back.
             with self._lock:
-                self._starting -= 1
-                self._threads -= 1
+                self._starting.discard(wake)
+                self._threads.discard(wake)
             raise
 
     def _no_thread_for(self, work: _Work) -> None:
@@ -265,14 +272,13 @@ class DaemonThreads:
             errors.clear()
             error = own = raised = None  # their tracebacks lead to this frame
 
-    def _work(self) -> None:
+    def _work(self, wake: LockType) -> None:
         thread = threading.current_thread()
         rest = self._rest_for if thread.daemon else 0  # others hold up the end of an interpreter
-        wake = allocate_lock()
-        wake.acquire()  # who releases it has something to do
         while True:
             with self._lock:
-                self._starting -= 1
+                self._starting.discard(wake)
+                self._threads.add(wake)
                 work = self._next(wake)
             while work is not None:
                 try:
@@ -280,7 +286,7 @@ class DaemonThreads:
                 except BaseException:
                     with self._lock:
                         self._made.discard(work)
-                        self._threads -= 1
+                        self._threads.discard(wake)
                     raise
                 with self._lock:
                     self._made.discard(work)
@@ -292,7 +298,7 @@ class DaemonThreads:
 
     def _next(self, wake: LockType) -> _Work | None:
         """The next call for a thread to make; None if it is to rest, until ``wake`` is free."""
-        if not self._queue or self._starting + len(self._made) >= self._limit:
+        if not self._queue or len(self._starting) + len(self._made) >= self._limit:
             self._resting.append(wake)
             return None
         work, _ = self._queue.popitem(last=False)
@@ -306,7 +312,7 @@ class DaemonThreads:
                 wake.acquire()
                 return False
             self._resting.remove(wake)
-            self._threads -= 1
+            self._threads.discard(wake)
             return True
 
 
