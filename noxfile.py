@@ -31,8 +31,9 @@ PYTHONS = nox.project.python_versions(PROJECT)
 OLDEST = PYTHONS[0]
 MAIN = "3.13"
 """The one on which is done what is done once: coverage, real networks, figures."""
-BETWEEN = ("3.12", "3.14")
-"""They have the quick part only: what fails there alone and not in their neighbours is rare."""
+BETWEEN = ("3.11", "3.12", "3.14")
+"""They have the quick part only: what fails there alone and not in their neighbours is rare.
+The oldest has the sessions of the lowest versions besides."""
 IN_DEBIAN = ("3.14", "3.15")
 """``.ci/debian`` has them."""
 EXTRAS_NEED: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -137,7 +138,7 @@ def lowest(session: nox.Session, extra: str) -> None:
     # The tests want every event loop; what is not of this extra may be new.
     groups = nox.project.dependency_groups(PROJECT, "test")
     session.install(f"{built_wheel()}[{extra},trio,uvloop]", *groups, *lowest)
-    session.run("pytest", "-n6", "-m", ELSEWHERE, *TESTS_OF[extra])
+    session.run("pytest", "-n6", "-m", f"not slow and {ELSEWHERE}", *TESTS_OF[extra])
 
 
 @nox.session(python=MAIN, requires=["build"])
@@ -377,6 +378,8 @@ def is_borrowed(version: str, path: str) -> bool:
     return version in IN_DEBIAN and not runs(shutil.which(f"python{version}", path=path), version)
 
 
+# Without bytecode, each process of each session would compile all of the tests anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["PATH"] = with_interpreters(os.environ.get("PATH", ""), PYTHONS, pyenv_roots())
 
 for _version in PYTHONS:

@@ -364,7 +364,7 @@ class TestProxies:
         [
             (("--proxy", "socks://c4n4ry@h", "h:1"), "say which"),
             (("--proxy", "socks5h://h", "udp://127.0.0.1:9"), "a proxy is for TCP only"),
-            (("--proxy", "socks5h://h", "--proxy", "http+unix:/x", "h:1"), "another proxy"),
+            (("--proxy", "socks5h://h", "--proxy", "socks5h+unix:/x", "h:1"), "another proxy"),
         ],
     )
     def test_what_makes_no_sense(self, invoke: Any, arguments: Any, said: str) -> None:

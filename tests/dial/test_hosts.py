@@ -198,6 +198,7 @@ async def test_a_preference_that_cannot_be(prefer: Any, error: Any) -> None:
         Dialer(prefer=prefer)
 
 
+@pytest.mark.slow
 async def test_silent_ones_make_room(stack: ExitStack) -> None:
     """Eight that are silent and a good ninth: the dial is over long before any gives up."""
     dead = [stack.enter_context(silent()) for _ in range(8)]
@@ -211,6 +212,7 @@ async def test_silent_ones_make_room(stack: ExitStack) -> None:
     assert "made room" in report.draw()
 
 
+@pytest.mark.slow
 async def test_when_all_are_silent_those_that_made_room_are_told_of(stack: ExitStack) -> None:
     dead = [stack.enter_context(silent()) for _ in range(3)]
     dialer = Dialer(max_in_flight=2, attempt_delay=0.01)

@@ -599,6 +599,7 @@ ENDS = [
 
 
 class TestOutcomes:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("script", "code", "about", "goes_on"), ENDS)
     async def test_u_what_is_next(
         self, script: list[Any], code: int, about: str, goes_on: bool
@@ -621,6 +622,7 @@ class TestOutcomes:
             assert good.connections == 0
         assert (caught.value.errno, caught.value.about) == (code, about)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("script", "code", "about", "goes_on"), ENDS)
     async def test_u_the_error_of_an_only_address(
         self, script: list[Any], code: int, about: str, goes_on: bool
@@ -832,6 +834,7 @@ DISGUISES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", LOOPS_AND_DRIVERS[:1], indirect=True)
 @pytest.mark.parametrize("dns", ["local", "remote"])
 @pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h"])
@@ -917,6 +920,7 @@ class TestReports:
             await Dialer(proxy=proxy.url()).connect(TARGET, timeout=LONG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [each[0] for each in ENDS] + [[HOLD], [*LOGIN, 99]])
 async def test_n4_no_login_is_told(script: list[Any], caplog: Any, recwarn: Any) -> None:
     with FakeProxy(script) as proxy:
@@ -954,6 +958,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", BREAKS)
 @pytest.mark.parametrize("new_loop", LOOPS_TO_STEP)
 def test_p8_cancelled_at_every_step(
@@ -965,6 +970,7 @@ def test_p8_cancelled_at_every_step(
         cancel_at_every_step(new_loop, scene)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", BREAKS)
 def test_p8_cancelled_at_every_step_of_trio(script: str, monkeypatch: Any, tmp_path: Any) -> None:
     with ExitStack() as stack:

@@ -941,6 +941,7 @@ class TestNonsense:
         assert aconnect.routed is routed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new_loop", NEW_LOOPS)
 @pytest.mark.parametrize("kind", ["a name", "silent", "unix", "from a name", "datagrams"])
 def test_cancelled_at_every_step(
