@@ -24,6 +24,7 @@ from contextlib import aclosing
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from ...addresses.literal import zoned_endpoint
 from ...addresses.redirects import canonical
@@ -150,7 +151,8 @@ class DnsResolver:
         self._nsswitch = Watched(NSSWITCH_CONF, read_nsswitch)
         self._hosts = Watched(HOSTS, read_hosts)
         self._machine: _Machine | None = None
-        self._lookups: dict[Hashable, Lookup] = {}
+        # Who waits for one keeps it: if his loop is closed under him, it goes with him.
+        self._lookups: WeakValueDictionary[Hashable, Lookup] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         own = ", ".join(f"{name}={value!r}" for name, value in self._own.items())
