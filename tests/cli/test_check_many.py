@@ -6,8 +6,6 @@ import csv
 import errno
 import io
 import json
-import os
-import pty
 import resource
 import signal
 import socket
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.listeners import listening, unix_listening
+from support.terminals import on_a_terminal
 from support.tls import NAME, Certificates
 from support.tls_server import tls_process
 
@@ -365,20 +364,7 @@ def test_what_cannot_be_written_leaves_what_there_was(invoke: Any, tmp_path: Pat
 
 
 def test_on_a_terminal_there_is_a_line_of_progress(stage: Any, listed: Path) -> None:
-    child, fd = pty.fork()
-    if not child:
-        os.environ.update(TERM="xterm-256color", COLUMNS="80", LINES="24")
-        arguments = ("check", "-f", str(listed), "--ordered")
-        os.execv(sys.executable, [sys.executable, "-m", "aconnect", *arguments])
-    shown = b""
-    try:
-        while block := os.read(fd, 4096):
-            shown += block
-    except OSError:  # as a terminal ends
-        pass
-    finally:
-        os.close(fd)
-        _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 1
+    status, shown = on_a_terminal("check", "-f", str(listed), "--ordered")
+    assert status == 1
     assert b"1/3" in shown
     assert b"connected" in shown

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
-import pty
 import socket
 import sys
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
+from support.terminals import on_a_terminal
 
 from aconnect import __version__, explain
 from aconnect.cli import commands
@@ -121,21 +120,9 @@ def test_names_of_errors_are_completed(start: Any) -> None:
 
 @pytest.mark.parametrize("width", [20, 60, 80])
 def test_usage_errors_wrap_on_a_terminal(width: int) -> None:
-    child, fd = pty.fork()
-    if not child:
-        os.environ.update(COLUMNS=str(width), TERM="xterm")
-        words = "x" * 30 + " is nonsense" * 9
-        os.execv(sys.executable, [sys.executable, "-m", "aconnect", "check", words])
-    shown = b""
-    try:
-        while block := os.read(fd, 4096):
-            shown += block
-    except OSError:  # as a terminal ends
-        pass
-    finally:
-        os.close(fd)
-        _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 2
+    words = "x" * 30 + " is nonsense" * 9
+    status, shown = on_a_terminal("check", words, width=width)
+    assert status == 2
     lines = shown.decode().splitlines()
     error = lines[[line.startswith("Error: ") for line in lines].index(True) :]
     assert len(error) > 2

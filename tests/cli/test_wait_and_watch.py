@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import pty
 import signal
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
+from support.terminals import on_a_terminal
 
 from aconnect.cli.loops import LOOPS
 from aconnect.cli.watch_command import on_enter
@@ -220,22 +220,11 @@ def test_a_table_is_no_wider_than_the_terminal(width: int) -> None:
 @pytest.mark.parametrize("loop", ALL_LOOPS)
 def test_on_a_terminal_there_is_one_table(stage: Any, loop: str, tmp_path: Path) -> None:
     arguments = ("watch", "--interval", "0.05", "--count", "3", "--loop", loop)
-    child, fd = pty.fork()
-    if not child:
-        os.environ.update(TERM="xterm-256color", COLUMNS="80", LINES="24")
-        program = [sys.executable, "-m", "aconnect", *arguments, text(stage.healthy)]
-        os.execv(program[0], program)
-    shown = b""
-    try:
-        while block := os.read(fd, 4096):
-            shown += block
-            if b"lately" in shown:
-                os.write(fd, b"\n")
-    except OSError:  # as a terminal ends
-        pass
-    finally:
-        os.close(fd)
-        _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+
+    def enter(shown: bytes) -> bytes:
+        return b"\n" if b"lately" in shown else b""
+
+    status, shown = on_a_terminal(*arguments, text(stage.healthy), answer=enter)
+    assert status == 0
     assert b"lately" in shown
     assert b"connected  to" not in shown
