@@ -173,10 +173,15 @@ print(json.dumps(needing))
         )
 
 
+INTERNATIONAL = (
+    "aconnect.Dialer(resolver=aconnect.SystemResolver(flags=socket.AI_NUMERICHOST))"
+    ".connect('b\\xfccher.invalid:1', timeout=10)"
+)
+"""It is encoded, and no name server is asked."""
 DIALS = {
     "a literal address that refuses": "await fails(aconnect.aconnect(refused, timeout=10))",
     "a name": "await fails(aconnect.aconnect(f'localhost:{refused[1]}', timeout=10))",
-    "an international name": "await fails(aconnect.aconnect('b\\xfccher.invalid:1', timeout=10))",
+    "an international name": f"await fails({INTERNATIONAL})",
     "a list": "await fails(aconnect.aconnect(results, timeout=10))",
     "a report": "await fails(reporting.connect(refused, timeout=10))",
     "a policy": "await fails(permitting.connect(refused, timeout=10))",
@@ -381,8 +386,7 @@ class TestNoDescriptorIsLeft:
         assert second is None
 
     def test_names_are_looked_up_by_the_next(self) -> None:
-        dial = "aconnect.aconnect('b\xfccher.invalid:1')"
-        _, second = outcomes_without_descriptors(dial, "", "", "asyncio.run(main())")
+        _, second = outcomes_without_descriptors(INTERNATIONAL, "", "", "asyncio.run(main())")
         assert second[0] == "ResolveError"
         assert "encoding" not in second[2]
 

@@ -660,7 +660,7 @@ failed = interpreters.run_string(interpreter, textwrap.dedent('''
         if host == "hangs.example":
             time.sleep(0.2)
             print("ended", flush=True)
-        return getaddrinfo("localhost", *args, **options)
+        return getaddrinfo("127.0.0.1", *args, **options)
 
     socket.getaddrinfo = hang
 
