@@ -234,6 +234,7 @@ SCENES: dict[str, tuple[list[Any], list[Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("new_loop", LOOPS_TO_STEP)
 def test_p8_cancelled_at_every_step(
@@ -246,6 +247,7 @@ def test_p8_cancelled_at_every_step(
         cancel_at_every_step(new_loop, scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 def test_p8_cancelled_at_every_step_of_trio(scene: str, monkeypatch: Any, tmp_path: Any) -> None:
     with ExitStack() as stack:

@@ -557,6 +557,7 @@ scenes = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @scenes
 @pytest.mark.parametrize("new_loop", LOOPS_TO_STEP)
 def test_one_by_one_cancelled_at_every_step(new_loop: Any, scene: Any) -> None:
