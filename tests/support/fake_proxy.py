@@ -85,6 +85,7 @@ class FakeProxy:
 
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(10)  # what it has accepted last is among those that are open
         for conn in list(self._open):
             try:
                 conn.shutdown(socket.SHUT_RDWR)
