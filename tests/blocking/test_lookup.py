@@ -101,9 +101,11 @@ class TestWithoutALoop:
     def test_the_time_is_up_in_the_lookup(self, monkeypatch: pytest.MonkeyPatch) -> None:
         released = threading.Event()
         answers(monkeypatch, LOOPBACK, after=lambda: released.wait(60))
-        with pytest.raises(ConnectTimeout) as caught:
-            blocking.connect(NAME, 1, timeout=0.05)
-        released.set()
+        try:
+            with pytest.raises(ConnectTimeout) as caught:
+                blocking.connect(NAME, 1, timeout=0.05)
+        finally:
+            released.set()
         assert caught.value.phase == "resolve"
         assert caught.value.errno == errno.ETIMEDOUT
         assert caught.value.elapsed >= 0.05

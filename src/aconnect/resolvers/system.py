@@ -130,6 +130,8 @@ class SystemResolver(Value, kw_only=True):
             try:
                 left = -1 if until == inf else min(max(until - time.monotonic(), 0), TIMEOUT_MAX)
                 if not there.acquire(timeout=left):
+                    # The wait for a lock may end a little early; the moment is to have come.
+                    time.sleep(max(until - time.monotonic(), 0))
                     return None
                 [(result, error)] = outcomes
                 if error is not None:
