@@ -54,11 +54,10 @@ TARGETS: Final = {
     "log_dials, level is off": (1.05, BARE),
     "Telemetry, no SDK": (1.25, BARE),
     "Telemetry, not sampled": (1.25, BARE),
-    "Telemetry, spans": (5.0, BARE),
-    "Metrics": (1.7, BARE),
+    "Telemetry, spans": (2.4, BARE),
+    "Metrics": (1.3, BARE),
 }
-"""How many times as long as another it may take at the most.  Two spans of the SDK take longer
-than a dial, whoever makes them."""
+"""How many times as long as another it may take at the most."""
 
 
 class Forgets(SpanExporter):
