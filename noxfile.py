@@ -41,6 +41,8 @@ EXTRAS = sorted(EXTRAS_NEED)
 PLATFORMS = ("linux", "darwin", "win32")
 DIST = Path("dist")
 DEBIAN = Path(".ci/debian")
+RUN = "tests/run.py"
+"""pytest, which tries again alone what failed among others."""
 ELSEWHERE = "not lab and not faults and not soak"
 QUICK = f"not root and not slow and not server and {ELSEWHERE}"
 IN_THE_LAB = "lab and not slow or faults or soak"
@@ -138,7 +140,7 @@ def lowest(session: nox.Session, extra: str) -> None:
     # The tests want every event loop; what is not of this extra may be new.
     groups = nox.project.dependency_groups(PROJECT, "test")
     session.install(f"{built_wheel()}[{extra},trio,uvloop]", *groups, *lowest)
-    session.run("pytest", "-n6", "-m", f"not slow and {ELSEWHERE}", *TESTS_OF[extra])
+    session.run("python", RUN, "-n6", "-m", f"not slow and {ELSEWHERE}", *TESTS_OF[extra])
 
 
 @nox.session(python=MAIN, requires=["build"])
@@ -146,7 +148,10 @@ def lab(session: nox.Session) -> None:
     """Real networks, injected faults, a short soak; ``-- -m lab`` for the long forms too."""
     install_groups(session, "test")
     install_wheel(session)
-    session.run("pytest", "-n6", *(session.posargs or ("-m", IN_THE_LAB)))
+    if session.posargs:
+        session.run("pytest", "-n6", *session.posargs)
+    else:
+        session.run("python", RUN, "-n6", "-m", IN_THE_LAB)
 
 
 @nox.session(python=False, requires=["build"])
@@ -174,7 +179,10 @@ def tests_in_debian(session: nox.Session) -> None:
 def run_tests(session: nox.Session, where: nox.Session | InDebian, **env: str) -> None:
     install_groups(where, "test")
     install_wheel(where)
-    where.run("pytest", *(session.posargs or tests_of(str(session.python))), env=env)
+    if session.posargs:
+        where.run("pytest", *session.posargs, env=env)
+    else:
+        where.run("python", RUN, *tests_of(str(session.python)), env=env)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])

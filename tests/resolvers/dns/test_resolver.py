@@ -205,9 +205,11 @@ async def test_no_other_server_is_asked_when_there_is_no_such_name(stack: ExitSt
 
 
 async def test_nobody_listens(stack: ExitStack) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
-        bound.bind(("127.0.0.1", 0))
-        dead = f"127.0.0.1:{bound.getsockname()[1]}"
+    # Its port is taken, so that nobody else gets it; it hears one peer alone, and that is not us.
+    held = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    held.bind(("127.0.0.1", 0))
+    held.connect(("127.0.0.1", 1))
+    dead = f"127.0.0.1:{held.getsockname()[1]}"
     resolver = DnsResolver([dead], cache=None)
     assert await failure(resolver) == (socket.EAI_AGAIN, f"{dead}: Connection refused")
     other = stack.enter_context(Liar(good))
