@@ -15,12 +15,14 @@ Sources: RFC 1035, RFC 2308, RFC 5452, RFC 6604, RFC 6891.
 
 from __future__ import annotations
 
+import socket
 from functools import lru_cache
 from importlib import import_module
 from struct import unpack_from
 from typing import Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
+from .plain import plain_addresses
 
 __all__ = ["AAAA", "LONGEST_TTL", "A", "Question", "Reply", "encode", "read", "require"]
 
@@ -43,6 +45,7 @@ _NOERROR: Final = 0
 _IN: Final = 1
 _WITHOUT_QUESTION: Final = (1, 2, 4, 5)
 """FORMERR, SERVFAIL, NOTIMP, REFUSED."""
+_FAMILIES: Final = {A: socket.AF_INET, AAAA: socket.AF_INET6}
 _NOBODY: Final = ("0.0.0.0", "::")
 _MAPPED: Final = "::ffff:"
 
@@ -161,6 +164,12 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
         return None
     if flags & _TC:
         return Reply(flags & 0xF, truncated=True)
+    family = _FAMILIES.get(question.type)
+    if family is not None:
+        plain = plain_addresses(data, end + 4, question.type, family)
+        if plain is not None:
+            texts = [socket.inet_ntop(family, each) for each in plain[0]]
+            return _addresses(texts, min(plain[1], LONGEST_TTL))
     try:
         return _reply(dns.message.from_wire(data), question)
     except Exception:  # dnspython's, and what it may have overlooked
@@ -181,14 +190,7 @@ def _reply(message: Any, question: Question) -> Reply:
         seen.add(name)
     records = found.get((name, wanted))
     if records is not None and rcode == _NOERROR:
-        given = dict.fromkeys(map(_plain, [each.address for each in records]))
-        addresses = tuple(each for each in given if each not in _NOBODY)[:_MOST_ADDRESSES]
-        return Reply(
-            rcode,
-            addresses=addresses,
-            ttl=min(ttl, records.ttl),
-            nobody=not addresses,
-        )
+        return _addresses([each.address for each in records], min(ttl, records.ttl))
     negative = _negative_ttl(message)
     leads_to = ""
     if len(seen) > 1 and negative is None and rcode == _NOERROR:
@@ -196,6 +198,12 @@ def _reply(message: Any, question: Question) -> Reply:
     says_something = len(seen) > 1 or negative is not None
     lame = not says_something and not message.flags & (_AA | _RA)
     return Reply(rcode, ttl=ttl, negative_ttl=negative, leads_to=leads_to, lame=lame)
+
+
+def _addresses(texts: list[str], ttl: int) -> Reply:
+    given = dict.fromkeys(map(_plain, texts))
+    addresses = tuple(each for each in given if each not in _NOBODY)[:_MOST_ADDRESSES]
+    return Reply(_NOERROR, addresses=addresses, ttl=ttl, nobody=not addresses)
 
 
 def _negative_ttl(message: Any) -> int | None:

@@ -1,0 +1,77 @@
+"""The plainest answer, read without dnspython: nothing but addresses of the very name asked for.
+
+Most answers are such, and dnspython takes 65 microseconds for one, which is half of what a lookup
+may take.
+
+Rules:
+
+* The form is one, octet for octet: a header without an error, our question, records of class IN,
+  of the type asked for, whose owner is a pointer to the question (RFC 1035, section 4.1.4), and at
+  most an OPT record without options behind them.  There is no name in it that has to be read.
+* Whatever has another form, or ends before or after, is not judged here: it is dnspython's.  What
+  is read here means the same to both, but for a TTL of more than 31 bits: it is large, as RFC 8767
+  has it, where dnspython takes it for 0.
+
+Source: RFC 1035, section 4; RFC 6891, section 6.1.2.
+"""
+
+from __future__ import annotations
+
+import socket
+from struct import Struct
+from typing import Final
+
+__all__ = ["plain_addresses"]
+
+_COUNTS: Final = Struct("!4H")
+_RECORD: Final = Struct("!3HIH")  # owner, type, class, TTL, length
+_OPT: Final = Struct("!BHHBBHH")  # root, type, payload, extended rcode, version, flags, length
+_TO_THE_QUESTION: Final = 0xC00C
+_OTHER_FLAGS: Final = 0xFA0F
+"""What has to be 0 but for QR: opcode, TC, the response code."""
+_ANSWER: Final = 0x8000
+_IN: Final = 1
+_OPT_TYPE: Final = 41
+_LONGEST_TTL: Final = 0xFFFFFFFF
+
+
+def plain_addresses(
+    data: bytes, end: int, type: int, family: int
+) -> tuple[list[bytes], int] | None:
+    """The addresses in an answer to our question, with duplicates, and their least TTL.
+
+    Args:
+        end: where the question ends, which has been compared.
+        type: of the records that were asked for.
+        family: that of their addresses.
+
+    Returns:
+        None if the message has another form.
+    """
+    size = 16 if family == socket.AF_INET6 else 4
+    flags = int.from_bytes(data[2:4], "big")
+    questions, answers, authorities, additional = _COUNTS.unpack_from(data, 4)
+    records = end + answers * (_RECORD.size + size)
+    if (
+        flags & _OTHER_FLAGS != _ANSWER
+        or (questions, authorities) != (1, 0)
+        or not answers
+        or additional > 1
+        or len(data) != records + additional * _OPT.size
+    ):
+        return None
+    if additional:
+        root, opt, _, code, version, _, length = _OPT.unpack_from(data, records)
+        if (root, opt, code, version, length) != (0, _OPT_TYPE, 0, 0, 0):
+            return None
+    found = []
+    least = _LONGEST_TTL
+    while end < records:
+        owner, of_type, of_class, ttl, length = _RECORD.unpack_from(data, end)
+        if (owner, of_type, of_class, length) != (_TO_THE_QUESTION, type, _IN, size):
+            return None
+        end += _RECORD.size
+        found.append(data[end : end + size])
+        least = min(least, ttl)
+        end += size
+    return found, least
