@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 BACKLOG = 4096
 ROUNDS = 150
 LINGER_NOT = struct.pack("ii", 1, 0)  # close(2) resets the connection
+BOTH = "both.example"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+
+getaddrinfo = socket.getaddrinfo
 
 # What it is, ours, theirs, how many times as long ours may take, and how many make a batch.
 Pair = tuple[str, "Callable[[], object]", "Callable[[], object]", float, int]
@@ -58,7 +61,7 @@ def session(adapter: requests.adapters.HTTPAdapter) -> requests.Session:
 
 
 def pairs(port: int, http: int) -> list[Pair]:
-    literal, name = ("127.0.0.1", port), ("localhost", port)
+    literal, name, both = ("127.0.0.1", port), ("localhost", port), (BOTH, port)
     url = f"http://127.0.0.1:{http}/"
     ours, theirs = session(AConnectAdapter()), session(requests.adapters.HTTPAdapter())
     stock = socket.create_connection
@@ -85,6 +88,20 @@ def pairs(port: int, http: int) -> list[Pair]:
             100,
         ),
         (
+            "the same, with a timeout",
+            lambda: drop(blocking.connect(name, timeout=5)),
+            lambda: drop(stock(name, timeout=5)),
+            1.5,
+            100,
+        ),
+        (
+            "by name, whose first address refuses",
+            lambda: drop(blocking.connect(both)),
+            lambda: drop(stock(both)),
+            1.5,
+            100,
+        ),
+        (
             "requests.get, a new connection",
             lambda: ours.get(url, timeout=5).close(),
             lambda: theirs.get(url, timeout=5).close(),
@@ -92,6 +109,14 @@ def pairs(port: int, http: int) -> list[Pair]:
             5,
         ),
     ]
+
+
+def knows_both(host: str, port: int, *args: int, **options: int) -> list[tuple[object, ...]]:
+    """getaddrinfo() for ours and theirs: two addresses, of which the first refuses."""
+    if host != BOTH:
+        return getaddrinfo(host, port, *args, **options)
+    of_each = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+    return [(*of_each, (address, port)) for address in ("127.0.0.9", "127.0.0.1")]
 
 
 def accept_all(listener: socket.socket) -> None:
@@ -104,6 +129,7 @@ def accept_all(listener: socket.socket) -> None:
 
 def measure() -> dict[str, tuple[list[float], list[float], float]]:
     """The seconds of each, batch by batch, and the target."""
+    socket.getaddrinfo = knows_both
     found: dict[str, tuple[list[float], list[float], float]] = {}
     with (
         socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener,

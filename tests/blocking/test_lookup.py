@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 import threading
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,7 @@ from support.listeners import LOOPBACK, listening, refusing
 from aconnect import (
     ConnectError,
     ConnectTimeout,
+    Deadline,
     Dialer,
     Report,
     ResolveError,
@@ -21,11 +24,13 @@ from aconnect import (
     blocking,
 )
 from aconnect.drivers import private_loop
+from aconnect.drivers.threads import LOOKUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = "db.example"
+TIMEOUTS = [pytest.param(None, id="for ever"), pytest.param(60, id="60 s")]
 
 
 @pytest.fixture
@@ -111,7 +116,8 @@ class TestWithoutALoop:
         assert caught.value.elapsed >= 0.05
 
 
-def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch, timeout: float | None) -> None:
     asked: list[Any] = []
 
     def getaddrinfo(host: str, port: int, **options: Any) -> Any:
@@ -120,7 +126,7 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with pytest.raises(ResolveError) as caught:
-        blocking.connect(NAME, 1, timeout=60)
+        blocking.connect(NAME, 1, timeout=timeout)
     assert asked == [NAME]
     assert caught.value.errno == socket.EAI_NONAME
     assert caught.value.report is not None
@@ -128,12 +134,19 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lookup.outcome == "failed"
 
 
+TOO_LONG = UnicodeError("label too long")
+
+
 @pytest.mark.parametrize(
-    ("raised", "code"),
-    [(UnicodeError("label too long"), socket.EAI_NONAME), (None, socket.EAI_MEMORY)],
+    ("raised", "timeout", "code"),
+    [
+        (TOO_LONG, 60, socket.EAI_NONAME),
+        (TOO_LONG, None, socket.EAI_NONAME),
+        (None, 60, socket.EAI_MEMORY),
+    ],
 )
 def test_a_lookup_that_cannot_be_made(
-    monkeypatch: pytest.MonkeyPatch, raised: Exception | None, code: int
+    monkeypatch: pytest.MonkeyPatch, raised: Exception | None, timeout: float | None, code: int
 ) -> None:
     def getaddrinfo(host: str, port: int, **options: Any) -> Any:
         assert raised is not None
@@ -146,7 +159,7 @@ def test_a_lookup_that_cannot_be_made(
     if raised is None:
         monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(ResolveError) as caught:
-        blocking.connect(NAME, 1, timeout=60)
+        blocking.connect(NAME, 1, timeout=timeout)
     assert caught.value.errno == code
 
 
@@ -164,6 +177,103 @@ def test_other_resolvers_are_asked_as_ever(
     apart = Dialer(resolver=SystemResolver(by_family=True))
     blocking.connect(NAME, listener.getsockname()[1], dialer=apart).close()
     assert len(asked) == 2
+
+
+def test_the_calling_thread_looks_up_what_nothing_could_end_early(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    """And another does, where there is a deadline to keep to."""
+    threads: list[int] = []
+    answers(monkeypatch, LOOPBACK, after=lambda: threads.append(threading.get_ident()))
+    port = listener.getsockname()[1]
+    for limit in ({}, {"timeout": 60}, {"deadline": Deadline(60)}, {"deadline": Deadline(inf)}):
+        blocking.connect(NAME, port, **limit).close()
+    here = threading.get_ident()
+    assert [each == here for each in threads] == [True, False, False, True]
+
+
+def test_threads_that_look_up_by_themselves_do_not_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    together = threading.Barrier(8, timeout=60)
+    asked = answers(monkeypatch, LOOPBACK, after=together.wait)
+    assert in_threads(8, None, listener) == [listener.getsockname()] * 8
+    assert len(asked) == 8
+
+
+def test_threads_with_a_deadline_share_a_lookup(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    all_wait = threading.Event()
+    waiting = threading.Semaphore(0)
+    submit = LOOKUPS.submit
+
+    def submitted(*arguments: Any) -> Any:
+        job = submit(*arguments)
+        waiting.release()
+        return job
+
+    def release() -> None:
+        for _ in range(8):
+            assert waiting.acquire(timeout=60)
+        all_wait.set()
+
+    monkeypatch.setattr(LOOKUPS, "submit", submitted)
+    asked = answers(monkeypatch, LOOPBACK, after=lambda: all_wait.wait(60))
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    assert in_threads(8, 60, listener) == [listener.getsockname()] * 8
+    releasing.join()
+    assert len(asked) == 1
+
+
+def in_threads(count: int, timeout: float | None, listener: socket.socket) -> list[Any]:
+    """Connect to the name from as many threads; whom each has reached."""
+    peers: list[Any] = []
+
+    def call() -> None:
+        with blocking.connect(NAME, listener.getsockname()[1], timeout=timeout) as sock:
+            peers.append(sock.getpeername())
+
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return peers
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it is multi-threaded
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+def test_a_child_of_a_fork_looks_up(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket, timeout: float | None
+) -> None:
+    """The thread for lookups that rests in the parent is not there in the child."""
+    answers(monkeypatch, LOOPBACK)
+    port = listener.getsockname()[1]
+    blocking.connect(NAME, port, timeout=60).close()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            blocking.connect(NAME, port, timeout=timeout).close()
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_an_interrupt_in_the_calling_thread(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    """It comes when getaddrinfo(3) returns, and nothing is connected to."""
+    answers(monkeypatch, LOOPBACK, after=lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        blocking.connect(NAME, listener.getsockname()[1])
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
 
 
 def test_an_interrupt_ends_the_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,9 +60,13 @@ def connect(
     """Return a socket that is connected to ``address``; every other socket is closed.
 
     What `aconnect.aconnect` is, for a thread without an event loop: the same race, errors and
-    reports.  Of one literal address the thread itself waits for the kernel, and no event loop is
-    made; what takes lookups or asynchronous hooks has one that the thread keeps, and that is
-    closed when the thread ends.
+    reports.  The thread itself waits for the kernel, and no event loop is made; what takes tasks,
+    such as asynchronous hooks, has one that the thread keeps, and that is closed when the thread
+    ends.
+
+    With a timeout or a deadline, a name is looked up in another thread, so that the deadline
+    holds and a signal is answered at once.  With neither the thread makes the lookup by itself, as
+    `socket.create_connection` does, which is quicker.
 
     Args:
         address: as for `aconnect.aconnect`.
@@ -86,7 +90,7 @@ def connect(
         ConnectTimeout: there was no connection in time.
         ConnectError: no address could be connected to.
         BaseException: what a signal handler raises meanwhile, such as KeyboardInterrupt, ends the
-            call at once.
+            call at once; in a lookup that no deadline bounds, when getaddrinfo(3) returns.
 
         After any of these, nothing is open or registered.
 

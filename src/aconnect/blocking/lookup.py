@@ -2,7 +2,8 @@
 
 Rules:
 
-* The lookup is made in a thread for lookups, as ever: so a deadline and Ctrl-C hold.
+* With a deadline, the lookup is made in a thread for lookups, as ever: so the deadline holds, and
+  Ctrl-C.  With none, the calling thread makes it.
 * What it finds is dialled as what a resolver knows: the first address by the quick way, and the
   rest by a race that needs no task.  So a dial by name makes no event loop.
 * What it does not find, the race comes across as well: its error is kept for that.

@@ -108,41 +108,51 @@ class SystemResolver(Value, kw_only=True):
         asked for together.
 
         Args:
-            until: when it has waited long enough.
+            until: when it has waited long enough.  If that is never, nothing could end a lookup
+                early, and the thread makes it by itself: to hand it to another and back takes as
+                long as many a lookup, twice.
 
         Returns:
             The one batch; None if that moment came first.
 
         Raises:
             OSError: as `resolve`.
-            BaseException: what a signal handler raises meanwhile.
+            BaseException: what a signal handler raises meanwhile.  It is called when
+                getaddrinfo(3) returns, if it is never too late.
         """
-        outcomes: list[tuple[Any, BaseException | None]] = []
-        there = allocate_lock()
-        there.acquire()
-
-        def deliver(result: Any, error: BaseException | None) -> None:
-            outcomes.append((result, error))
-            there.release()
-
+        question = _question(address, self.flags)
         try:
-            job = LOOKUPS.submit(_question(address, self.flags), deliver)
-            try:
-                left = -1 if until == inf else min(max(until - time.monotonic(), 0), TIMEOUT_MAX)
-                if not there.acquire(timeout=left):
-                    # The wait for a lock may end a little early; the moment is to have come.
-                    time.sleep(max(until - time.monotonic(), 0))
-                    return None
-                [(result, error)] = outcomes
-                if error is not None:
-                    raise error
-            finally:
-                job.abandon()
-                outcomes.clear()
-                error = None  # its traceback leads to this frame
-        except (RuntimeError, UnicodeError) as caught:
-            raise _gaierror(caught) from caught
-        return _batch(result, address.port)
+            answer = question() if until == inf else _answer_by(question, until)
+        except (RuntimeError, UnicodeError) as error:
+            raise _gaierror(error) from error
+        return None if answer is None else _batch(answer, address.port)
+
+
+def _answer_by(question: SharedCall, until: float) -> tuple[int, Any] | None:
+    """The answer to a question, which is asked in a thread for lookups; None if it is too late."""
+    outcomes: list[tuple[Any, BaseException | None]] = []
+    there = allocate_lock()
+    there.acquire()
+
+    def deliver(result: Any, error: BaseException | None) -> None:
+        outcomes.append((result, error))
+        there.release()
+
+    job = LOOKUPS.submit(question, deliver)
+    try:
+        if not there.acquire(timeout=min(max(until - time.monotonic(), 0), TIMEOUT_MAX)):
+            # The wait for a lock may end a little early; the moment is to have come.
+            time.sleep(max(until - time.monotonic(), 0))
+            return None
+        [(answer, error)] = outcomes
+        if error is not None:
+            raise error
+        found: tuple[int, Any] = answer
+        return found
+    finally:
+        job.abandon()
+        outcomes.clear()
+        error = None  # its traceback leads to this frame
 
 
 def _question(
