@@ -20,7 +20,7 @@ import anyio
 import pytest
 from conftest import LOOPS_AND_DRIVERS
 from support.listeners import LOOPBACK, listening, refusing, silent, unix_full, unix_listening
-from support.sockets import ScriptedSocket, SocketFactory, open_with
+from support.sockets import ESTABLISHED, ScriptedSocket, SocketFactory, open_with
 
 from aconnect import (
     ConnectError,
@@ -448,7 +448,8 @@ class TestFailures:
     async def test_connected_to_itself(self, monkeypatch: Any) -> None:
         with listening() as listener:
             address = listener.getsockname()
-            scripts: list[Any] = [{"getsockname": [address] * 50} for _ in range(3)]
+            script = {"state": [bytes([ESTABLISHED])] * 50, "getsockname": [address] * 50}
+            scripts: list[Any] = [{name: [*said] for name, said in script.items()} for _ in "123"]
             factory = SocketFactory(*scripts)
             open_with(monkeypatch, factory)
             with pytest.raises(ConnectionRefusedError) as caught:

@@ -140,14 +140,14 @@ def of(*addresses: Any) -> list[Any]:
 
 def at_once(scene: Scene) -> Any:
     address = scene.listening()
-    scene.kinds |= {"setsockopt", "getpeername", "getsockname"}
+    scene.kinds |= {"setsockopt", "getpeername"}
     return lambda: aconnect(address)
 
 
 def later(scene: Scene) -> Any:
     address = scene.listening()
     scene.faults.script = {"getpeername": LATER}
-    scene.kinds |= {"getsockopt", "epoll_ctl", "getpeername", "getsockname"}
+    scene.kinds |= {"getsockopt", "epoll_ctl", "getpeername"}
     return lambda: aconnect(address, timeout=TIMEOUT)
 
 

@@ -14,7 +14,7 @@ from support.sockets import ScriptedSocket
 from aconnect import ConnectTimeout, Dialer, Report, connect_socket
 from aconnect.sockets import connection
 from aconnect.sockets.connection import Packets, is_peer, packets
-from aconnect.sockets.syscalls import SystemCalls
+from aconnect.sockets.syscalls import INFO_SIZE, SystemCalls
 
 V6 = ("fe80::1", 80, 0, 2)
 
@@ -143,4 +143,4 @@ class TestInRecords:
         with listening() as listener:
             calls = SystemCalls(socket=lambda *kind: Counting(*kind, script={}))
             (await Dialer(system_calls=calls).connect(listener.getsockname())).close()
-        assert asked == [(socket.IPPROTO_TCP, socket.TCP_INFO, 1)]
+        assert asked == [(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)]

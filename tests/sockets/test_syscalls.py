@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from typing import Any
 
 import pytest
 from conftest import open_descriptors
 from support.listeners import LOOPBACK, listening, silent, unix_listening
-from support.sockets import ScriptedSocket
+from support.sockets import ESTABLISHED, ScriptedSocket
 
 from aconnect.addresses.values import Endpoint
 from aconnect.sockets import datagrams, syscalls
@@ -179,6 +180,36 @@ class TestConnectErrno:
                 answer = error.errno or 0
             assert answer == errno.ENOENT
         assert open_descriptors() == before
+
+
+class TestConnectedNow:
+    @pytest.mark.parametrize(
+        ("info", "asked"),
+        [
+            pytest.param(struct.pack("=B139xI", ESTABLISHED, 1), False, id="SYN-ACK"),
+            pytest.param(struct.pack("=B139xI", ESTABLISHED, 2), True, id="and more"),
+            pytest.param(struct.pack("=B99xI", ESTABLISHED, 1), True, id="old kernel"),
+        ],
+    )
+    def test_who_has_had_one_segment_is_with_somebody_else(self, info: bytes, asked: bool) -> None:
+        with listening() as listener, ScriptedSocket(script={"state": [info]}) as sock:
+            endpoint = TCP._replace(sockaddr=listener.getsockname())
+            assert syscalls.connected_now(sock, endpoint) is None
+            assert ("getsockname" in sock.calls) == asked
+
+    def test_how_many_segments_the_kernel_counts(self) -> None:
+        """Of a connection one, and of one to itself more: that is what it goes by."""
+        counts = []
+        for itself in (False, True):
+            with socket.create_server((LOOPBACK, 0)) as listener, socket.socket() as sock:
+                if itself:
+                    sock.bind((LOOPBACK, 0))
+                sock.connect((sock if itself else listener).getsockname())
+                info = syscalls._established(sock, syscalls.SYSTEM_CALLS)
+                assert info is not None
+                assert len(info) == syscalls.INFO_SIZE
+                counts.append(struct.unpack("=140xI", info)[0])
+        assert counts[0] == 1 < counts[1]
 
 
 class TestProbe:

@@ -31,7 +31,7 @@ import trio
 import uvloop
 
 from aconnect import Dialer
-from aconnect.sockets.syscalls import SystemCalls
+from aconnect.sockets.syscalls import INFO_SIZE, SystemCalls
 from support.loops import NoWriterLoop
 from support.stepping import STEP_SECONDS, CountingLoop
 
@@ -290,7 +290,7 @@ def _socket_class(faults: Faults) -> Any:
             super().setsockopt(level, name, *value)
 
         def getsockopt(self, level: int, name: int, *size: int) -> Any:
-            if (level, name, size) == (socket.IPPROTO_TCP, socket.TCP_INFO, (1,)):
+            if (level, name, size) == (socket.IPPROTO_TCP, socket.TCP_INFO, (INFO_SIZE,)):
                 self._happen("getpeername", "TCP_INFO")  # the same question, to TCP
                 return super().getsockopt(level, name, *size)
             pending = (level, name) == (socket.SOL_SOCKET, socket.SO_ERROR)

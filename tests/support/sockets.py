@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from aconnect.sockets.syscalls import open_socket
+from aconnect.sockets.syscalls import INFO_SIZE, open_socket
 
 if TYPE_CHECKING:
     from aconnect.addresses.values import Endpoint
@@ -58,7 +58,7 @@ class ScriptedSocket(socket.socket):
         return answer
 
     def getsockopt(self, level: int, option: int, *args: Any) -> Any:
-        if (level, option, args) == (socket.IPPROTO_TCP, socket.TCP_INFO, (1,)):
+        if (level, option, args) == (socket.IPPROTO_TCP, socket.TCP_INFO, (INFO_SIZE,)):
             return self._state()
         if (level, option) != (socket.SOL_SOCKET, socket.SO_ERROR):
             return super().getsockopt(level, option, *args)
@@ -74,7 +74,7 @@ class ScriptedSocket(socket.socket):
             answer = names.pop(0) if isinstance(names[0], int) else bytes([ESTABLISHED])
         if isinstance(answer, int):
             raise OSError(answer, "scripted")
-        return answer or super().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        return answer or super().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
 
 
 class SocketFactory:

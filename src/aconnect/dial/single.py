@@ -95,7 +95,7 @@ async def connect(
             endpoint = recalled[0]
     if endpoint is None or driver.completes or plan.quick_family not in (_ANY, endpoint.family):
         return await race(plan, target, driver, started, until, handshake, recalled=recalled)
-    alone = len(recalled or ()) < 2
+    alone = recalled is None or len(recalled) < 2
     start = time.monotonic()
     telling = None
     if plan.tells:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..addresses.values import Endpoint, SockAddr
 
 __all__ = [
+    "INFO_SIZE",
     "SYSTEM_CALLS",
     "Polled",
     "SystemCalls",
@@ -58,6 +59,9 @@ _SOL_SOCKET: Final[int] = socket.SOL_SOCKET
 _SOCK_STREAM: Final = socket.SOCK_STREAM
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+INFO_SIZE: Final = 144
+"""How much of TCP_INFO is asked for: up to tcpi_segs_in, which Linux has since 4.2."""
+_ONE_SEGMENT: Final = struct.pack("=I", 1)
 _NO_STATE: Final = (errnos.ENOPROTOOPT, errnos.EOPNOTSUPP)  # of something that is not TCP
 # include/net/tcp_states.h, of Linux: from ESTABLISHED on, until both sides have closed; so not
 # SYN_SENT (2), SYN_RECV (3), TIME_WAIT (6), CLOSE (7), LISTEN (10).
@@ -177,17 +181,22 @@ def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -
     try:
         if type != _SOCK_STREAM or family not in _INTERNET:
             return sock.getpeername() is not None
-        if not _is_established(sock, calls):
+        info = _established(sock, calls)
+        if info is None:
             return False
-        # Only a socket that has the very port of its peer can be that.
+        # The one segment that has come is the peer's SYN-ACK.  Who is connected to himself has
+        # had his own SYN as well.
+        if info.endswith(_ONE_SEGMENT) and len(info) == INFO_SIZE:
+            return True
+        # And only a socket that has the very port of its peer can be that.
         local: SockAddr = sock.getsockname()
         return local[1] != sockaddr[1] or local != sock.getpeername()
     except OSError:
         return False
 
 
-def _is_established(sock: socket.socket, calls: SystemCalls) -> bool:
-    """Whether TCP's handshake is over, and the connection is not.
+def _established(sock: socket.socket, calls: SystemCalls) -> bytes | None:
+    """What TCP says of the connection; None if its handshake is not over, or the connection is.
 
     Without an exception for "not yet": that would take five times as long.
 
@@ -199,12 +208,12 @@ def _is_established(sock: socket.socket, calls: SystemCalls) -> bool:
     """
     if _TCP_INFO is not None:
         try:
-            state: int = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, 1)[0]
-            return state in _CONNECTED
+            info: bytes = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, INFO_SIZE)
+            return info if info[0] in _CONNECTED else None
         except OSError as error:
             if error.errno not in _NO_STATE:
                 raise
-    return poll_now(sock, calls).writable and sock.getpeername() is not None
+    return b"" if poll_now(sock, calls).writable and sock.getpeername() is not None else None
 
 
 def close(sock: socket.socket) -> None:
@@ -265,7 +274,7 @@ def probe(
         address.
     """
     try:
-        if tcp and not _is_established(sock, calls):
+        if tcp and _established(sock, calls) is None:
             return errnos.ENOTCONN, False
         peer = sock.getpeername()
         return 0, compare and sock.getsockname() == peer
