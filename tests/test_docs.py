@@ -25,8 +25,9 @@ import aconnect
 from aconnect.explanations.explain import BY_CODE, BY_ERRNO
 from aconnect.policy import SPECIAL_NETWORKS
 from aconnect.sansio.attempt import CONNECT_TABLE, Meaning, Step
+from aconnect.sansio.commands import State
 from aconnect.sansio.order import POLICY_TABLE
-from aconnect.sansio.race import Command, Race, _State
+from aconnect.sansio.race import Command, Race
 from aconnect.sansio.value import Value
 from aconnect.telemetry.conventions import ERROR_TYPES, OTHER
 
@@ -390,7 +391,7 @@ def test_the_tables_of_the_race_have_every_event_command_and_state(tables: Any) 
     named = re.findall(r"[A-Z]\w+", Command.replace("[A]", ""))
     assert commands == named
     told = cells(tables.TABLES["told"]())
-    assert [row[0] for row in told] == [state.value for state in _State]
+    assert [row[0] for row in told] == [state.value for state in State]
 
 
 def test_what_the_race_does_when_it_is_told_of_an_attempt(tables: Any) -> None:

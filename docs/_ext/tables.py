@@ -30,8 +30,9 @@ from aconnect.sansio.attempt import (
     WaitWritable,
     classify,
 )
+from aconnect.sansio.commands import State
 from aconnect.sansio.order import POLICY_TABLE
-from aconnect.sansio.race import BeginHandshake, Cancel, Race, Rules, Start, Won, _State
+from aconnect.sansio.race import BeginHandshake, Cancel, Race, Rules, Start, Won
 from aconnect.sansio.race import Failed as RaceFailed
 from aconnect.telemetry.conventions import ERROR_TYPES
 
@@ -340,11 +341,11 @@ def told_table() -> str:
 
     Each entry comes from a race with a handshake that has been brought there.
     """
-    rows = ((state.value, *(_told(state, event) for event in _TOLD)) for state in _State)
+    rows = ((state.value, *(_told(state, event) for event in _TOLD)) for state in State)
     return _table(("the attempt", *(f"`{event}`" for event in _TOLD)), rows)
 
 
-def _told(state: _State, event: str) -> str:
+def _told(state: State, event: str) -> str:
     race, attempt, now = _race_with(state)
     try:
         told = getattr(race, event)(now, [attempt] if event == "attempts_connected" else attempt)
@@ -354,32 +355,32 @@ def _told(state: _State, event: str) -> str:
     return ", ".join(names) or "nothing"
 
 
-def _race_with(state: _State) -> tuple[Race[str], int, float]:
+def _race_with(state: State) -> tuple[Race[str], int, float]:
     """A race, an attempt of it that is in ``state``, and the moment."""
     race: Race[str] = Race(
         Rules(
             attempt_delay=2,
-            attempt_timeout=0.5 if state is _State.CANCELLED else None,
+            attempt_timeout=0.5 if state is State.CANCELLED else None,
             handshake=True,
         ),
         family_of=lambda _: socket.AF_INET6,
     )
     race.addresses_added(0, ["first", "second", "third"])
-    if state is _State.RUNNING:
+    if state is State.RUNNING:
         return race, 0, 0
-    if state is _State.CANCELLED:
+    if state is State.CANCELLED:
         race.time_passed(0.5)
         return race, 0, 0.5
-    if state is _State.FAILED:
+    if state is State.FAILED:
         race.attempt_failed(0, 0)
         race.time_passed(0.01)
         return race, 0, 0.01
-    if state is _State.CONNECTED:
+    if state is State.CONNECTED:
         race.time_passed(2)
         race.attempts_connected(2, [0, 1])
         return race, 1, 2
     race.attempts_connected(0, [0])
-    if state is _State.WON:
+    if state is State.WON:
         race.handshake_done(0, 0)
     return race, 0, 0
 

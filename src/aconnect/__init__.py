@@ -33,7 +33,9 @@ from .report.attempt import AttemptRecord as AttemptRecord
 from .report.capture import capture as capture
 from .report.report import Report as Report
 from .resolvers.base import Batch as Batch
+from .resolvers.base import Question as Question
 from .resolvers.base import Resolver as Resolver
+from .resolvers.base import Service as Service
 from .resolvers.static import StaticResolver as StaticResolver
 from .resolvers.system import SystemResolver as SystemResolver
 from .sockets.option import Keepalive as Keepalive
@@ -61,10 +63,12 @@ __all__ = [
     "Proxy",
     "ProxyError",
     "ProxyHeader",
+    "Question",
     "Report",
     "ResolveError",
     "Resolver",
     "Sequence",
+    "Service",
     "SocketOption",
     "StaticResolver",
     "SystemCalls",

@@ -73,6 +73,31 @@ def test_what_comes_unsorted_is_tried_in_the_order_of_the_whole() -> None:
     assert started(race.attempt_failed(0, 0)) == [Route((P6, T6))]
 
 
+def test_all_routes_to_a_group_come_before_those_to_the_next() -> None:
+    routes, race, _ = begun()
+    routes.parts[0].addresses_added(0, [T1, T6], 0, group=1)
+    routes.parts[0].addresses_added(0, [T2], 0)
+    routes.parts[0].addresses_added(0, [T6], 0)  # which is another group's now
+    order = started(routes.hops[0].addresses_added(0, [P6, P2], 0))
+    for number in range(5):
+        order += started(race.attempt_failed(0, number))
+    assert [each.target for each in order] == [T2, T2, T6, T6, T1, T1]
+
+
+def test_what_is_connected_to_may_be_awaited() -> None:
+    routes, _, _ = begun(hops=0)
+    (part,) = routes.parts
+    assert part.addresses_added(0, [], 0, awaiting=["service"]) == []
+    assert started(part.addresses_added(0, [T6], 0)) == []
+    assert started(part.addresses_added(0, [], 0, awaiting=[])) == [Route((T6,))]
+
+
+def test_what_a_proxy_is_asked_for_is_not_awaited() -> None:
+    routes, _, _ = begun()
+    routes.hops[0].addresses_added(0, [P6], 0)
+    assert started(routes.parts[0].addresses_added(0, [T1], 0, awaiting=["service"]))
+
+
 def test_what_a_resolver_withdraws_is_not_tried() -> None:
     routes, race, _ = begun()
     routes.hops[0].addresses_added(0, [P6, P2], 0)

@@ -51,6 +51,7 @@ _UNTIL = [inf, inf, 0.0, 0.01, 0.3, 5.0, 30.0]
 _GAPS = [0.0, 0.001, 0.009, 0.01, 0.05, 0.25, 2.0, 1e6]
 _PREFERRED = [None, None, AF_INET, AF_INET6]
 _RANKS = [1, 1, 2, 3]
+_AWAITED = [None, None, [], ["service"], [AF_INET6, "service"]]
 _MOST_EVENTS = 300
 _ROUNDING = 1e-6
 
@@ -78,7 +79,7 @@ class _Model:
         self.race: Race[_Address] = Race(self.rules, until=self.until, ranks=ranks)
         self.now = 0.0
         self.end: Won | Failed | None = None
-        self.waiting: dict[_Address, int] = {}  # and its rank
+        self.waiting: dict[_Address, tuple[int, int]] = {}  # and its rank, and its group
         self.known: set[_Address] = set()
         self.states: list[str] = []
         self.starts: list[float] = []
@@ -145,18 +146,19 @@ class _Model:
         self.tell("addresses_added", [], order=some)
 
     def add(self) -> None:
-        rank = self.choices.byte() % 3
+        byte = self.choices.byte()
+        rank, group, awaiting = byte % 3, byte // 3 % 3, _AWAITED[byte // 9 % len(_AWAITED)]
         some = [self.address() for _ in range(self.choices.byte() % 5)]
         if self.resolved and self.end is None:
             self.refused(RuntimeError, "addresses_added", self.now, some, rank)
             return
         if self.end is None:
-            for each in some:
-                if each not in self.known or self.waiting.get(each, rank) != rank:
+            for each in dict.fromkeys(some):
+                if each not in self.known or each in self.waiting:
                     self.known.add(each)
                     self.waiting.pop(each, None)
-                    self.waiting[each] = rank
-        self.tell("addresses_added", some, rank)
+                    self.waiting[each] = (rank, group)
+        self.tell("addresses_added", some, rank, group=group, awaiting=awaiting)
 
     def withdraw(self) -> None:
         some = [self.address() for _ in range(self.choices.byte() % 5)]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from aconnect import Batch, Endpoint
+from aconnect import Batch, Endpoint, Question, Service
 from aconnect.resolvers import answers
 from aconnect.resolvers.answers import check_batch, closable, in_order, of_family
 
@@ -47,6 +47,9 @@ class TestCheckBatch:
             Batch((), withdrawn=[v4()]),
             Batch([Endpoint(AF_INET, SOCK_DGRAM, IPPROTO_UDP, ("127.0.0.1", 53))]),
             Batch([Endpoint(40, SOCK_STREAM, 0, (2, 1234))]),
+            Batch((), rank=3, awaiting=frozenset({AF_INET, AF_INET6})),
+            Batch((), awaiting=frozenset({"service"})),
+            Batch((), service=Service("a.test", 1, 443)),
         ],
         ids=str,
     )
@@ -57,9 +60,11 @@ class TestCheckBatch:
         )
 
     def test_iterators_are_read_once(self) -> None:
-        batch: Any = Batch(iter([v4()]), withdrawn=iter([v6()]))
+        asked = Question("a.test", "A")
+        batch: Any = Batch(iter([v4()]), withdrawn=iter([v6()]), questions=iter([asked]))
         checked = check_batch(batch)
         assert (checked.endpoints, checked.withdrawn) == ((v4(),), (v6(),))
+        assert checked.questions == (asked,)
 
     def test_a_protocol_that_is_not_named_is_that_of_the_type(self) -> None:
         """Of what is withdrawn as well, for it is looked for among the others."""
@@ -90,6 +95,9 @@ class TestCheckBatch:
             (Batch([UNIX._replace(sockaddr=("/run/db",))]), "str or bytes"),
             (Batch([Endpoint(40, SOCK_STREAM, 0, "2:1234")]), "must be a tuple"),
             (Batch([Endpoint(40, SOCK_STREAM, 0, ([], 1))]), "cid"),  # type: ignore[arg-type]
+            (Batch((), service="https"), "service of a Batch must be a Service, not 'https'"),  # type: ignore[arg-type]
+            (Batch((), questions=["A"]), "must be Questions, not 'A'"),  # type: ignore[list-item]
+            (Batch((), questions=5), "not iterable"),  # type: ignore[arg-type]
         ],
         ids=str,
     )
@@ -110,6 +118,11 @@ class TestCheckBatch:
             (Batch([Endpoint(16, SOCK_STREAM, 0, (0, 0))]), "can be connected to"),
             (Batch([v4(), v4("nonsense")]), "nonsense"),
             (Batch([v4()], withdrawn=[v4("nonsense")]), "nonsense"),
+            (Batch((), rank=-1), "rank of a Batch must be 0 or more, not -1"),
+            (Batch((), rank=True), "rank of a Batch must be 0 or more, not True"),
+            (Batch((), rank="0"), "rank of a Batch must be 0 or more, not '0'"),  # type: ignore[arg-type]
+            (Batch((), awaiting=frozenset({5})), r"'service', not frozenset\(\{5\}\)"),
+            (Batch((), awaiting={"service"}), r"a frozenset of .*, not \{'service'\}"),  # type: ignore[arg-type]
         ],
         ids=str,
     )

@@ -262,6 +262,28 @@ def test_what_is_not_sorted_is_sorted_once(clock: Any, monkeypatch: Any) -> None
     clock.run(main)
 
 
+@pytest.mark.parametrize(
+    ("batches", "remembered"),
+    [
+        ([batch(ONE), batch(TWO, rank=1)], [[ONE], [TWO]]),
+        ([batch(TWO, rank=7), batch(ONE, rank=2)], [[ONE], [TWO]]),
+        ([batch(ONE, TWO), batch(TWO, rank=1)], [[ONE], [TWO]]),
+        ([batch(ONE, rank=1), batch(TWO, rank=1)], [[ONE, TWO]]),
+    ],
+)
+def test_ranks_are_remembered(batches: Any, remembered: Any, clock: Any) -> None:
+    async def main() -> None:
+        resolver = CachingResolver(Scripted(batches))
+        await answer(resolver)
+        assert await answer(resolver) == remembered
+        assert known(resolver) == (remembered[0] if len(remembered) == 1 else None)
+        async with aclosing(resolver.resolve(ADDRESS)) as answers:
+            ranks = [each.rank async for each in answers]
+        assert ranks == list(range(len(remembered)))
+
+    clock.run(main)
+
+
 @on_each_loop
 async def test_no_more_are_kept_than_there_is_room_for(clock: Any) -> None:
     inner = Scripted([batch(ONE)])

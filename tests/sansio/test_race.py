@@ -216,6 +216,96 @@ SCENARIOS = [
         "20 lost",
         resolved=[(10, "answered v6"), (20, "answered v4"), (20, "finished")],
     ),
+    # --------------------------------------------------- lookups that say what they await
+    S(
+        "R7 what is awaited holds back the first start, whatever there is",
+        "v6a 10 ok",
+        "50 start v6a; 60 won v6a",
+        resolved=[(0, "await v6 service"), (0, "add v6a & await service")],
+    ),
+    S(
+        "R7 once there is nothing in it, it starts",
+        "v6a 10 ok",
+        "20 start v6a; 30 won v6a",
+        resolved=[(0, "await v6 service"), (0, "add v6a & await service"), (20, "await")],
+    ),
+    S(
+        "R7 from the first address of any kind, once for everything",
+        "v4a 10 ok; xa silent",
+        "150 start v4a; 160 won v4a",
+        resolved=[(0, "await v6 service"), (100, "add v4a"), (140, "add xa & await service")],
+    ),
+    S(
+        "R7 IPv4 may be what is awaited, and nobody waits for IPv6 then",
+        "v4a 10 ok",
+        "0 start v4a; 10 won v4a",
+        resolved=[(0, "await v4"), (0, "add v4a & await")],
+    ),
+    S(
+        "R7 IPv4 is awaited",
+        "v6a 10 refused; v4a 10 ok",
+        "30 start v6a; 40 failed v6a; 40 start v4a; 50 won v4a",
+        resolved=[(0, "await v4"), (0, "add v6a"), (30, "add v4a & await"), (30, "finished")],
+    ),
+    S(
+        "R7 a family that has answered is not awaited",
+        "v4a 10 ok",
+        "20 start v4a; 30 won v4a",
+        resolved=[(0, "await v6"), (0, "add v4a"), (20, "answered v6")],
+    ),
+    S(
+        "R7 nothing more will come: at once",
+        "v4a 10 ok",
+        "20 start v4a; 30 won v4a",
+        resolved=[(0, "await v6 service"), (0, "add v4a"), (20, "finished")],
+    ),
+    S(
+        "R7 a deadline within the delay: nothing to be gained by waiting",
+        "v4a 10 ok",
+        "0 start v4a; 10 won v4a",
+        until=30,
+        resolved=[(0, "await v6 service"), (0, "add v4a")],
+    ),
+    S(
+        "R7 holds back the first start only",
+        "v4a 10 refused; v4b 10 ok",
+        "50 start v4a; 60 failed v4a; 60 start v4b; 70 won v4b",
+        resolved=[(0, "await v6 service"), (0, "add v4a v4b")],
+    ),
+    S(
+        "R7 what comes meanwhile goes by its rank",
+        "v4a silent; v6x 10 ok",
+        "30 start v6x; 40 won v6x",
+        resolved=[(0, "await v6 service"), (0, "add:0.1 v4a"), (30, "add v6x & await")],
+    ),
+    S(
+        "R7 who prefers a family waits for that one",
+        "v6a silent; v4a 10 ok",
+        "30 start v4a; 40 won v4a",
+        {"prefer": AF_INET},
+        resolved=[(0, "await v6 service"), (0, "add v6a & await"), (30, "add v4a")],
+    ),
+    S(
+        "R7 and for the service",
+        "v4a 10 ok",
+        "50 start v4a; 60 won v4a",
+        {"prefer": AF_INET},
+        resolved=[(0, "await v6 service"), (0, "add v4a")],
+    ),
+    S(
+        "R7 but for no other family",
+        "v4a 10 ok",
+        "20 start v4a; 30 won v4a",
+        {"prefer": AF_INET},
+        resolved=[(0, "await v6 service"), (0, "add v4a"), (20, "await v6")],
+    ),
+    S(
+        "R7 of several lookups each says for itself",
+        "v4a silent; v6x 10 ok",
+        "0 start v4a; 250 start v6x; 260 cancel v4a; 260 won v6x",
+        resolved=[(0, "await:1 v6"), (0, "await"), (0, "add v4a"), (250, "add:1 v6x")],
+        ranks=2,
+    ),
     # ------------------------------------------------------------------------------ order
     S(
         "O2 the families take turns",
@@ -849,6 +939,57 @@ SCENARIOS = [
         resolved=[(0, "add v6a v6b v6c"), (10, "order v6a v6c v6x v6b")],
     ),
     S(
+        "O4 the first in order says which family begins",
+        "v6a silent; v4a silent; v6b 10 ok",
+        "50 start v4a; 300 start v6a; 550 start v6b; 560 cancel v4a; 560 cancel v6a; 560 won v6b",
+        resolved=[(0, "await service"), (0, "add v6a v6b v4a"), (10, "order v4a v6a v6b")],
+    ),
+    S(
+        "O4 which has no say any more when one has been started",
+        "v6a 20 refused; v4a 10 ok",
+        "0 start v6a; 20 failed v6a; 20 start v4a; 30 won v4a",
+        resolved=[(0, "add v6a v6b v4a"), (10, "order v4a v6b"), (20, "finished")],
+    ),
+    S(
+        "R8 added again, an address has its last place",
+        "v6a silent; v6c silent; v6b 10 ok",
+        "0 start v6a; 250 start v6c; 500 start v6b; 510 cancel v6a; 510 cancel v6c; 510 won v6b",
+        resolved=[(0, "add v6a v6b v6c"), (10, "add v6b"), (20, "finished")],
+    ),
+    S(
+        "R9 all of a group are started before any of the next, and of the next rank",
+        "v6a silent; v6b silent; v4x silent; v6y 10 ok",
+        "0 start v6a; 250 start v6b; 500 start v4x; 750 start v6y; 760 cancel v6a; "
+        "760 cancel v6b; 760 cancel v4x; 760 won v6y",
+        resolved=[
+            (0, "await service"),
+            (0, "add:0.2 v4x"),
+            (0, "add:1 v6y"),
+            (0, "add v6a"),
+            (0, "add:0.1 v6b & await"),
+            (0, "finished"),
+        ],
+        ranks=2,
+    ),
+    S(
+        "R9 the failure of the last of a group starts the next at once",
+        "v6a 30 refused; v4x 10 ok",
+        "0 start v6a; 30 failed v6a; 30 start v4x; 40 won v4x",
+        resolved=[(0, "add v6a"), (0, "add:0.7 v4x"), (0, "finished")],
+    ),
+    S(
+        "R9 attempts go on across groups",
+        "v6a 300 ok; v4x silent",
+        "0 start v6a; 250 start v4x; 300 cancel v4x; 300 won v6a",
+        resolved=[(0, "add v6a"), (0, "add:0.1 v4x"), (0, "finished")],
+    ),
+    S(
+        "R8 added to another group, an address is of that one",
+        "v6a silent; v6c 10 ok",
+        "0 start v6a; 250 start v6c; 260 cancel v6a; 260 won v6c",
+        resolved=[(0, "add v6a v6b v6c"), (10, "add:0.1 v6b"), (20, "finished")],
+    ),
+    S(
         "O5 all of a rank are started before any of the next",
         "v6a silent; v6b silent; v4x silent; v6x 10 ok",
         "0 start v6a; 250 start v6b; 500 start v4x; 750 start v6x; 760 cancel v6a; "
@@ -1066,7 +1207,7 @@ def test_a_race_can_be_left_after_every_step(scenario: Scenario) -> None:
 def test_the_rules_are_all_here() -> None:
     tested = {scenario.name.split(" ")[0] for scenario in SCENARIOS}
     assert tested == {
-        *("R2", "R3", "R4", "R5", "R6"),
+        *(f"R{number}" for number in range(2, 10)),
         *("O2", "O3", "O4", "O5", "O6"),
         *(f"A{number}" for number in range(1, 12)),
         *("A4b", "I1", "I2"),
@@ -1104,6 +1245,7 @@ def test_late_addresses_are_placed_as_interleave_would_have_placed_them(
     tried: list[str] = []
     for turn in range(40):
         batch = batches.pop(0) if batches else []
+        batch = [each for each in batch if each not in known]  # or it would move
         known += batch
         commands = race.addresses_added(turn, batch)
         left = [a for a in interleave(known, family_of, first_family_count) if a not in tried]
@@ -1447,8 +1589,10 @@ class AnyRace(RuleBasedStateMachine):
         self.failed_since_start = self.failed_since_handshake = False
         self.final = False
         self.handshake_at = -inf
-        self.waiting: dict[str, int] = {}  # and its rank
+        self.waiting: dict[str, tuple[int, int]] = {}  # and its rank, and its group
         self.tried: set[str] = set()
+        self.awaited: set[object] = set()
+        self.first_address_at = inf
         self.add(addresses)
 
     @precondition(lambda self: self.end is not None)
@@ -1480,7 +1624,8 @@ class AnyRace(RuleBasedStateMachine):
             if self.starts and not self.failed_since_start:
                 assert self.now >= self.starts[-1] + SHORTEST_DELAY
             assert self.now < self.until
-            assert self.waiting[command.address] == min(self.waiting.values()), "O5"
+            assert self.waiting[command.address] == min(self.waiting.values()), "O5, R9"
+            assert self.starts or not (self.awaited and not self.held_long_enough()), "R7"
             del self.waiting[command.address]
             self.failed_since_start = False
             self.tried.add(command.address)
@@ -1522,15 +1667,37 @@ class AnyRace(RuleBasedStateMachine):
     def of(self, *states: str) -> list[int]:
         return [attempt for attempt, state in self.state.items() if state in states]
 
-    @rule(addresses=SOME, rank=st.sampled_from([0, 0, 1]))
-    def add(self, addresses: list[str], rank: int = 0) -> None:
+    def held_long_enough(self) -> bool:
+        """Whether no first start needs to wait any more."""
+        held_until = self.first_address_at + self.rules.resolution_delay
+        return self.resolved or self.now >= held_until or held_until >= self.until
+
+    @rule(
+        addresses=SOME,
+        rank=st.sampled_from([0, 0, 1]),
+        group=st.sampled_from([0, 0, 0, 1, 2]),
+        awaiting=st.sampled_from([None, None, None, set(), {"service"}, {AF_INET6, "service"}]),
+    )
+    def add(
+        self,
+        addresses: list[str],
+        rank: int = 0,
+        group: int = 0,
+        awaiting: set[object] | None = None,
+    ) -> None:
         if self.resolved and self.end is None:
             with pytest.raises(RuntimeError):
                 self.race.addresses_added(self.now, addresses, rank)
             return
         if self.end is None:
-            self.waiting.update(dict.fromkeys(set(addresses) - self.tried, rank))
-        self.tell("addresses_added", addresses, rank)
+            self.waiting.update(dict.fromkeys(set(addresses) - self.tried, (rank, group)))
+            if addresses:
+                self.first_address_at = min(self.first_address_at, self.now)
+            if awaiting is not None and rank == 0:
+                # A family that is preferred is awaited in place of others.
+                families = {AF_INET, AF_INET6} if self.rules.prefer else set()
+                self.awaited = {*awaiting} - families
+        self.tell("addresses_added", addresses, rank, group=group, awaiting=awaiting)
 
     @rule(addresses=SOME)
     def order(self, addresses: list[str]) -> None:
@@ -1546,12 +1713,14 @@ class AnyRace(RuleBasedStateMachine):
     @precondition(lambda self: self.end is None)
     @rule(family=st.sampled_from([AF_INET, AF_INET6]))
     def answered(self, family: int) -> None:
+        self.awaited.discard(family)
         self.tell("family_answered", family)
 
     @rule(really=st.sampled_from([False, False, False, True]))
     def finished(self, really: bool) -> None:
         if really:
             self.resolved = True
+            self.awaited.clear()
             self.tell("resolution_finished")
 
     @precondition(lambda self: self.of("running"))

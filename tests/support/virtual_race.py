@@ -11,7 +11,9 @@ A row is an address, how long its attempt takes, how it ends, and the same for i
 
 What the resolver does is rows too, `(moment, what)`: ``"add v6a v4a"``, ``"withdraw v4a"``,
 ``"answered v6"``, ``"finished"``; of a rank other than 0, ``"add:1 v4a"``, ``"answered:1 v6"`` and
-``"finished:1"``, and ``"finished:0"`` of that one alone; ``"order v4b v4a"``.
+``"finished:1"``, and ``"finished:0"`` of that one alone; ``"order v4b v4a"``.  ``"add:0.2 v4a"``
+is the third group of rank 0; ``"await v6 service"`` says what is awaited, and ``"await"`` nothing.
+One row may say several, ``"add v6a & await"``, which are told at once.
 
 A timeline is what the race asked for and what failed, in milliseconds, `(250.0, "start", "v4a")`:
 
@@ -144,9 +146,16 @@ class VirtualRace:
 
     def _resolver(self, what: str, *words: str) -> list[Command[str]]:
         what, of_a_rank, digits = what.partition(":")
-        rank = int(digits or 0)
-        if what == "add":
-            return self.race.addresses_added(self._now, words, rank)
+        of, _, group = digits.partition(".")
+        rank = int(of or 0)
+        awaiting = None
+        if "await" in (what, *words):
+            at = [what, *words].index("await")
+            awaiting = [FAMILIES.get(each, each) for each in words[at:]]
+            words = words[: max(at - 2, 0)]  # before the "&"
+        if what in ("add", "await"):
+            more = {"group": int(group or 0), "awaiting": awaiting}
+            return self.race.addresses_added(self._now, words, rank, **more)
         if what == "order":
             return self.race.addresses_added(self._now, (), order=words)
         if what == "withdraw":

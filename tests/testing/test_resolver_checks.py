@@ -92,7 +92,8 @@ class Good:
         return self.answer(address, family)
 
     def answer(self, address: Any, family: int) -> Any:
-        return Batch([endpoint(address, family)], family, sorted=True)
+        awaiting = frozenset({AF_INET6} if family == AF_INET6 else ())
+        return Batch([endpoint(address, family)], family, sorted=True, awaiting=awaiting)
 
 
 @pytest.mark.parametrize("loop", [CountingLoop, uvloop.new_event_loop])
@@ -207,6 +208,23 @@ class ComesBack(Good):
             yield Batch(batch.endpoints)
 
 
+class RankedByWhat(Good):
+    def answer(self, address: Any, family: int) -> Any:
+        return super().answer(address, family)._replace(rank=True)
+
+
+class AwaitsTooLate(Good):
+    def answer(self, address: Any, family: int) -> Any:
+        awaited = None if family == AF_INET6 else frozenset({"service"})
+        return super().answer(address, family)._replace(awaiting=awaited)
+
+
+class AwaitsMoreAndMore(Good):
+    def answer(self, address: Any, family: int) -> Any:
+        awaited = frozenset({"service"} if family == AF_INET else ())
+        return super().answer(address, family)._replace(awaiting=awaited)
+
+
 class WithdrawsTheUnknown(Good):
     def answer(self, address: Any, family: int) -> Any:
         other = endpoint(address, family)._replace(sockaddr=("127.0.0.9", 5), family=AF_INET)
@@ -317,6 +335,9 @@ DEFECTS: list[tuple[str, Any]] = [
     ("batches.sorted", SortedByWhat),
     ("batches.answered", AnsweredAll),
     ("batches.final", ComesBack),
+    ("batches.rank", RankedByWhat),
+    ("batches.awaiting", AwaitsTooLate),
+    ("batches.awaiting", AwaitsMoreAndMore),
     ("batches.withdrawn", WithdrawsTheUnknown),
     ("resolve.concurrent", OneAtATime),
     ("resolve.concurrent", MixesThemUp),

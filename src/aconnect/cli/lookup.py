@@ -81,6 +81,8 @@ async def _look_up(name: str, resolver: Resolver, show: Callable[[Heard], None])
             async for batch in answers:
                 addresses = tuple(str(each.sockaddr[0]) for each in batch.endpoints)
                 any_address |= bool(addresses)
+                if not addresses and batch.answered is None:
+                    continue  # it says what is worth waiting for
                 show(Heard(name, batch.answered, addresses, time.monotonic() - start))
     except OSError as error:
         words = str(error.strerror or error)

@@ -4,7 +4,8 @@ Rules:
 
 * A resolver is anybody's: what it raises, and what is nonsense, ends the search and not the race,
   which goes on with the addresses there are.
-* Batches that are not sorted are sorted together, at each.
+* Batches that are not sorted are sorted together with the others of their rank, at each.
+* Families that the dial does not want are not waited for.
 * The race is told in turns of the dial, never in the middle of one.
 """
 
@@ -15,6 +16,7 @@ import os
 import time
 from contextlib import aclosing
 from functools import partial
+from socket import AF_INET, AF_INET6, AF_UNSPEC
 from typing import TYPE_CHECKING
 
 from ..errors.foreign import has_errno, words
@@ -80,7 +82,7 @@ class Resolution:
         self._race = race
         self._hosts = hosts
         self._way = way
-        self._unsorted: list[Endpoint] = []  # all there have been
+        self._unsorted: dict[int, list[Endpoint]] = {}  # all there have been, by their rank
         self._emit = emit
         self._running = False
         self.found: int = 0
@@ -126,11 +128,12 @@ class Resolution:
         endpoints = of_family(batch, self._family)
         order: list[Endpoint] = []
         if not batch.sorted:
-            self._unsorted = order = in_order([*self._unsorted, *endpoints])
+            order = self._sorted(endpoints, batch.rank)
             endpoints = sorted(endpoints, key=order.index)
         self._given += len(batch.endpoints)
         self.found += len(endpoints)
-        self._emit(ResolutionBatch(now, tuple(endpoints), self._text, self.of))
+        if endpoints or batch.answered is not None or batch.withdrawn:
+            self._emit(ResolutionBatch(now, tuple(endpoints), self._text, self.of))
         ways, withdrawn = self._ways(endpoints), self._ways(batch.withdrawn)
         if self._hosts is not None:
             for way in ways:  # of two hosts' it stays the first's: it may be in use
@@ -138,10 +141,24 @@ class Resolution:
         commands: Commands = []
         if withdrawn:
             commands += self._race.addresses_withdrawn(now, withdrawn)
-        commands += self._race.addresses_added(now, ways, self.rank, order=self._ways(order))
+        awaited = batch.awaiting
+        if awaited and self._family != AF_UNSPEC:
+            awaited -= {AF_INET, AF_INET6} - {self._family}
+        sorted_ways, group = self._ways(order), batch.rank
+        commands += self._race.addresses_added(
+            now, ways, self.rank, order=sorted_ways, group=group, awaiting=awaited
+        )
         if batch.answered is not None:
             commands += self._race.family_answered(now, batch.answered, self.rank)
         return commands
+
+    def _sorted(self, endpoints: list[Endpoint], rank: int) -> list[Endpoint]:
+        """All of a rank that have come, with these, best first."""
+        for each, others in self._unsorted.items():
+            self._unsorted[each] = [known for known in others if known not in endpoints]
+        order = in_order([*self._unsorted.get(rank, ()), *endpoints])
+        self._unsorted[rank] = order
+        return order
 
     def _ways(self, endpoints: Sequence[Endpoint]) -> Sequence[Way]:
         return endpoints if self._way is None else list(map(self._way, endpoints))

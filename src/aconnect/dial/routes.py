@@ -5,6 +5,7 @@ Rules:
 * The nearest proxy's address changes first, the target's last.
 * The names of proxies and of the target are looked up side by side.  What is known of each comes
   from a `Side`; a route is there as soon as all its steps are.
+* All routes to the addresses of a group are started before any to those of the next.
 * What was found to be of no use, a proxy's address or a target, takes all its routes with it.
 * Of a target that the last proxy cannot reach, with no other to be had, the dial is over.
 """
@@ -61,6 +62,7 @@ class Side:
         self.refused: bool = False
         self._routes = routes
         self._ipv4_only = ipv4_only
+        self._groups: dict[Step, int] = {}  # of those that are not of the first
 
     @property
     def over(self) -> bool:
@@ -83,14 +85,28 @@ class Side:
             return False
         return not self._ipv4_only or str(endpoint.sockaddr[0]).lower().startswith(_MAPPED)
 
+    def group(self, step: Step) -> int:
+        """Which group it is of, by what was said last."""
+        return self._groups.get(step, 0)
+
     def addresses_added(
-        self, now: float, endpoints: Iterable[Endpoint], _: int, *, order: Sequence[Endpoint] = ()
+        self,
+        now: float,
+        endpoints: Sequence[Endpoint],
+        _: int,
+        *,
+        order: Sequence[Endpoint] = (),
+        group: int = 0,
+        awaiting: Iterable[Any] | None = None,
     ) -> Commands:
+        for each in endpoints:
+            if group or each in self._groups:
+                self._groups[each] = group
         self.add(endpoints)
-        if order:
-            places: dict[Step, int] = {endpoint: place for place, endpoint in enumerate(order)}
-            self.found.sort(key=lambda each: places.get(each, -1))
-        return self._routes.found(now, self)
+        places: dict[Step, int] = {endpoint: place for place, endpoint in enumerate(order)}
+        if places or self._groups:
+            self.found.sort(key=lambda each: (self.group(each), places.get(each, -1)))
+        return self._routes.found(now, self, None if self.step else awaiting)
 
     def addresses_withdrawn(self, now: float, endpoints: Iterable[Endpoint]) -> Commands:
         commands: Commands = []
@@ -160,14 +176,20 @@ class Routes:
                 known[side.rank] = self._of(side)
         return known
 
-    def found(self, now: float, side: Side) -> Commands:
-        """There is more of a side."""
+    def found(self, now: float, side: Side, awaiting: Iterable[Any] | None = None) -> Commands:
+        """There is more of a side; or, of what is connected to, something else is awaited."""
         commands: Commands = []
         for part in self.parts if side.rank is None else [side]:
             assert part.rank is not None
-            routes = self._of(part)
-            if routes:
-                commands += self.race.addresses_added(now, routes, part.rank, order=routes)
+            groups: dict[int, list[Route]] = {}
+            for route in self._of(part):
+                groups.setdefault(part.group(route[-1]), []).append(route)
+            if awaiting is not None and not groups:
+                groups[0] = []
+            for group, routes in groups.items():  # the first group comes first
+                commands += self.race.addresses_added(
+                    now, routes, part.rank, order=routes, group=group, awaiting=awaiting
+                )
         return commands
 
     def answered(self, now: float, family: int, rank: int | None) -> Commands:

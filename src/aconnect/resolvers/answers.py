@@ -17,7 +17,7 @@ from ..addresses.literal import check_result, has_named_zone, numbered
 from ..addresses.values import Endpoint
 from ..sansio.order import sort_by_rfc6724
 from ..sockets.datagrams import source_address
-from .base import Batch
+from .base import Batch, Question, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +32,9 @@ _FAMILIES: Final = (
 )
 
 
+_NOTHING_MORE: Final = Batch(())[4:]
+
+
 class Explained(socket.gaierror):
     """An error of a lookup whose words say more than its code does."""
 
@@ -44,10 +47,32 @@ def check_batch(batch: Any) -> Batch:
     """
     if not isinstance(batch, Batch):
         raise TypeError(f"a resolver must yield Batches, not {batch!r}")
-    return batch._replace(
-        endpoints=tuple(map(check_endpoint, batch.endpoints)),
-        withdrawn=tuple(map(check_endpoint, batch.withdrawn)),
+    checked: Batch = batch if batch[4:] == _NOTHING_MORE else _check_more(batch)
+    return checked._replace(
+        endpoints=tuple(map(check_endpoint, checked.endpoints)),
+        withdrawn=tuple(map(check_endpoint, checked.withdrawn)),
     )
+
+
+def _check_more(batch: Batch) -> Batch:
+    """What few resolvers say."""
+    rank, awaiting, service = batch.rank, batch.awaiting, batch.service
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 0:
+        raise ValueError(f"the rank of a Batch must be 0 or more, not {rank!r}")
+    if awaiting is not None and not (
+        isinstance(awaiting, frozenset) and awaiting <= {AF_INET, AF_INET6, "service"}
+    ):
+        raise ValueError(
+            "awaiting of a Batch must be a frozenset of AF_INET, AF_INET6 and 'service', "
+            f"not {awaiting!r}"
+        )
+    if service is not None and not isinstance(service, Service):
+        raise TypeError(f"service of a Batch must be a Service, not {service!r}")
+    questions = tuple(batch.questions)
+    for each in questions:
+        if not isinstance(each, Question):
+            raise TypeError(f"questions of a Batch must be Questions, not {each!r}")
+    return batch._replace(questions=questions)
 
 
 def check_endpoint(endpoint: Any) -> Endpoint:

@@ -4,6 +4,9 @@ Rules:
 
 * A resolver answers in batches, as they come.  The race begins with the first that is of use.
 * A batch says which family it answers for good, if it does, and whether it is sorted.
+* It may say of which rank its endpoints are: all of a rank are tried before any of the next.  And
+  what is worth waiting for before the first is tried; a resolver that says so at all says so in
+  its first batch, and then only takes away.
 * A resolver is given a name and a port; literal addresses never reach it.
 * It may also have what is not in `Resolver`, as nobody needs it: ``known(address)``, which gives
   the endpoints from memory, in their order, or None; it is called before each `resolve`, in the
@@ -13,14 +16,68 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from typing import TypeAlias
 
     from ..addresses.values import Endpoint, TCPAddress, UDPAddress
 
-__all__ = ["Batch", "Resolver"]
+__all__ = ["Awaited", "Batch", "Question", "Resolver", "Service", "Source"]
+
+Awaited: TypeAlias = "frozenset[int | Literal['service']]"
+"""What is worth waiting for: address families, and "service" for how a service is offered."""
+Source: TypeAlias = Literal["network", "cache", "stale", "hosts", "additional"]
+
+
+class Service(NamedTuple):
+    """Where a service is offered, as a record of the name says.
+
+    Attributes:
+        target: the host.
+        priority: of the record; the lowest is first.
+        port: the port there.
+        alpn: the protocols, as ALPN has them; what is not printable is escaped.
+        ech: the configuration for Encrypted Client Hello, as it came; empty if there is none.
+        hint: whether the addresses are those that the record itself has, and not the host's own.
+    """
+
+    target: str
+    priority: int
+    port: int
+    alpn: tuple[str, ...] = ()
+    ech: bytes = b""
+    hint: bool = False
+
+
+class Question(NamedTuple):
+    """A question to a name server.
+
+    Attributes:
+        name: what was asked about.
+        type: of the records that were asked for: "A", "AAAA", "HTTPS" and the like.
+        server: who answered, as text, or was asked last; empty if nobody was.
+        over: "udp" or "tcp"; empty if nobody was asked.
+        outcome: what came of it, as the registry of response codes has it, or in words; empty as
+            long as nothing has.
+        records: how many there were.
+        ttl: seconds for which the answer is good; None for not at all.
+        source: where the answer is from.
+        seconds: how long it took.
+        ignored: how many messages were no answer to it.
+    """
+
+    name: str
+    type: str
+    server: str = ""
+    over: str = ""
+    outcome: str = ""
+    records: int = 0
+    ttl: int | None = None
+    source: Source = "network"
+    seconds: float = 0.0
+    ignored: int = 0
 
 
 class Batch(NamedTuple):
@@ -32,12 +89,24 @@ class Batch(NamedTuple):
             An empty batch with it is a negative answer.
         sorted: whether the order is that of RFC 6724 already; if not, it is sorted.
         withdrawn: endpoints of earlier batches that are not to be tried after all.
+        rank: that of the endpoints, from 0: all of a rank are started before any of the next.  An
+            endpoint that has been in an earlier batch has its rank and place by the last one,
+            unless it has been tried.
+        awaiting: what the first attempt is to wait for, if that does not take longer than
+            `Dialer.resolution_delay` from the first endpoint on; None for no change.  A resolver
+            that never says so is waited for as RFC 8305 has it: an IPv4 address waits for IPv6's.
+        service: what the endpoints offer, if a record says so; for reports.
+        questions: those that were asked, or came to something; for reports.
     """
 
     endpoints: Sequence[Endpoint]
     answered: int | None = None
     sorted: bool = False
     withdrawn: Sequence[Endpoint] = ()
+    rank: int = 0
+    awaiting: Awaited | None = None
+    service: Service | None = None
+    questions: Sequence[Question] = ()
 
 
 class Resolver(Protocol):

@@ -2,7 +2,8 @@
 
 Rules:
 
-* What is kept is a whole answer: that of a lookup which came to its end.
+* What is kept is a whole answer: that of a lookup which came to its end; with its ranks, but not
+  what they offer.
 * That a name has no address is kept too, for a shorter time.  What says that nobody could tell
   (EAI_AGAIN and the like) is not.
 * What is fresh is answered from memory, at once.  A stale answer is used when the resolver fails,
@@ -55,19 +56,29 @@ class _Answer:
     """What came of a lookup.
 
     Attributes:
-        endpoints: in their order; empty for a negative answer.
+        ranks: the endpoints of each, in their order; empty for a negative answer.
         error: what a negative answer is raised as; None if it was an end without an endpoint.
         retry_at: the moment before which the resolver is not asked again.
     """
 
-    __slots__ = ("endpoints", "error", "retry_at")
+    __slots__ = ("error", "ranks", "retry_at")
 
     def __init__(
-        self, endpoints: list[Endpoint], error: tuple[Any, ...] | None, retry_at: float = 0.0
+        self, ranks: list[list[Endpoint]], error: tuple[Any, ...] | None, retry_at: float = 0.0
     ) -> None:
-        self.endpoints = endpoints
+        self.ranks = ranks
         self.error = error
         self.retry_at = retry_at
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Those of all ranks."""
+        return [each for rank in self.ranks for each in rank]
+
+    def batches(self) -> list[Batch]:
+        """The answer, as a resolver gives it."""
+        ranks = self.ranks or [[]]
+        return [Batch(tuple(each), sorted=True, rank=rank) for rank, each in enumerate(ranks)]
 
 
 class CachingResolver:
@@ -137,9 +148,9 @@ class CachingResolver:
         """The endpoints, if there is no reason to ask the resolver; else None."""
         now = uptime()
         entry = self._recall(_key(address), now)
-        if entry is None or not entry.value.endpoints or not _serves(entry, now):
-            return None
-        return [*entry.value.endpoints]
+        if entry is None or len(entry.value.ranks) != 1 or not _serves(entry, now):
+            return None  # of several ranks each has to be told apart
+        return [*entry.value.ranks[0]]
 
     def forget(self, address: TCPAddress | UDPAddress) -> None:
         """Have the resolver be asked the next time."""
@@ -152,7 +163,7 @@ class CachingResolver:
             self._memory.clear()
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
-        """One batch, from memory; or what the resolver answers, as it comes.
+        """From memory one batch, or one of each rank; or what the resolver answers, as it comes.
 
         Raises:
             socket.gaierror: the name has no address, as the resolver says or has said.
@@ -165,7 +176,8 @@ class CachingResolver:
         elif _serves(entry, now):
             if entry.value.error is not None:
                 raise socket.gaierror(*entry.value.error)
-            yield Batch(tuple(entry.value.endpoints), sorted=True)
+            for batch in entry.value.batches():
+                yield batch
             return
         elif self._optimistic:
             answers = self._ask_beside(address, entry.value)
@@ -217,7 +229,8 @@ class CachingResolver:
                 return
             if error is None or not _says_no_address(error):
                 stale.retry_at = uptime() + PAUSE
-                yield Batch(tuple(stale.endpoints), sorted=True)
+                for batch in stale.batches():
+                    yield batch
             if error is not None:
                 raise error
         finally:
@@ -226,7 +239,8 @@ class CachingResolver:
     async def _ask_beside(self, address: TCPAddress | UDPAddress, stale: _Answer) -> Any:
         """The stale answer; and what the resolver says, with what is not true any more."""
         left = dict.fromkeys(stale.endpoints)
-        yield Batch(tuple(left), sorted=True)
+        for batch in stale.batches():
+            yield batch
         try:
             async with aclosing(self._ask(address)) as answers:
                 async for batch in answers:
@@ -250,7 +264,7 @@ class CachingResolver:
 
     def _keep(self, address: TCPAddress | UDPAddress, answer: _Answer) -> None:
         fresh_for, stale_for = self._ttl, self._stale or 0.0
-        if not answer.endpoints:
+        if not answer.ranks:
             fresh_for, stale_for = self._negative_ttl, 0.0
         now = uptime()
         with self._lock:
@@ -267,13 +281,22 @@ def _serves(entry: Entry[_Answer], now: float) -> bool:
     return now < entry.fresh_until or now < entry.value.retry_at
 
 
-def _merged(batches: list[Batch]) -> list[Endpoint]:
-    """The endpoints of an answer in their order, as if they had come at once."""
-    endpoints: dict[Endpoint, None] = {}
+def _merged(batches: list[Batch]) -> list[list[Endpoint]]:
+    """The endpoints of an answer in their order, as if they had come at once; by their ranks."""
+    ranks: dict[Endpoint, int] = {}
     for batch in batches:
         for endpoint in batch.withdrawn:
-            endpoints.pop(endpoint, None)
-        endpoints.update(dict.fromkeys(batch.endpoints))
+            ranks.pop(endpoint, None)
+        for endpoint in dict.fromkeys(batch.endpoints):
+            ranks.pop(endpoint, None)
+            ranks[endpoint] = batch.rank
+    return [
+        _sorted(batches, [endpoint for endpoint, rank in ranks.items() if rank == each])
+        for each in sorted(set(ranks.values()))
+    ]
+
+
+def _sorted(batches: list[Batch], endpoints: list[Endpoint]) -> list[Endpoint]:
     if not all(batch.sorted for batch in batches):
         return in_order([*endpoints])
     if any(batch.answered is not None for batch in batches):  # what comes late is waited for

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from .value import Value
@@ -15,7 +16,7 @@ from .value import Value
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["BeginHandshake", "Cancel", "Failed", "Start", "Why", "Won"]
+__all__ = ["BeginHandshake", "Cancel", "Command", "Failed", "Start", "State", "Why", "Won"]
 
 A = TypeVar("A", bound="Hashable")
 
@@ -66,3 +67,18 @@ class Failed(Value):
     """
 
     timed_out: bool
+
+
+Command: TypeAlias = "Start[A] | Cancel | BeginHandshake | Won | Failed"
+"""All that the race can ask for.  `Won` and `Failed` are final: the last of the last list."""
+
+
+class State(Enum):
+    """How far an attempt has come."""
+
+    RUNNING = "is running"
+    CONNECTED = "has connected already"
+    IN_HANDSHAKE = "is in its handshake"
+    FAILED = "has failed already"
+    WON = "has won already"
+    CANCELLED = "was cancelled"

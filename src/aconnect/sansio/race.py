@@ -7,8 +7,8 @@ Rules:
 
 * Resolving: an address that can be tried is tried; no answer waits for another, but for the first
   start, as `Resolving` has it.
-* Order: that of `Waiting`: ranks, and the families of a rank by turns.  Attempts that run go on
-  when the next rank begins.  An address is tried once, however often it is added.
+* Order: that of `Waiting`: ranks, their groups, and the families of a group by turns.  Attempts
+  that run go on when the next begins.  An address is tried once, however often it is added.
 * Starts: one at a time, ``attempt_delay`` apart; an address may have a delay of its own.  A
   failure starts the next at once (section 5).  A start counts from when it was made, if the race
   is told, and else from when it was asked for.
@@ -37,13 +37,12 @@ handshakes); Go's net.Dialer (shares).
 from __future__ import annotations
 
 from collections import OrderedDict
-from enum import Enum
 from heapq import heappop, heappush
 from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from .commands import BeginHandshake, Cancel, Failed, Start, Won
+from .commands import BeginHandshake, Cancel, Command, Failed, Start, State, Won
 from .resolving import Resolving
 from .rules import LONGEST_DELAY, MAKES_ROOM_AFTER, SHORTEST_DELAY, Rules
 from .sequence import share
@@ -51,7 +50,6 @@ from .waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
-    from typing import TypeAlias
 
     from .commands import Why
 
@@ -71,19 +69,7 @@ __all__ = [
 
 A = TypeVar("A", bound="Hashable")
 
-Command: TypeAlias = "Start[A] | Cancel | BeginHandshake | Won | Failed"
-"""All that the race can ask for.  `Won` and `Failed` are final: the last of the last list."""
-
 _SHORTEST_OWN_DELAY: Final = 0.1  # of an address: what is known of it is no reason to be impolite
-
-
-class _State(Enum):
-    RUNNING = "is running"
-    CONNECTED = "has connected already"
-    IN_HANDSHAKE = "is in its handshake"
-    FAILED = "has failed already"
-    WON = "has won already"
-    CANCELLED = "was cancelled"
 
 
 class Race(Generic[A]):
@@ -145,7 +131,7 @@ class Race(Generic[A]):
         self._resolving = Resolving(ranks, rules.prefer, rules.resolution_delay, until)
         # Attempts, by number.  Who started first is the first whose time is up, and the first that
         # may have to make room.
-        self._states: list[_State] = []
+        self._states: list[State] = []
         self._started: list[float] = []
         self._running: OrderedDict[int, float] = OrderedDict()  # the time limit of each
         self._connected: list[int] = []  # a heap
@@ -186,13 +172,24 @@ class Race(Generic[A]):
         return None if moment == inf else moment
 
     def addresses_added(
-        self, now: float, addresses: Iterable[A], rank: int = 0, *, order: Iterable[A] = ()
+        self,
+        now: float,
+        addresses: Iterable[A],
+        rank: int = 0,
+        *,
+        order: Iterable[A] = (),
+        group: int = 0,
+        awaiting: Iterable[Hashable] | None = None,
     ) -> list[Command[A]]:
-        """There are more addresses, in order of preference; those known already are left out,
-        unless they have another rank now.
+        """There are more addresses, in order of preference.  One that is known already, and has
+        not been tried, moves to the place that it has now.
 
-        Of all that have not been tried, those in ``order`` come in that order from now on, behind
-        the others of their rank.
+        Args:
+            order: those of these that have not been tried come in this order from now on, behind
+                the others of their group; the first says which family begins.
+            group: all of a group are started before any of the next of their rank.
+            awaiting: what this rank's first start waits for from now on, families and whatever
+                else, until ``resolution_delay`` after the first address; None for no change.
         """
         self._set_time(now)
         if self._over:
@@ -200,13 +197,16 @@ class Race(Generic[A]):
         resolving, waiting = self._resolving, self._waiting
         if resolving.over:
             raise RuntimeError("addresses were added after resolution had finished")
-        awaits = resolving.awaits_family(rank, waiting.families(rank))
-        waiting.add(addresses, rank)
-        waiting.order(order)
+        place = (rank, group)
+        awaits = resolving.awaits_family(rank, waiting.families(place))
+        waiting.add(addresses, place)
         if waiting.known:
             resolving.addresses_there(now)
-        if awaits and resolving.awaited in waiting.families(rank):
-            waiting.begin_with(resolving.awaited, rank)  # it is what was waited for
+        if awaits and resolving.awaited in waiting.families(place):
+            waiting.begin_with(resolving.awaited, place)  # it is what was waited for
+        waiting.order(order)
+        if awaiting is not None:
+            resolving.awaiting(awaiting, rank)
         return self._proceed(now)
 
     def addresses_withdrawn(self, now: float, addresses: Iterable[A]) -> list[Command[A]]:
@@ -247,12 +247,12 @@ class Race(Generic[A]):
     def attempts_connected(self, now: float, attempts: Iterable[int]) -> list[Command[A]]:
         """The attempts have connected: all that did in one turn of the loop."""
         self._set_time(now)
-        connected = [a for a in attempts if self._is(a, _State.RUNNING, "connected")]
+        connected = [a for a in attempts if self._is(a, State.RUNNING, "connected")]
         if len(set(connected)) < len(connected):
             raise RuntimeError(f"an attempt cannot have connected twice: {connected}")
         for attempt in connected:
             del self._running[attempt]
-            self._states[attempt] = _State.CONNECTED
+            self._states[attempt] = State.CONNECTED
             heappush(self._connected, attempt)
         if self._connected and not self._rules.handshake:
             return self._win(heappop(self._connected))
@@ -261,16 +261,16 @@ class Race(Generic[A]):
     def attempt_failed(self, now: float, attempt: int) -> list[Command[A]]:
         """The attempt could not connect."""
         self._set_time(now)
-        if self._is(attempt, _State.RUNNING, "failed to connect"):
+        if self._is(attempt, State.RUNNING, "failed to connect"):
             del self._running[attempt]
-            self._states[attempt] = _State.FAILED
+            self._states[attempt] = State.FAILED
             self._due = now
         return self._proceed(now)
 
     def handshake_done(self, now: float, attempt: int) -> list[Command[A]]:
         """The attempt's handshake has succeeded."""
         self._set_time(now)
-        if self._is(attempt, _State.IN_HANDSHAKE, "done its handshake"):
+        if self._is(attempt, State.IN_HANDSHAKE, "done its handshake"):
             del self._in_handshake[attempt]
             return self._win(attempt)
         return self._proceed(now)
@@ -278,9 +278,9 @@ class Race(Generic[A]):
     def handshake_failed(self, now: float, attempt: int, final: bool = False) -> list[Command[A]]:
         """The attempt's handshake has failed; if that is ``final``, no other can do better."""
         self._set_time(now)
-        if self._is(attempt, _State.IN_HANDSHAKE, "failed in its handshake"):
+        if self._is(attempt, State.IN_HANDSHAKE, "failed in its handshake"):
             del self._in_handshake[attempt]
-            self._states[attempt] = _State.FAILED
+            self._states[attempt] = State.FAILED
             self._due = self._handshake_due = now
             if final:
                 return self._finish([], Failed(False))
@@ -296,12 +296,12 @@ class Race(Generic[A]):
             raise ValueError(f"now must not go back: {now!r} after {self._now!r}")
         self._now = now
 
-    def _is(self, attempt: int, state: _State, event: str) -> bool:
+    def _is(self, attempt: int, state: State, event: str) -> bool:
         """Whether the attempt is in the state that the event starts from; not if cancelled."""
         if not 0 <= attempt < len(self._states):
             raise ValueError(f"there is no attempt {attempt!r}")
         found = self._states[attempt]
-        if found is not state and found is not _State.CANCELLED and not self._over:
+        if found is not state and found is not State.CANCELLED and not self._over:
             raise RuntimeError(f"attempt {attempt} cannot have {event}: it {found.value}")
         return found is state
 
@@ -311,7 +311,7 @@ class Race(Generic[A]):
         if best is None:
             return inf
         due = self._due
-        if not self._states and self._resolving.holds(best, self._waiting.families(best)):
+        if not self._states and self._resolving.holds(best[0], self._waiting.families(best)):
             due = self._resolving.held_until
         if self.in_flight < self._rules.max_in_flight:
             return due
@@ -353,7 +353,7 @@ class Race(Generic[A]):
             own = min(max(_SHORTEST_OWN_DELAY, own), LONGEST_DELAY)
         self._newest_delay = self._delay if own is None else own
         attempt = len(self._states)
-        self._states.append(_State.RUNNING)
+        self._states.append(State.RUNNING)
         self._started.append(now)
         self._count_from(now, attempt)
         return Start(attempt, address)
@@ -366,7 +366,7 @@ class Race(Generic[A]):
 
     def _begin_handshake(self, now: float) -> BeginHandshake:
         attempt = heappop(self._connected)
-        self._states[attempt] = _State.IN_HANDSHAKE
+        self._states[attempt] = State.IN_HANDSHAKE
         self._in_handshake[attempt] = min(self._share_end, now + self._timeout)
         self._handshake_due = now + self._delay
         self._due = max(self._due, now) + self._delay
@@ -375,17 +375,17 @@ class Race(Generic[A]):
     def _cancel_first(self, limits: OrderedDict[int, float], why: Why) -> Cancel:
         """The attempt that has been there the longest ends."""
         attempt, _ = limits.popitem(last=False)
-        self._states[attempt] = _State.CANCELLED
+        self._states[attempt] = State.CANCELLED
         return Cancel(attempt, why)
 
     def _win(self, attempt: int) -> list[Command[A]]:
-        self._states[attempt] = _State.WON
+        self._states[attempt] = State.WON
         return self._finish([], Won(attempt))
 
     def _finish(self, commands: list[Command[A]], end: Won | Failed) -> list[Command[A]]:
         self._over = True
         for attempt in sorted([*self._running, *self._connected, *self._in_handshake]):
-            self._states[attempt] = _State.CANCELLED
+            self._states[attempt] = State.CANCELLED
             commands.append(Cancel(attempt))
         self._running.clear()
         self._connected.clear()

@@ -5,9 +5,11 @@ Rules:
 * The first start waits for a better address, until ``resolution_delay`` after the first usable
   one came: IPv4 for IPv6 (or the other way round, if IPv4 is preferred), a rank for those before
   it.
+* Of a lookup that says itself what it awaits, the first start waits for that, whatever there is
+  already, and for nothing else; but where a family is preferred, for that one and no other.
 * It does not wait for whoever has answered, nor if the race must be over by then.
 
-Source: RFC 8305 section 3.
+Sources: RFC 8305 section 3; draft-ietf-happy-happyeyeballs-v3 section 4.2.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable
+    from collections.abc import Collection, Hashable, Iterable
 
 __all__ = ["Resolving"]
 
@@ -44,6 +46,8 @@ class Resolving:
         self._until = until
         self._pending = set(range(ranks))
         self._answered: set[int] = set()  # ranks in which the awaited family has answered
+        self._prefers = prefer is not None
+        self._said: dict[int, frozenset[Hashable]] = {}  # what a rank says that it awaits
 
     @property
     def over(self) -> bool:
@@ -58,6 +62,12 @@ class Resolving:
         """Nothing more will come for a family of a rank."""
         if family == self.awaited:
             self._answered.add(rank)
+        if rank in self._said:
+            self._said[rank] -= {family}
+
+    def awaiting(self, what: Iterable[Hashable], rank: int) -> None:
+        """What a rank says that it awaits, from now on."""
+        self._said[rank] = frozenset(what)
 
     def finished(self, rank: int | None = None) -> None:
         """Nothing more will come for a rank, or for any."""
@@ -75,7 +85,16 @@ class Resolving:
         """
         if self.held_until >= self._until:
             return False
-        return self.awaits_family(best, families) or any(rank < best for rank in self._pending)
+        return self._awaits(best, families) or any(rank < best for rank in self._pending)
+
+    def _awaits(self, rank: int, families: Collection[Hashable]) -> bool:
+        said = self._said.get(rank)
+        if said is None:
+            return self.awaits_family(rank, families)
+        if self._prefers and self.awaits_family(rank, families):
+            return True
+        awaited = said - {AF_INET, AF_INET6} if self._prefers else said
+        return bool(awaited) and rank in self._pending
 
     def awaits_family(self, rank: int, families: Collection[Hashable]) -> bool:
         """Whether the family that comes first may still have an answer, and there is time."""

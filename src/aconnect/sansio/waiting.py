@@ -2,12 +2,13 @@
 
 Rules:
 
-* All addresses of a rank come before any of the next; the lowest rank is first.
+* All addresses of a rank come before any of the next; the lowest rank is first.  A rank is any
+  value that can be compared.
 * Within a rank the families take turns (`interleave` says how), beginning with the family that is
   preferred, or else with the first address's.  Addresses that come late are placed as if they had
   been there, counting those already taken.
-* An address is taken once, however often it is added.  One that is added again keeps its place;
-  with another rank, it has the last place of that one.
+* An address is taken once, however often it is added.  One that is added again moves to the last
+  place of the rank that it is then added to.
 
 Source: RFC 8305 section 4.
 """
@@ -21,10 +22,13 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
+    from typing import TypeAlias
 
-__all__ = ["Waiting"]
+__all__ = ["Rank", "Waiting"]
 
 A = TypeVar("A", bound="Hashable")
+Rank: TypeAlias = "tuple[int, int]"
+"""Which lookup, in the order of preference; and which of its groups."""
 
 
 class _Family(Generic[A]):
@@ -67,10 +71,10 @@ class Waiting(Generic[A]):
         self._family_of = family_of
         self._first_family_count = first_family_count
         self._prefer = prefer
-        self._ranks: dict[int, _Rank[A]] = {}
-        self._rank_of: dict[A, int] = {}  # of those that wait
+        self._ranks: dict[Rank, _Rank[A]] = {}
+        self._rank_of: dict[A, Rank] = {}  # of those that wait
         self._taken: set[A] = set()
-        self._order: list[int] = []  # a heap of ranks, each that has addresses among them
+        self._order: list[Rank] = []  # a heap of ranks, each that has addresses among them
 
     def __len__(self) -> int:
         return len(self._rank_of)
@@ -81,24 +85,22 @@ class Waiting(Generic[A]):
         return bool(self._rank_of or self._taken)
 
     @property
-    def best(self) -> int | None:
+    def best(self) -> Rank | None:
         """The rank of the next address; None if there is none."""
         while self._order and not self._ranks[self._order[0]].waiting:
             heappop(self._order)
         return self._order[0] if self._order else None
 
-    def families(self, rank: int) -> set[Hashable]:
+    def families(self, rank: Rank) -> set[Hashable]:
         """The families of a rank that have had addresses."""
         return set(self._ranks[rank].families) if rank in self._ranks else set()
 
-    def add(self, addresses: Iterable[A], rank: int) -> None:
-        """There are more, in order of preference."""
-        for address in addresses:
+    def add(self, addresses: Iterable[A], rank: Rank) -> None:
+        """There are more, in order of preference; of duplicates among them the first counts."""
+        for address in dict.fromkeys(addresses):
             if address in self._taken:
                 continue
             before = self._rank_of.get(address)
-            if before == rank:
-                continue
             if before is not None:
                 self._remove(address, before)
             kept = self._ranks.setdefault(rank, _Rank())
@@ -110,11 +112,17 @@ class Waiting(Generic[A]):
             self._rank_of[address] = rank
 
     def order(self, addresses: Iterable[A]) -> None:
-        """Of those that wait, these come in this order, behind the others of their rank."""
+        """Of those that wait, these come in this order, behind the others of their rank; the first
+        in each rank says which family begins there."""
+        begun: set[Rank] = set()
         for address in addresses:
             rank = self._rank_of.get(address)
             if rank is not None:
-                self._ranks[rank].families[self._family_of(address)].waiting.move_to_end(address)
+                family = self._family_of(address)
+                if rank not in begun:
+                    begun.add(rank)
+                    self.begin_with(family, rank)
+                self._ranks[rank].families[family].waiting.move_to_end(address)
 
     def withdraw(self, addresses: Iterable[A]) -> None:
         """These are not to be tried; those that do not wait are left alone."""
@@ -123,7 +131,7 @@ class Waiting(Generic[A]):
             if rank is not None:
                 self._remove(address, rank)
 
-    def begin_with(self, family: Hashable, rank: int) -> None:
+    def begin_with(self, family: Hashable, rank: Rank) -> None:
         """A family of the rank is first, unless one has been taken of it."""
         kept = self._ranks[rank]
         if not kept.begun:
@@ -147,7 +155,7 @@ class Waiting(Generic[A]):
         self._taken.add(address)
         return address
 
-    def _remove(self, address: A, rank: int) -> None:
+    def _remove(self, address: A, rank: Rank) -> None:
         kept = self._ranks[rank]
         family = self._family_of(address)
         del kept.families[family].waiting[address]

@@ -70,6 +70,10 @@ async def said(resolver: Any, address: Any = NAME) -> dict[Any, list[str]]:
     """The hosts by the family of each batch."""
     found: dict[Any, list[str]] = {}
     async with aclosing(resolver.resolve(address)) as answers:
+        first = await anext(answers)
+        assert not first.sorted
+        if first.answered is None and first.endpoints:
+            found[None] = [str(each.sockaddr[0]) for each in first.endpoints]
         async for batch in answers:
             assert not batch.sorted
             found[batch.answered] = [str(each.sockaddr[0]) for each in batch.endpoints]
@@ -108,11 +112,59 @@ async def test_over_ipv6_and_for_datagrams(stack: ExitStack) -> None:
     assert {each.sockaddr[1] for batch in batches for each in batch.endpoints} == {53}
 
 
-async def test_a_family_that_is_silent_does_not_hold_up_the_other(stack: ExitStack) -> None:
+async def test_a_family_that_is_silent_does_not_hold_up_the_other(
+    stack: ExitStack, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "sources", lambda: (None, None))
     liar = stack.enter_context(Liar(lambda q, kind, _: good(q, kind, _) if kind == "A" else []))
     async with aclosing(resolver_of(liar).resolve(NAME)) as answers:
+        await anext(answers)
         batch = await anext(answers)
     assert batch.answered == V4
+    assert batch.awaiting == {V6} - {batch.answered}
+
+
+async def awaited(resolver: DnsResolver) -> list[Any]:
+    """What each batch says that it awaits."""
+    async with aclosing(resolver.resolve(NAME)) as answers:
+        return [batch.awaiting async for batch in answers]
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "preferred"),
+    [
+        (("192.0.2.1", "2001:db8::1"), "", V6),
+        ((None, None), "", V6),
+        ((None, "2001:db8::1"), "", V6),
+        (("192.0.2.1", None), "", V4),
+        (("192.0.2.1", "2001:db8::1"), "options no-aaaa", V4),
+    ],
+)
+async def test_the_first_batch_is_empty_and_says_what_is_worth_waiting_for(
+    stack: ExitStack, monkeypatch: Any, machine: Any, sources: Any, options: str, preferred: int
+) -> None:
+    machine.write("resolv.conf", options)
+    monkeypatch.setattr(module, "sources", lambda: sources)
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar)
+    async with aclosing(resolver.resolve(NAME)) as answers:
+        first = await anext(answers)
+    assert first == Batch((), awaiting=frozenset({preferred}))
+    said_so = await awaited(resolver)
+    assert said_so[0] == {preferred}
+    assert said_so[-1] == frozenset()
+
+
+async def test_a_negative_answer_is_not_awaited_any_more(
+    stack: ExitStack, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "sources", lambda: (None, None))
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        return [answer(query, *([RECORDS["A"]] if kind == "A" else []), authority=[SOA])]
+
+    liar = stack.enter_context(Liar(say))
+    assert set(await awaited(resolver_of(liar))) == {frozenset({V6}), frozenset()}
 
 
 @pytest.mark.parametrize(

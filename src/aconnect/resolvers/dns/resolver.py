@@ -6,7 +6,8 @@ Rules:
   goes to ``system``.
 * Candidates of the search list follow one another; the next is looked up when the one before has
   no address of any family.
-* Answers are passed on as they come, unsorted: the dial sorts them together.
+* Answers are passed on as they come, unsorted: the dial sorts them together.  The first batch is
+  empty, and says which family is worth waiting for: IPv6, unless only IPv4 has a route.
 * What is remembered belongs to a network: another one sees nothing of it.
 * A failure is remembered, too, for a moment that doubles (RFC 9520); a question that fails is not
   put again before.
@@ -78,6 +79,13 @@ class _Machine:
         self.order = order
         self.looked = looked
         self.sources = sources()
+
+    @property
+    def preferred(self) -> int:
+        """The family that is worth waiting for."""
+        ipv4, ipv6 = self.sources
+        only_ipv4 = self.settings.no_aaaa or (ipv6 is None and ipv4 is not None)
+        return socket.AF_INET if only_ipv4 else socket.AF_INET6
 
 
 class DnsResolver:
@@ -186,7 +194,8 @@ class DnsResolver:
                     self._cache.forget((network, *question))
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
-        """A batch for each family, as its answer comes; unsorted.
+        """A batch for each family, as its answer comes; unsorted.  Before those, an empty one that
+        says what is worth waiting for.
 
         Raises:
             socket.gaierror: EAI_NONAME, there is no such name; EAI_NODATA (where the platform has
@@ -216,6 +225,8 @@ class DnsResolver:
         if business:
             raise Explained(socket.EAI_NONAME, business)
         failures: list[Answer] = []
+        awaited = frozenset({machine.preferred})
+        yield Batch((), awaiting=awaited)
         candidates = candidates_of(address.host, name, machine.settings)
         for candidate in candidates:
             negative: list[int] = []
@@ -224,14 +235,16 @@ class DnsResolver:
                 async for type, answer in answers:
                     family = _FAMILIES[type]
                     if answer.addresses:
-                        found = True
-                        yield Batch(tuple(_endpoints(address, answer.addresses)), family)
+                        found, awaited = True, awaited - {family}
+                        endpoints = tuple(_endpoints(address, answer.addresses))
+                        yield Batch(endpoints, family, awaiting=awaited)
                     else:
                         failures.append(answer)
                         negative.append(family)
                     if found or candidate == candidates[-1]:
                         while negative:
-                            yield Batch((), negative.pop(0))
+                            awaited -= {negative[0]}
+                            yield Batch((), negative.pop(0), awaiting=awaited)
             if found:
                 return
         raise _error(failures)

@@ -130,6 +130,27 @@ async def _final(_bench: Bench, resolver: Resolver, names: Names) -> None:
         answered.add(batch.answered)
 
 
+@RULES.add("batches.rank", "`rank` is an int from 0.")
+async def _rank(_bench: Bench, resolver: Resolver, names: Names) -> None:
+    for batch in await _all_that_is_yielded(resolver, names.exists):
+        rank = getattr(batch, "rank", 0)
+        expect(type(rank) is int and rank >= 0, f"it is {rank!r}")
+
+
+@RULES.add(
+    "batches.awaiting",
+    "What is awaited is said in the first batch, and from then on only taken away.",
+)
+async def _awaiting(_bench: Bench, resolver: Resolver, names: Names) -> None:
+    awaited: frozenset[Any] | None = None
+    for place, batch in enumerate(await _batches(resolver, names.exists)):
+        if batch.awaiting is not None:
+            expect(awaited is not None or not place, "it is not said in the first batch")
+            more = batch.awaiting - (awaited if awaited is not None else batch.awaiting)
+            expect(not more, f"{sorted(map(str, more))} came to be awaited later")
+            awaited = batch.awaiting
+
+
 @RULES.add("batches.withdrawn", "What is withdrawn is an endpoint of an earlier batch.")
 async def _withdrawn(_bench: Bench, resolver: Resolver, names: Names) -> None:
     earlier: set[Endpoint] = set()
