@@ -47,6 +47,8 @@ ELSEWHERE = "not lab and not faults and not soak"
 QUICK = f"not root and not slow and not server and {ELSEWHERE}"
 IN_THE_LAB = "lab and not slow or faults or soak"
 WORKS_WITH = "docs/reference/_works-with.txt"
+ALONE = ("unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+"""A command on a network of its own: what looks a name up finds nobody to ask."""
 TESTS_OF = {
     "aiohttp": ["tests/clients/test_aiohttp.py"],
     "anyio": ["tests/transports", "tests/drivers"],
@@ -215,9 +217,8 @@ def loops(session: nox.Session) -> None:
     session.run("pip", "download", "-q", *sdist, f"uvloop=={version}")
     [archive] = here.glob(f"uvloop-{version}.tar.gz")
     session.run("tar", "-xf", str(archive), "-C", str(here), external=True)
-    alone = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
     for suite in (("asyncio",), ("uvloop", str(here / f"uvloop-{version}"))):
-        session.run(*alone, "python", "tests/loops/run.py", *suite, external=True)
+        session.run(*ALONE, "python", "tests/loops/run.py", *suite, external=True)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])
@@ -235,7 +236,7 @@ def works_with(session: nox.Session) -> None:
     install_groups(session, "works-with")
     for loop in ([], ["uvloop"]):
         what = session.posargs or [WORKS_WITH]
-        session.run("python", "tests/interop/works_with.py", *loop, *what)
+        session.run(*ALONE, "python", "tests/interop/works_with.py", *loop, *what, external=True)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import trio
 import uvloop
 
 from aconnect.cli.loops import LOOPS, EventLoop, advice, missing
-
-if TYPE_CHECKING:
-    from aconnect.cli.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("loop")
 
@@ -62,27 +58,6 @@ def test_together_waits_for_all(loop: EventLoop) -> None:
 
     loop.run(main)
     assert done == [0, 1, 2]
-
-
-def connect(loop: EventLoop, address: tuple[str, int], timeout: float) -> None:
-    async def main() -> None:
-        with socket.socket() as sock:
-            sock.setblocking(False)
-            await loop.own_connect(sock, address, timeout)
-            assert sock.getpeername() == address
-
-    loop.run(main)
-
-
-def test_the_loops_own_connect(loop: EventLoop, stage: Stage) -> None:
-    connect(loop, stage.healthy, 60)
-    with pytest.raises(ConnectionRefusedError):
-        connect(loop, stage.refused, 60)
-
-
-def test_the_loops_own_connect_takes_so_long_and_no_longer(loop: EventLoop, stage: Stage) -> None:
-    with pytest.raises(TimeoutError):
-        connect(loop, stage.silent, 0.05)
 
 
 def test_a_loop_that_is_not_installed_is_a_bad_command_line(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
+import ssl
 import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aconnect.cli import stage as stages
-from aconnect.cli.stage import Stage, StageError
+from aconnect.cli.stage import Stage, StageError, without_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +47,94 @@ def test_the_peers(directory: Path) -> None:
             sock.connect(stage.refused)
         assert os.path.dirname(os.path.dirname(stage.backlog)) == str(directory)
     assert not list(directory.iterdir())
+
+
+def test_one_port_on_several_addresses(directory: Path) -> None:
+    with Stage() as stage:
+        host, port = stage.dead
+        assert host in ("::1", "127.0.0.2")
+        assert port == stage.healthy[1]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        assert connect(family, stage.dead) == (errno.EINPROGRESS, False)
+        assert [host for host, _ in stage.tls] == ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        assert len({port for _, port in stage.tls}) == 1
+
+
+@pytest.mark.parametrize("failures", [1, 1000])
+def test_a_port_that_is_not_free_everywhere(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    failed = []
+
+    class Picky(socket.socket):
+        def bind(self, address: Any) -> None:
+            if self.family != socket.AF_UNIX and address[1] and len(failed) < failures:
+                failed.append(address)
+                raise OSError(errno.EADDRINUSE, "taken")
+            super().bind(address)
+
+    monkeypatch.setattr(stages.socket, "socket", Picky)
+    if failures == 1:
+        with Stage() as stage:
+            assert stage.dead[1] == stage.healthy[1] != failed[0][1]
+    else:
+        with pytest.raises(StageError, match="no port is free on all of 127"), Stage():
+            pass
+    assert not list(directory.iterdir())
+
+
+def test_a_port_that_may_not_be_had(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(socket.socket):
+        def bind(self, address: Any) -> None:
+            if self.family != socket.AF_UNIX and address[1]:
+                raise OSError(errno.EACCES, "not yours")
+            super().bind(address)
+
+    monkeypatch.setattr(stages.socket, "socket", Refused)
+    with pytest.raises(StageError, match="not yours"), Stage():
+        pass
+
+
+def test_the_peers_that_talk(directory: Path) -> None:
+    contexts = without_certificate()
+    assert contexts is not None
+    server, client = contexts
+
+    async def main(stage: Stage) -> None:
+        plain, silent, tls = stage.tls
+        async with stage.talking(server):
+            reader, writer = await asyncio.open_connection(*plain)
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+            writer.close()
+            _, mute = await asyncio.open_connection(*silent)
+            mute.close()
+            _, writer = await asyncio.open_connection(*tls, ssl=client)
+            assert writer.get_extra_info("cipher")
+            writer.close()
+            await writer.wait_closed()
+
+    with Stage() as stage:
+        asyncio.run(main(stage))
+
+
+def test_a_machine_without_ipv6(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoIPv6(socket.socket):
+        def __init__(self, family: int = socket.AF_INET, *args: Any, **named: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "no IPv6")
+            super().__init__(family, *args, **named)
+
+    monkeypatch.setattr(stages.socket, "socket", NoIPv6)
+    with Stage() as stage:
+        assert stage.dead == ("127.0.0.2", stage.healthy[1])
+
+
+def test_an_openssl_that_takes_certificates_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(context: ssl.SSLContext, ciphers: str) -> None:
+        raise ssl.SSLError("No cipher can be selected.")
+
+    monkeypatch.setattr(ssl.SSLContext, "set_ciphers", refuse)
+    assert without_certificate() is None
 
 
 def test_the_backlog_is_drained(directory: Path) -> None:

@@ -185,9 +185,9 @@ def explain_errors(errors: tuple[int | str, ...]) -> None:
 def demo() -> None:
     """Show what aconnect does, in a few seconds, with nothing but this machine.
 
-    It starts a healthy listener, a port that refuses, a unix listener with a full backlog and
-    one that never answers, and connects to them on asyncio, uvloop and trio, as far as they
-    are installed. Beside it stands what the loop's own connect says of the full backlog.
+    It starts listeners on loopback and connects to them, beside what asyncio does by itself: a
+    name whose first address is dead, TLS that fails on one address and moves on to the next, a
+    name that leads where a policy does not permit, and a listener with a full backlog.
 
     The exit status is 0 if everything it says was really observed, else 1.
     """

@@ -39,9 +39,10 @@ from .screen import duration, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from aconnect import Report
     from aconnect.many import Result
 
-__all__ = ["CSV_HEADER", "as_csv", "as_json", "as_text", "drawing", "prometheus"]
+__all__ = ["CSV_HEADER", "as_csv", "as_json", "as_text", "drawing", "prometheus", "waterfall"]
 
 STYLES: Final = {"connected": "green", "timed out": "yellow", "not tried": "dim"}
 _WIDTH: Final = 9  # of "connected" and "timed out"
@@ -103,7 +104,12 @@ def drawing(result: Result, width: int, unicode: bool) -> Iterator[Text]:
     if result.report is None:
         return
     style = STYLES.get(result.outcome, "red")
-    for line in result.report.draw(max(width - 2, 60)).splitlines():
+    yield from waterfall(result.report, style, width, unicode)
+
+
+def waterfall(report: Report, style: str, width: int, unicode: bool) -> Iterator[Text]:
+    """The lines of a drawing, with bars in that style."""
+    for line in report.draw(max(width - 2, 60)).splitlines():
         before, bar, rest = line.partition("|")
         if not (bar and rest.endswith("|") and set(rest[:-1]) <= set(" =.")):
             yield Text(f"  {line}", "dim")

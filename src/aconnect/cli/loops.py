@@ -36,12 +36,10 @@ class EventLoop(Protocol):
     Attributes:
         name: its name, which is also that of the extra that installs it.
         needs: the modules that must be there.
-        own_connect_name: what its own way to connect a socket is called.
     """
 
     name: str
     needs: tuple[str, ...]
-    own_connect_name: str
 
     def run(self, main: Main) -> None:
         """Run ``main()`` to its end on a fresh loop.
@@ -60,17 +58,8 @@ class EventLoop(Protocol):
     async def writable(self, stream: int | socket.socket) -> None:
         """Wait until something can be written."""
 
-    async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
-        """Connect a socket as the loop itself does it, without aconnect.
-
-        Raises:
-            OSError: what the loop raised; a TimeoutError if it took longer than ``timeout``.
-        """
-
 
 class _AsyncioLoop:
-    own_connect_name = "loop.sock_connect"
-
     def __init__(self, name: str, needs: tuple[str, ...], factory_module: str) -> None:
         self.name = name
         self.needs = needs
@@ -94,15 +83,10 @@ class _AsyncioLoop:
         loop = asyncio.get_running_loop()
         await _until(loop.add_writer, loop.remove_writer, stream)
 
-    async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
-        async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().sock_connect(sock, sockaddr)
-
 
 class _TrioLoop:
     name = "trio"
     needs: tuple[str, ...] = ("trio", "anyio")
-    own_connect_name = "trio.socket connect"
 
     def run(self, main: Main) -> None:
         import trio
@@ -128,14 +112,6 @@ class _TrioLoop:
         import trio
 
         await trio.lowlevel.wait_writable(stream)
-
-    async def own_connect(self, sock: socket.socket, sockaddr: Any, timeout: float) -> None:
-        import trio
-
-        with trio.move_on_after(timeout) as scope:
-            await trio.socket.from_stdlib_socket(sock).connect(sockaddr)
-        if scope.cancelled_caught:
-            raise TimeoutError
 
 
 LOOPS: Final[dict[str, EventLoop]] = {
