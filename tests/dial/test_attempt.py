@@ -55,7 +55,7 @@ class TestConnectedNow:
                 assert sock.calls == ["connect", "state"]
         with ScriptedSocket(script={"connect": [errno.EINPROGRESS]}) as sock:
             assert syscalls.connected_now(sock, endpoint) == errno.EINPROGRESS
-            assert sock.calls == ["connect", "state"]
+            assert sock.calls == ["connect", "state", "so_error"]
 
     @pytest.mark.parametrize("state", range(13))
     def test_a_peer_without_a_connection_is_none(self, state: int) -> None:

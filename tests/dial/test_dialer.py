@@ -617,13 +617,13 @@ class TestRace:
             result.close()
 
     async def test_a_socket_module_that_makes_no_sense_of_it(
-        self, stack: ExitStack, counter: Counter, monkeypatch: Any
+        self, counter: Counter, monkeypatch: Any
     ) -> None:
         def connect(*_: Any) -> int:
             raise TypeError("makes no sense")
 
         addresses = results((LOOPBACK, 1), ("127.0.0.2", 1))
-        monkeypatch.setattr("aconnect.dial.attempt.connect_errno", connect)
+        monkeypatch.setattr(socket.socket, "connect_ex", connect, raising=False)
         with pytest.raises(ConnectError, match="TypeError: makes no sense") as caught:
             await Dialer().connect(addresses, timeout=LONG)
         assert [each.errno for each in caught.value.attempts] == [errno.EINVAL] * 2

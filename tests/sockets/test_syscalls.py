@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import open_descriptors
 from support.listeners import LOOPBACK, listening, silent, unix_listening
-from support.sockets import ESTABLISHED, ScriptedSocket
+from support.sockets import CLOSE, ESTABLISHED, ScriptedSocket
 
 from aconnect.addresses.values import Endpoint
 from aconnect.sockets import datagrams, syscalls
@@ -205,11 +205,23 @@ class TestConnectedNow:
                 if itself:
                     sock.bind((LOOPBACK, 0))
                 sock.connect((sock if itself else listener).getsockname())
-                info = syscalls._established(sock, syscalls.SYSTEM_CALLS)
-                assert info is not None
+                info = syscalls._state(sock, syscalls.SYSTEM_CALLS)
                 assert len(info) == syscalls.INFO_SIZE
                 counts.append(struct.unpack("=140xI", info)[0])
         assert counts[0] == 1 < counts[1]
+
+    def test_refused_on_this_machine(self) -> None:
+        """It is known at once: nothing has to be waited for."""
+        with socket.socket() as nobody, ScriptedSocket(script={}) as sock:
+            nobody.bind((LOOPBACK, 0))
+            endpoint = TCP._replace(sockaddr=nobody.getsockname())
+            assert syscalls.connected_now(sock, endpoint) == errno.ECONNREFUSED
+            assert sock.calls == ["connect", "state", "so_error"]
+
+    def test_over_without_a_reason(self) -> None:
+        script = {"connect": [errno.EINPROGRESS], "state": [bytes([CLOSE])], "so_error": [0]}
+        with ScriptedSocket(script=script) as sock:
+            assert syscalls.connected_now(sock, TCP) == errno.EINPROGRESS
 
 
 class TestProbe:

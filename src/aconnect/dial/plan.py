@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..report.capture import captures
 from ..report.report import Report
-from ..sockets.syscalls import SYSTEM_CALLS, open_bare_socket, open_socket
+from ..sockets.syscalls import SYSTEM_CALLS, open_bare_socket
 
 if TYPE_CHECKING:
     import socket
@@ -94,8 +94,7 @@ class Plan:
         self.open: Callable[[Endpoint], socket.socket] = settings.open
         self.open_bare: Callable[[Endpoint], socket.socket] = settings.open
         if settings.plain and settings.system_calls is SYSTEM_CALLS:
-            # As the settings would, without asking them each time.
-            self.open, self.open_bare = open_socket, open_bare_socket
+            self.open_bare = open_bare_socket
 
     def reporting(self, report: Report) -> Plan:
         """The plan of one dial, which ``report`` is told of.

@@ -28,7 +28,7 @@ from ..sansio.attempt import Action, RetryAt, Step, WaitWritable
 from ..sansio.attempt import Failed as AttemptFailed
 from ..sansio.race import BeginHandshake, Cancel, Command, Failed, Race, Start, Won
 from ..sockets.connection import Packets, packets
-from ..sockets.syscalls import abort, local_address
+from ..sockets.syscalls import abort, connected_now, local_address
 from ..trace import AttemptEnded, DialConnected
 from .attempt import advance, failed, note_of
 from .flight import Flight, Running
@@ -292,7 +292,17 @@ class Runner:
             connect = partial(self._driver.sock_connect, running.sock, sockaddr, inf)
             self._flight.spawn(running, connect, self._completed)
             return []
-        return self._advance(running, running.attempt.begin())
+        running.attempt.begin()
+        try:
+            calls = self._plan.settings.system_calls
+            answer = connected_now(running.sock, running.endpoint, calls, self._plan.lends)
+        except OSError:  # a unix path that is too long
+            return self._advance(running, Step.CONNECT)
+        except Exception as error:
+            return self._lose(running, broken(error))
+        if answer is None:
+            return self._advance(running, Step.CONNECTED)
+        return self._advance(running, running.attempt.called(answer, time.monotonic()))
 
     def _completed(self, running: Running, errno: int | None, error: Exception | None) -> Commands:
         if error is not None:

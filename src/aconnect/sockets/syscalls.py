@@ -66,6 +66,7 @@ _NO_STATE: Final = (errnos.ENOPROTOOPT, errnos.EOPNOTSUPP)  # of something that 
 # include/net/tcp_states.h, of Linux: from ESTABLISHED on, until both sides have closed; so not
 # SYN_SENT (2), SYN_RECV (3), TIME_WAIT (6), CLOSE (7), LISTEN (10).
 _CONNECTED: Final = frozenset({1, 4, 5, 8, 9, 11})
+_ESTABLISHED, _SYN_SENT, _CLOSE = b"\1", b"\2", 7
 _LONGEST_SUN_PATH: Final = 107  # Linux: 108 bytes, of which Python gives the NUL one
 
 
@@ -158,7 +159,10 @@ def connected_now(
         return answer
     if lent and answer == 0 and endpoint.type == _SOCK_STREAM and endpoint.family in _INTERNET:
         return answer
-    return None if _is_connected(sock, endpoint, calls) else answer
+    connected = _is_connected(sock, endpoint, calls)
+    if connected is None:  # refused on this machine, while connect(2) was under way
+        return so_error(sock) or answer
+    return None if connected else answer
 
 
 def connected_after_all(
@@ -172,18 +176,19 @@ def connected_after_all(
     Args:
         so_error: what the driver's `wait_writable` has returned.
     """
-    return so_error == 0 and _is_connected(sock, endpoint, calls)
+    return so_error == 0 and bool(_is_connected(sock, endpoint, calls))
 
 
-def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -> bool:
-    """Whether it is, and not to itself; what fails, the state machine will come across as well."""
+def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -> bool | None:
+    """Whether it is, and not to itself; None if TCP has given up.  What fails, the state machine
+    will come across as well."""
     family, type, _, sockaddr = endpoint
     try:
         if type != _SOCK_STREAM or family not in _INTERNET:
             return sock.getpeername() is not None
-        info = _established(sock, calls)
-        if info is None:
-            return False
+        info = _state(sock, calls)
+        if info[0] not in _CONNECTED:
+            return None if info[0] == _CLOSE else False
         # The one segment that has come is the peer's SYN-ACK.  Who is connected to himself has
         # had his own SYN as well.
         if info.endswith(_ONE_SEGMENT) and len(info) == INFO_SIZE:
@@ -195,25 +200,26 @@ def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -
         return False
 
 
-def _established(sock: socket.socket, calls: SystemCalls) -> bytes | None:
-    """What TCP says of the connection; None if its handshake is not over, or the connection is.
+def _state(sock: socket.socket, calls: SystemCalls) -> bytes:
+    """What TCP says of a connection, in the form of TCP_INFO; its first byte is the state.
 
     Without an exception for "not yet": that would take five times as long.
 
     Raises:
         OSError: it is not to be known; EBADF for a socket that is closed.
 
-    Source: TCP_INFO in tcp(7), whose first byte is the state.  Where there is none: POSIX.1-2017,
-    connect(): it is writable from then on; and what has failed has no peer.
+    Source: TCP_INFO in tcp(7).  Where there is none: POSIX.1-2017, connect(): it is writable as
+    soon as the handshake is over; and what has failed has no peer.
     """
     if _TCP_INFO is not None:
         try:
             info: bytes = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, INFO_SIZE)
-            return info if info[0] in _CONNECTED else None
+            return info
         except OSError as error:
             if error.errno not in _NO_STATE:
                 raise
-    return b"" if poll_now(sock, calls).writable and sock.getpeername() is not None else None
+    connected = poll_now(sock, calls).writable and sock.getpeername() is not None
+    return _ESTABLISHED if connected else _SYN_SENT
 
 
 def close(sock: socket.socket) -> None:
@@ -274,7 +280,7 @@ def probe(
         address.
     """
     try:
-        if tcp and _established(sock, calls) is None:
+        if tcp and _state(sock, calls)[0] not in _CONNECTED:
             return errnos.ENOTCONN, False
         peer = sock.getpeername()
         return 0, compare and sock.getsockname() == peer
