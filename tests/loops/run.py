@@ -6,6 +6,7 @@
 * Every loop that a test makes is routed through a dialer without options as soon as it is made.
 * A test whose outcome differs must be among the `EXPLAINED`; or it is run again, alone, as often
   as `AGAIN`, for some fail now and then by themselves.
+* Both are run at the same time: the tests wait more than they do.
 * The status is not 0 if there is a difference that nobody has explained.
 """
 
@@ -20,8 +21,10 @@ import sys
 import tempfile
 import unittest
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +164,8 @@ def run(suite: str, directory: str, is_routed: bool, names: list[str] | None = N
 
 def compare(suite: str, directory: str) -> bool:
     """Print the counts and the differences; return whether all is explained."""
-    own = run(suite, directory, False)
-    routed = run(suite, directory, True)
+    with ThreadPoolExecutor(2) as pool:
+        own, routed = pool.map(partial(run, suite, directory), (False, True))
     for what, outcomes in (("as it is", own), ("routed", routed)):
         counts = Counter(outcomes.values())
         said = ", ".join(f"{counts[each]} {each}" for each in ("passed", "failed", "skipped"))

@@ -63,7 +63,10 @@ async def result_of(dialer: Dialer, dial: Wanted, how: How) -> Result:
         return Result(address, index, "invalid", error=error, key=key, time=begun)
     seconds = time.monotonic() - start
     if not keep:
-        await close_made(made, socks, reset)
+        if handshake is None and not reset:
+            made.close()
+        else:
+            await close_made(made, socks, reset)
         made = None
     phases: Any
     if report is None:

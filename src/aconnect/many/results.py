@@ -222,16 +222,19 @@ class Results:
             if now >= self._until:
                 self._give_up()
             else:
-                found = self._pacing.next(now)
-                if found is not None:
-                    return found
-                if not self._pacing.wants_more or self._pacing.wake_at(now) > now:
+                if self._pacing.waiting:
+                    found = self._pacing.next(now)
+                    if found is not None:
+                        return found
+                    if not self._pacing.wants_more:
+                        return None
+                if self._pacing.wake_at(now) > now:
                     return None
-            if not self._pull():
+            if not self._pull(now):
                 return None
         return None
 
-    def _pull(self) -> bool:
+    def _pull(self, now: float) -> bool:
         """Take one target from an iterable; whether there was one."""
         if self._iterator is None or self._exhausted or self._is_far_ahead():
             return False
@@ -244,7 +247,7 @@ class Results:
         except Exception as error:
             self._break(error)
             return False
-        self._admit(element)
+        self._admit(element, now)
         return True
 
     async def _pull_all(self, targets: AsyncIterable[Any]) -> None:
@@ -252,7 +255,7 @@ class Results:
         try:
             async with aclosing(closable(aiter(targets))) as elements:
                 async for element in elements:
-                    self._admit(element)
+                    self._admit(element, time.monotonic())
                     self._watch.notify()
                     while self._pacing.waiting >= self.concurrency or self._is_far_ahead():
                         await self._hungry.wait(inf)
@@ -269,11 +272,11 @@ class Results:
             return True
         return False
 
-    def _admit(self, element: Any) -> None:
+    def _admit(self, element: Any, now: float) -> None:
         """Have one target wait for its turn, or give what is known of it at once."""
         index, self._pulled = self._pulled, self._pulled + 1
         key, address = wanted(element)
-        if time.monotonic() >= self._until:
+        if now >= self._until:
             self._deliver(Result(address, index, "not tried", key=key, time=time.time()))
             return
         try:
@@ -298,7 +301,8 @@ class Results:
             while self._given in self._done:
                 self._unread.append(self._done.pop(self._given))
                 self._given += 1
-        self._arrived.notify()
+        if self._reading:  # who is not looks before it waits
+            self._arrived.notify()
 
     # Dials.
 
