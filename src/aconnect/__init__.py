@@ -59,6 +59,7 @@ __all__ = [
     "Endpoint",
     "Handshake",
     "HandshakeError",
+    "History",
     "Keepalive",
     "Proxy",
     "ProxyError",
@@ -97,6 +98,7 @@ __all__ = [
 __version__ = "0.1.0.dev0"
 
 if _TYPE_CHECKING:
+    from .dial.history import History as History
     from .proxies.header import ProxyHeader as ProxyHeader
     from .proxies.values import Proxy as Proxy
     from .resolvers.caching import CachingResolver as CachingResolver
@@ -118,6 +120,7 @@ else:
         "CachingResolver": "resolvers.caching",
         "DnsCache": "resolvers.dns",
         "DnsResolver": "resolvers.dns",
+        "History": "dial.history",
         "Proxy": "proxies.values",
         "ProxyHeader": "proxies.header",
         "open_stream": "transports.anyio",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aconnect.sansio.memory import Memory
+from aconnect.sansio.memory import Memory, Recent
 
 
 def test_fresh_then_stale_then_gone() -> None:
@@ -119,3 +119,16 @@ def test_as_a_simple_one_would(steps: list[Any], most: int) -> None:
             simple = [*kept, found] if alive else kept
             assert memory.get(key, now) == (found[1:] if alive else None)
         assert len(memory) == len(simple) <= most
+
+
+def test_forget_all_that_belong_together() -> None:
+    memory: Memory[str, int] = Memory(4)
+    for key in ("a1", "a2", "b1"):
+        memory.put(key, 1, now=0.0, fresh_for=5.0)
+    memory.forget_all(lambda key: key[0] == "a")
+    assert [memory.get(key, 1.0) is None for key in ("a1", "a2", "b1")] == [True, True, False]
+
+
+def test_the_networks_that_have_been_seen_last() -> None:
+    recent = Recent(2)
+    assert [[*recent.see(each)] for each in "abacb"] == [[], [], [], ["b"], ["a"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from support.virtual_race import family_of
 
 from aconnect.addresses.values import Endpoint
-from aconnect.sansio.order import POLICY_TABLE, PolicyRow, interleave, sort_by_rfc6724
+from aconnect.sansio.order import (
+    POLICY_TABLE,
+    PolicyRow,
+    interleave,
+    sort_by_history,
+    sort_by_rfc6724,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # --------------------------------------------------------------------------------- interleave
 
@@ -397,3 +406,36 @@ def test_any_addresses_have_one_order_but_for_rule_10(
     assert sort_by_rfc6724(ordered, sources.__getitem__) == ordered
     reachable = [sources[address] is not None for address in ordered]
     assert reachable == sorted(reachable, reverse=True)
+
+
+# ----------------------------------------------------------------------------------- history
+
+
+def places_by(*known: str) -> Callable[[list[str]], list[int]]:
+    return lambda group: [known.index(each) if each in known else len(known) for each in group]
+
+
+def test_h3_history_counts_between_rules_8_and_9() -> None:
+    near, far, v4 = "2001:db8::1", "2001:db9::1", "192.0.2.1"
+    sources = {near: "2001:db8::2", far: "2001:db8::2", v4: "192.0.2.2"}
+    addresses = [v4, far, near]
+    assert sort_by_rfc6724(addresses, sources.get) == [near, far, v4]
+    for known, expected in (
+        ([], [near, far, v4]),
+        ([far], [far, near, v4]),  # against rule 9
+        ([v4], [near, far, v4]),  # not against rule 6
+    ):
+        places = places_by(*known)
+        assert sort_by_rfc6724(addresses, sources.get, places_of=places) == expected
+
+
+def test_what_is_sorted_changes_places_with_neighbours_that_are_alike() -> None:
+    a, b, c, v4 = "2001:db8::a", "2001:db8::b", "2001:db8::c", "192.0.2.1"
+    sources = {a: "2001:db8::2", b: "2001:db8::2", c: "2001:db8::2", v4: "192.0.2.2"}
+    for given_order, known, expected in (
+        ([a, b, v4, c], [c, b], [b, a, v4, c]),
+        ([v4, a, b], [b], [v4, b, a]),  # somebody prefers IPv4
+        ([b, a], [], [b, a]),
+        ([], [], []),
+    ):
+        assert sort_by_history(given_order, sources.get, places_by(*known)) == expected

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ..sockets.option import Keepalive, SocketOptionLike
     from ..trace import Trace
     from .entrance import Entrance
+    from .history import History, Past
 
     ProxyLike: TypeAlias = str | Proxy | ProxyHeader
     ProxyFor: TypeAlias = Callable[[Address | Any], ProxyLike | Sequence[ProxyLike] | None]
@@ -106,6 +107,8 @@ class Dialer(Value, kw_only=True):
             port is for every port; a value without one keeps it.  Nothing else changes: the name
             of TLS is the one that was asked for.
         resolver: turns names into endpoints; see `Resolver`.
+        history: what the dials that share it have shown of addresses, which has a say in order and
+            delays: a `History`; None for nothing, which is quicker.
         trace: is called with an `Event` for everything that happens, such as a `Report`.
         on_report: is called with a `Report` of each dial when that is over, whatever it came to.
         system_calls: what makes the system calls; for tests.
@@ -141,6 +144,7 @@ class Dialer(Value, kw_only=True):
     permit_name: NamePolicy | None = None
     connect_to: Mapping[str, str] | None = None
     resolver: Resolver = SystemResolver()  # it has no state
+    history: History | None = None
     trace: Trace | None = None
     on_report: Callable[[Report], object] | None = None
     system_calls: SystemCalls = SYSTEM_CALLS
@@ -193,8 +197,19 @@ class Dialer(Value, kw_only=True):
             trace=self.trace,
             on_report=self.on_report,
             entrance=self._entrance(),
+            past_of=self._past_of(),
         )
         set_derived(self, "_plan", plan)
+
+    def _past_of(self) -> Callable[[Target, Rules], Past | None] | None:
+        """Gives what earlier dials have shown, if that counts."""
+        if self.history is None:
+            return None
+        from .history import History, past_of  # imported by whoever has a History
+
+        if not isinstance(self.history, History):
+            raise TypeError(f"history must be a History or None, not {self.history!r}")
+        return partial(past_of, self.history)
 
     def _entrance(self) -> Entrance | None:
         """What names have to pass, if that is anything."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..report.capture import captures
 from ..report.report import Report
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from ..sockets.settings import SocketSettings
     from ..trace import Trace
     from .entrance import Entrance
+    from .history import Past
     from .ways import Detour
 
-__all__ = ["Plan", "check_empty", "check_report"]
+__all__ = ["NONE", "Plan", "check_empty", "check_report"]
+
+NONE: Final = -1
+"""No address family: the quick way is open for none."""
 
 
 class Waited(Protocol):
@@ -52,12 +56,14 @@ class Plan:
         known, forget: of the resolver, if it has these; see `recall`.
         lends: whether somebody else has a socket before it connects, and may connect it.
         tells: whether anybody is told of what happens.
+        past_of: gives what earlier dials have shown that counts for one, if anything; None for
+            never.
         waited: of one dial, whose thread waits for the lookup by itself.
     """
 
     __slots__ = (
         *("asks", "entrance", "family", "forget", "known", "lends", "on_report", "on_socket"),
-        *("open", "open_bare", "permit", "quick_family", "report", "resolver", "rules"),
+        *("open", "open_bare", "past_of", "permit", "quick_family", "report", "resolver", "rules"),
         *("settings", "tells", "trace", "waited"),
     )
 
@@ -73,11 +79,12 @@ class Plan:
         trace: Trace | None,
         on_report: Callable[[Report], object] | None,
         entrance: Entrance | None = None,
+        past_of: Callable[[Target, Rules], Past | None] | None = None,
     ) -> None:
         self.rules: Rules = rules
         self.settings: SocketSettings = settings
         self.family: int = family
-        self.quick_family: int = family
+        self.quick_family: int = family if past_of is None else NONE
         self.resolver: Resolver = resolver
         self.permit: Callable[[Endpoint], bool] | None = permit
         self.on_socket: Callable[[socket.socket, Endpoint], object] | None = on_socket
@@ -85,6 +92,7 @@ class Plan:
         self.on_report: Callable[[Report], object] | None = on_report
         self.entrance: Entrance | None = entrance
         self.report: Report | None = None
+        self.past_of: Callable[[Target, Rules], Past | None] | None = past_of
         self.waited: Waited | None = None
         self.known: Callable[[Any], Any] | None = getattr(resolver, "known", None)
         self.forget: Callable[[Any], Any] | None = getattr(resolver, "forget", None)

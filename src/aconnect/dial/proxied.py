@@ -29,7 +29,7 @@ from ..proxies.header import ProxyHeader
 from ..proxies.text import parse_proxy
 from ..proxies.values import Proxy
 from ..sansio.socks import Socks4, Socks5
-from .plan import Plan
+from .plan import NONE, Plan
 from .preparation import Lost, judged
 from .resolution import Resolution
 from .routes import Routes
@@ -55,7 +55,6 @@ __all__ = ["Proxied", "ProxiedPlan", "checked"]
 _MOST_HOPS: Final = 8
 """Proxies in a chain at the most: more is a mistake, or a loop."""
 
-_NONE: Final = -1
 """No address family: there is no way around the race."""
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -151,7 +150,7 @@ class ProxiedPlan(Plan):
         self, *, proxy: Any, permit_proxy: Callable[[Endpoint], bool] | None, **others: Any
     ) -> None:
         super().__init__(**others)
-        self.quick_family = _NONE
+        self.quick_family = NONE
         self.proxy: Any = proxy
         self.permit_proxy: Callable[[Endpoint], bool] | None = permit_proxy
         self.shaking_rules: Rules = self.rules.replace(handshake=True)

@@ -94,9 +94,17 @@ async def race(
         rules = rules.replace(handshake=True)
     if handshake is not None and not isinstance(handshake, Handshake):
         handshake = Handshake(handshake)
+    past = None if plan.past_of is None or detour else plan.past_of(target, rules)
+    if past is not None and past.prefer != rules.prefer:
+        rules = rules.replace(prefer=past.prefer)
     now = time.monotonic()
     parts = target.parts
-    contest: Race[Way] = Race(rules, until=max(until, now + _A_START), ranks=len(parts))
+    contest: Race[Way] = Race(
+        rules,
+        until=max(until, now + _A_START),
+        ranks=len(parts),
+        delay_of=None if past is None else past.delay_of,
+    )
     hosts: dict[Way, Target] = {}  # if there are several
     known: dict[int, Any] = {}
     searches: list[Resolution] = []
@@ -123,9 +131,13 @@ async def race(
             if endpoints is None:
                 told_of = hosts if len(parts) > 1 else None
                 searches.append(
-                    Resolution(plan, part, rank, contest, told_of, telling.emit, way=way)
+                    Resolution(
+                        plan, part, rank, contest, told_of, telling.emit, way=way, past=past
+                    )
                 )
             else:
+                if past is not None and part.is_name:
+                    endpoints = tuple(past.in_order(endpoints, is_sorted=True))
                 known[rank] = endpoints if way is None else list(map(way, endpoints))
                 if len(parts) > 1:
                     for each in known[rank]:
@@ -144,7 +156,11 @@ async def race(
             elif not (runner.records or runner.timed_out):
                 errors = detour.errors(unresolved)
             pending = "" if detour is None else detour.pending
+            if past is not None:
+                past.learn(telling.report.events)
             raise _error_of(runner, target, errors, elapsed, pending)
+        if past is not None:
+            past.learn(telling.report.events)
     except ConnectError as error:
         telling.failed(error)
         raise

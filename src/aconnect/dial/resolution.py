@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..resolvers.base import Batch
     from ..sansio.race import Race
     from ..trace import Event, ResolutionOf, ResolutionOutcome
+    from .history import Past
     from .plan import Plan
     from .ways import Commands, Way
 
@@ -47,6 +48,7 @@ class Resolution:
         race: is told of the addresses.
         hosts: is told which of them are this target's; None if there is no other.
         way: what races for an endpoint; None for itself.
+        past: what is known of endpoints; None for nothing.
         emit: is told of events; it raises nothing.
         family: the address family to keep to; None for the plan's.
         of: whose name it is.
@@ -71,6 +73,7 @@ class Resolution:
         family: int | None = None,
         of: ResolutionOf = "target",
         way: Callable[[Endpoint], Way] | None = None,
+        past: Past | None = None,
     ) -> None:
         self.error: Exception | None = None
         self._plan = plan
@@ -82,6 +85,7 @@ class Resolution:
         self._race = race
         self._hosts = hosts
         self._way = way
+        self._past = past
         self._unsorted: dict[int, list[Endpoint]] = {}  # all there have been, by their rank
         self._emit = emit
         self._running = False
@@ -130,6 +134,8 @@ class Resolution:
         if not batch.sorted:
             order = self._sorted(endpoints, batch.rank)
             endpoints = sorted(endpoints, key=order.index)
+        elif self._past is not None:
+            endpoints = self._past.in_order(endpoints, is_sorted=True)
         self._given += len(batch.endpoints)
         self.found += len(endpoints)
         if endpoints or batch.answered is not None or batch.withdrawn:
@@ -156,7 +162,8 @@ class Resolution:
         """All of a rank that have come, with these, best first."""
         for each, others in self._unsorted.items():
             self._unsorted[each] = [known for known in others if known not in endpoints]
-        order = in_order([*self._unsorted.get(rank, ()), *endpoints])
+        sort = in_order if self._past is None else self._past.in_order
+        order = sort([*self._unsorted.get(rank, ()), *endpoints])
         self._unsorted[rank] = order
         return order
 

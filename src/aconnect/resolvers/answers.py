@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.literal import check_result, has_named_zone, numbered
 from ..addresses.values import Endpoint
-from ..sansio.order import sort_by_rfc6724
+from ..sansio.order import sort_by_history, sort_by_rfc6724
 from ..sockets.datagrams import source_address
 from .base import Batch, Question, Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 __all__ = ["Explained", "check_batch", "check_endpoint", "closable", "in_order", "of_family"]
 
@@ -109,11 +109,24 @@ def of_family(batch: Batch, family: int) -> list[Endpoint]:
     return [each for each in batch.endpoints if family in (AF_UNSPEC, each.family)]
 
 
-def in_order(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """Endpoints that are not sorted, best first; as they are if some are not of the internet."""
+def in_order(
+    endpoints: list[Endpoint],
+    places_of: Callable[[list[Endpoint]], list[int]] | None = None,
+    is_sorted: bool = False,
+) -> list[Endpoint]:
+    """Endpoints, best first; as they are if some are not of the internet.
+
+    Args:
+        places_of: as for `sort_by_rfc6724`.
+        is_sorted: whether somebody has sorted them: then ``places_of`` alone changes anything.
+    """
     if any(each.family not in (AF_INET, AF_INET6) for each in endpoints):
         return endpoints
-    return sort_by_rfc6724(endpoints, _source_of, host_of=_host_of)
+    if not is_sorted:
+        return sort_by_rfc6724(endpoints, _source_of, host_of=_host_of, places_of=places_of)
+    if places_of is None or len(endpoints) == 1:
+        return endpoints
+    return sort_by_history(endpoints, _source_of, places_of, host_of=_host_of)
 
 
 def _source_of(endpoint: Endpoint) -> str | None:

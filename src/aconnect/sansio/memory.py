@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Collection, Hashable
 
-__all__ = ["Entry", "Memory"]
+__all__ = ["NETWORKS", "Entry", "Memory", "Recent"]
+
+NETWORKS: Final = 4
+"""How many networks something is remembered of: home, work, a telephone, and what is between."""
 
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
@@ -97,6 +100,11 @@ class Memory(Generic[K, V]):
         """Remember nothing under a key."""
         self._entries.pop(key, None)
 
+    def forget_all(self, gone: Callable[[K], bool]) -> None:
+        """Remember nothing under the keys for which ``gone`` is true; takes a look at all."""
+        for key in [key for key in self._entries if gone(key)]:
+            del self._entries[key]
+
     def clear(self) -> None:
         """Remember nothing."""
         self._entries.clear()
@@ -110,3 +118,28 @@ class Memory(Generic[K, V]):
                 del self._entries[key]
         if len(self._entries) >= self._most:
             self._entries.popitem(last=False)
+
+
+class Recent:
+    """The networks that have been seen last, by what identifies each.
+
+    Args:
+        most: how many there may be.
+    """
+
+    def __init__(self, most: int = NETWORKS) -> None:
+        self._most = most
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+
+    def see(self, network: Hashable) -> Collection[Hashable]:
+        """This one is seen now.
+
+        Returns:
+            Those that are too many: what is known of them is to be forgotten.
+        """
+        self._seen[network] = None
+        self._seen.move_to_end(network)
+        gone = []
+        while len(self._seen) > self._most:
+            gone.append(self._seen.popitem(last=False)[0])
+        return gone

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-__all__ = ["POLICY_TABLE", "PolicyRow", "interleave", "sort_by_rfc6724"]
+__all__ = ["POLICY_TABLE", "PolicyRow", "interleave", "sort_by_history", "sort_by_rfc6724"]
 
 A = TypeVar("A")
 H = TypeVar("H", bound="Hashable")
@@ -102,6 +102,7 @@ def sort_by_rfc6724(
     policy_table: Iterable[PolicyRow] = POLICY_TABLE,
     *,
     host_of: Callable[[A], str] = str,
+    places_of: Callable[[list[A]], list[int]] | None = None,
 ) -> list[A]:
     """The addresses in the order in which RFC 6724 prefers them.
 
@@ -115,23 +116,74 @@ def sort_by_rfc6724(
         policy_table: rows of which one has the prefix ``::/0``.
         host_of: tells the text of an address: for an `Endpoint`, its ``sockaddr[0]``.  A zone
             behind a ``%`` is left out of account.
+        places_of: decides between rules 8 and 9: is given addresses that rules 1 to 8 do not tell
+            apart, and gives the place of each, the lowest first.
 
     Raises:
         ValueError: what should be an address is none, or no row of the table is about it.
 
     Source: RFC 6724 section 6.
     """
+    ranked = sorted(_ranked(addresses, source_of, policy_table, host_of), key=_by_rank)
+    ordered: list[A] = []
+    for _, group in groupby(ranked, key=_by_rank):
+        for equals in _by_place(list(group), places_of):
+            ordered += _sorted_by_prefix(equals)
+    return ordered
+
+
+def sort_by_history(
+    addresses: Iterable[A],
+    source_of: Callable[[A], str | None],
+    places_of: Callable[[list[A]], list[int]],
+    policy_table: Iterable[PolicyRow] = POLICY_TABLE,
+    *,
+    host_of: Callable[[A], str] = str,
+) -> list[A]:
+    """Addresses that somebody has sorted, as getaddrinfo(3) has, with what is known of them.
+
+    Neighbours that rules 1 to 8 of RFC 6724 do not tell apart change places; nothing else does:
+    who has sorted them may have had another table, and reasons of his own.
+
+    Args:
+        addresses, source_of, policy_table, host_of, places_of: as for `sort_by_rfc6724`.
+
+    Raises:
+        ValueError: as `sort_by_rfc6724`.
+    """
+    ordered: list[A] = []
+    ranked = _ranked(addresses, source_of, policy_table, host_of)
+    for _, group in groupby(ranked, key=_by_rank):
+        for equals in _by_place(list(group), places_of):
+            ordered += [entry.address for entry in equals]
+    return ordered
+
+
+def _ranked(
+    addresses: Iterable[A],
+    source_of: Callable[[A], str | None],
+    policy_table: Iterable[PolicyRow],
+    host_of: Callable[[A], str],
+) -> list[_Ranked[A]]:
     policy = _compile(tuple(policy_table))
     ranked: list[_Ranked[A]] = []
     for address in addresses:
         source = source_of(address)
         to = _number(host_of(address))
         ranked.append(_rank(address, to, None if source is None else _number(source), policy))
-    ranked.sort(key=_by_rank)
-    ordered: list[A] = []
-    for _, equals in groupby(ranked, key=_by_rank):
-        ordered += _sorted_by_prefix(list(equals))
-    return ordered
+    return ranked
+
+
+def _by_place(
+    equals: list[_Ranked[A]], places_of: Callable[[list[A]], list[int]] | None
+) -> list[list[_Ranked[A]]]:
+    """Those of each place, the lowest first."""
+    if places_of is None or len(equals) == 1:
+        return [equals]
+    places: dict[int, list[_Ranked[A]]] = {}
+    for entry, place in zip(equals, places_of([each.address for each in equals]), strict=True):
+        places.setdefault(place, []).append(entry)
+    return [places[place] for place in sorted(places)]
 
 
 class _Ranked(NamedTuple, Generic[A]):

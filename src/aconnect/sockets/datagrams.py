@@ -14,14 +14,17 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
+from ..addresses.values import UDPAddress
 from .syscalls import probe
 
 if TYPE_CHECKING:
     from ..addresses.values import Endpoint
 
-__all__ = ["dissolve", "source_address"]
+__all__ = ["dissolve", "source_address", "source_addresses"]
 
 _SIZEOF_SOCKADDR: Final = 16
+_PORT: Final = 9  # discard
+_SOMEWHERE: Final = ("192.0.2.1", "2001:db8::1")  # for documentation: nobody has them
 
 
 def source_address(endpoint: Endpoint) -> str | None:
@@ -37,6 +40,15 @@ def source_address(endpoint: Endpoint) -> str | None:
             return str(sock.getsockname()[0])
     except OSError:
         return None
+
+
+def source_addresses() -> tuple[str | None, ...]:
+    """The source addresses of IPv4 and of IPv6 towards the internet; None where there is no route.
+
+    They tell one network from another.
+    """
+    endpoints = [UDPAddress(host, _PORT).endpoint for host in _SOMEWHERE]
+    return tuple(source_address(each) for each in endpoints if each is not None)
 
 
 def dissolve(sock: socket.socket) -> int:

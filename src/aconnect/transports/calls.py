@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..addresses.target import Target
     from ..addresses.text import AddressLike, Port
     from ..addresses.values import Address, Endpoint
+    from ..dial.history import History
     from ..policy import NamePolicy, Policy
     from ..report.report import Report
     from ..resolvers.base import Resolver
@@ -79,6 +80,7 @@ class DialerOptions(TypedDict, total=False):
     permit_name: NamePolicy | None
     connect_to: Mapping[str, str] | None
     resolver: Resolver
+    history: History | None
     trace: Trace | None
     on_report: Callable[[Report], object] | None
     system_calls: SystemCalls

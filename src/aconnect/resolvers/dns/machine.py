@@ -5,7 +5,6 @@ Rules:
 * A file is looked at every `LOOK_AGAIN` at the most, and read again if its time, its size or its
   inode has changed.  A large one is read in a thread for lookups.
 * One that is not there, or cannot be read, is empty.
-* The network is what the kernel answers: which source addresses it would use.  Nothing is sent.
 """
 
 from __future__ import annotations
@@ -15,23 +14,18 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from ...addresses.values import UDPAddress
-from ...sockets.datagrams import source_address
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...drivers.base import Driver
 
-__all__ = ["LOOK_AGAIN", "Watched", "sources"]
+__all__ = ["LOOK_AGAIN", "Watched"]
 
 T = TypeVar("T")
 
 LOOK_AGAIN: Final = 5.0
 """Seconds, as Go's resolver has it."""
 _LARGE: Final = 65536
-_PORT: Final = 9  # discard
-_SOMEWHERE: Final = ("192.0.2.1", "2001:db8::1")  # for documentation: nobody has them
 
 
 class Watched(Generic[T]):
@@ -78,9 +72,3 @@ class Watched(Generic[T]):
                 return file.read()
         except OSError:
             return ""
-
-
-def sources() -> tuple[str | None, ...]:
-    """The source addresses of IPv4 and of IPv6; None where there is no route."""
-    endpoints = [UDPAddress(host, _PORT).endpoint for host in _SOMEWHERE]
-    return tuple(source_address(each) for each in endpoints if each is not None)

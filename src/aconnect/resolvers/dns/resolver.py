@@ -32,6 +32,7 @@ from ...addresses.redirects import canonical
 from ...addresses.values import Endpoint
 from ...drivers.select import running_driver
 from ...sansio.asking import Servers
+from ...sockets.datagrams import source_addresses as sources
 from ..answers import Explained, in_order
 from ..base import Batch
 from ..caching import PATIENCE, PAUSE
@@ -40,7 +41,7 @@ from ..system import NO_ADDRESS, SystemResolver
 from .arguments import check_count, check_seconds, domains_of, servers_of
 from .cache import Answer, DnsCache
 from .lookup import Lookup
-from .machine import LOOK_AGAIN, Watched, sources
+from .machine import LOOK_AGAIN, Watched
 from .names import business_of, candidates_of, is_systems
 from .settings import Settings, read_hosts, read_nsswitch, read_resolv_conf
 from .wire import AAAA, A, Question, require
