@@ -230,7 +230,7 @@ async def batch(connect: Connect, address: tuple[str, int]) -> float:
 
 
 def accept_all(listener: socket.socket) -> None:
-    """Accept what has been connected, and leave no TIME_WAIT behind."""
+    """Accept what has been connected, but leave no TIME_WAIT behind."""
     while True:
         try:
             sock, _ = listener.accept()

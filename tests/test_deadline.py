@@ -124,7 +124,7 @@ def test_a_duration_that_cannot_be_is_a_value_error_that_shows_it(value: float) 
 
 
 def test_a_moment_that_is_no_number_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match=r"^when must be a moment on the clock, not nan$"):
+    with pytest.raises(ValueError, match=r"^when must be a time of the monotonic clock, not nan$"):
         Deadline(nan)
 
 

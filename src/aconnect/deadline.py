@@ -40,7 +40,7 @@ class Deadline(Value):
 
     def __post_init__(self) -> None:
         if math.isnan(_number(self.when, "when")):
-            raise ValueError(f"when must be a moment on the clock, not {self.when!r}")
+            raise ValueError(f"when must be a time of the monotonic clock, not {self.when!r}")
 
     def __lt__(self, other: Deadline) -> bool:
         return self.when < other.when if isinstance(other, Deadline) else NotImplemented

@@ -146,17 +146,26 @@ NO_ENTRY = "address must be a list of (family, type, proto, canonname, sockaddr)
         (
             [(AF_INET, SOCK_STREAM, 0, "", "127.0.0.1")],
             TypeError,
-            "sockaddr must be (host, port), or longer for IPv6, not '127.0.0.1'",
+            (
+                "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
+                "'127.0.0.1'"
+            ),
         ),
         (
             [(AF_INET, SOCK_STREAM, 0, "", ["127.0.0.1", 80])],
             TypeError,
-            "sockaddr must be (host, port), or longer for IPv6, not ['127.0.0.1', 80]",
+            (
+                "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
+                "['127.0.0.1', 80]"
+            ),
         ),
         (
             [(AF_INET6, SOCK_STREAM, 0, "", ("::1", 80, 0))],
             TypeError,
-            "sockaddr must be (host, port), or longer for IPv6, not ('::1', 80, 0)",
+            (
+                "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
+                "('::1', 80, 0)"
+            ),
         ),
         (
             [(AF_INET, SOCK_STREAM, 0, "", ("127.0.0.1", "80"))],
@@ -176,17 +185,17 @@ NO_ENTRY = "address must be a list of (family, type, proto, canonname, sockaddr)
         (
             [(AF_INET, SOCK_STREAM, 0, "", ("localhost", 80))],
             ValueError,
-            "sockaddr must hold an address of its family, not ('localhost', 80)",
+            "sockaddr must have an IP address of the entry's family, not ('localhost', 80)",
         ),
         (
             [(AF_INET, SOCK_STREAM, 0, "", ("::1", 80))],
             ValueError,
-            "sockaddr must hold an address of its family, not ('::1', 80)",
+            "sockaddr must have an IP address of the entry's family, not ('::1', 80)",
         ),
         (
             [(AF_INET6, SOCK_STREAM, 0, "", ("127.0.0.1", 80, 0, 0))],
             ValueError,
-            "sockaddr must hold an address of its family, not ('127.0.0.1', 80, 0, 0)",
+            "sockaddr must have an IP address of the entry's family, not ('127.0.0.1', 80, 0, 0)",
         ),
         (
             [(AF_INET6, SOCK_STREAM, 0, "", ("fe80::1%eth0", 80, 0, 2))],
@@ -201,12 +210,12 @@ NO_ENTRY = "address must be a list of (family, type, proto, canonname, sockaddr)
         (
             [(AF_INET, SOCK_RDM, 0, "", HOME)],
             ValueError,
-            f"seqpacket socket's, not {(AF_INET, SOCK_RDM, 0, '', HOME)!r}",
+            f"SOCK_SEQPACKET, not {(AF_INET, SOCK_RDM, 0, '', HOME)!r}",
         ),
         (
             [TCP, (AF_INET, SOCK_STREAM | socket.SOCK_NONBLOCK, 0, "", HOME)],
             ValueError,
-            "type must be a stream, datagram or seqpacket socket's, not ",
+            "type must be SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET, not ",
         ),
     ],
 )
@@ -224,14 +233,17 @@ def test_what_getaddrinfo_would_not_return_is_refused(
             (AF_INET, SOCK_RAW, 0, "", ("127.0.0.1", 80)),
             ValueError,
             (
-                "address must begin with a socket that can connect, not "
-                f"{(AF_INET, SOCK_RAW, 0, '', ('127.0.0.1', 80))!r}"
+                "address must be getaddrinfo() results for a socket that can connect, not "
+                f"SOCK_RAW: {(AF_INET, SOCK_RAW, 0, '', ('127.0.0.1', 80))!r}"
             ),
         ),
         (
             (AF_INET, SOCK_STREAM, IPPROTO_TCP, "", ("127.0.0.1", 80, 0, 0)),
             TypeError,
-            "sockaddr must be (host, port), or longer for IPv6, not ('127.0.0.1', 80, 0, 0)",
+            (
+                "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
+                "('127.0.0.1', 80, 0, 0)"
+            ),
         ),
         (
             (AF_UNIX, SOCK_STREAM, 0, "", ("127.0.0.1", 80)),

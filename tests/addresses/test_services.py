@@ -89,7 +89,7 @@ def test_the_few_are_what_the_system_has() -> None:
 
 
 def test_a_service_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match=r"a:htpps.*'htpps', and no service is called that"):
+    with pytest.raises(ValueError, match=r"a:htpps.*'htpps', and no service has that name"):
         parse_address("a:htpps")
 
 

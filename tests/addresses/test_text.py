@@ -115,7 +115,7 @@ def test_an_address_is_returned_as_it_is(address: Address) -> None:
 
 # ------------------------------------------------------------------------ what is refused
 
-BRACKETS = "in brackets there must be an IPv6 address, as in [::1]:80"
+BRACKETS = "brackets are for an IPv6 address, as in [::1]:80"
 USE = (
     'use "host:port", "[v6]:port", "tcp://host:port", "udp://host:port", "unix:/path", '
     '"unix:@abstract" or "vsock:cid:port"'
@@ -142,9 +142,9 @@ REFUSED_TEXTS = [
     ("a:80 ", "port must be a number from 0 to 65535, not '80 '"),
     ("a:80\n", "port must be a number from 0 to 65535, not '80\\n'"),
     ("a:8_0", "port must be a number from 0 to 65535, not '8_0'"),
-    ("a:0x50", "port must be a number from 0 to 65535, not '0x50', and no service is called that"),
+    ("a:0x50", "port must be a number from 0 to 65535, not '0x50', and no service has that name"),
     ("a:80/", "port must be a number from 0 to 65535, not '80/'"),
-    ("a:htpp", "port must be a number from 0 to 65535, not 'htpp', and no service is called that"),
+    ("a:htpp", "port must be a number from 0 to 65535, not 'htpp', and no service has that name"),
     ("a:\u0668\u0660", "port must be a number from 0 to 65535, not '\u0668\u0660'"),
     ("a:\u00b2", "port must be a number from 0 to 65535, not '\u00b2'"),
     (":80", "host must not be empty: ''"),
@@ -163,25 +163,25 @@ REFUSED_TEXTS = [
     ("tcp://[::1]", f"the port is missing; {USE}"),
     ("[::1%]:80", "host has an invalid zone: '::1%'"),
     ("[::1%a%b]:80", "host has an invalid zone: '::1%a%b'"),
-    ("[::1%4294967296]:80", "host has a zone that is out of range: '::1%4294967296'"),
+    ("[::1%4294967296]:80", "host has a zone that is no valid interface index: '::1%4294967296'"),
     ("::1:80", NO_BRACKETS),
     ("::1", NO_BRACKETS),
     ("fe80::1%eth0:80", NO_BRACKETS),
     ("a:80:90", NO_BRACKETS),
     ("tcp://::1:80", NO_BRACKETS),
-    ("udp:a:53", "behind a scheme there must be //, as in udp://host:port"),
-    ("TCP:a:80", "behind a scheme there must be //, as in tcp://host:port"),
-    ("tcp:[::1]:80", "behind a scheme there must be //, as in tcp://host:port"),
+    ("udp:a:53", "a scheme must be followed by //, as in udp://host:port"),
+    ("TCP:a:80", "a scheme must be followed by //, as in tcp://host:port"),
+    ("tcp:[::1]:80", "a scheme must be followed by //, as in tcp://host:port"),
     ("a b:80", "host is neither a name nor an IPv4 or IPv6 address: 'a b'"),
     ("user@a:80", "host is neither a name nor an IPv4 or IPv6 address: 'user@a'"),
     ("a\0b:80", "host is neither a name nor an IPv4 or IPv6 address: 'a\\x00b'"),
     ("\udcff:80", "host is neither a name nor an IPv4 or IPv6 address: '\\udcff'"),
     ("::1]:80", NO_BRACKETS),
     ("a]:80", "host is neither a name nor an IPv4 or IPv6 address: 'a]'"),
-    ("a..b:80", "host has a part that is empty or longer than 63 characters: 'a..b'"),
+    ("a..b:80", "host has a label that is empty or longer than 63 characters: 'a..b'"),
     ("\u00e9..b:80", "host is not a valid international name: '\u00e9..b'"),
-    ("a:80?", "nothing but flowinfo can be asked for, not ''"),
-    ("a:80?x=1", "nothing but flowinfo can be asked for, not 'x=1'"),
+    ("a:80?", "flowinfo is the only parameter that an address can have, not ''"),
+    ("a:80?x=1", "flowinfo is the only parameter that an address can have, not 'x=1'"),
     ("[::1]:80?flowinfo", "flowinfo must be a number from 0 to 1048575, not ''"),
     ("[::1]:80?flowinfo=1048576", "flowinfo must be a number from 0 to 1048575, not '1048576'"),
     ("[::1]:80?flowinfo=1?", "flowinfo must be a number from 0 to 1048575, not '1?'"),
@@ -233,7 +233,7 @@ def test_a_text_that_is_no_address_is_a_value_error_that_says_why(text: str, why
         (("::1", 80, 0, 0, 0), ValueError, "not ('::1', 80, 0, 0, 0)"),
         (("a", 70000), ValueError, "port must be from 0 to 65535, not 70000"),
         (("", 80), ValueError, "host must not be empty: ''"),
-        (("a", "8o"), ValueError, "not '8o', and no service is called that"),
+        (("a", "8o"), ValueError, "not '8o', and no service has that name"),
         (("a", "65536"), ValueError, "port must be a number from 0 to 65535, not '65536'"),
         (("a", ""), ValueError, "port must be a number from 0 to 65535, not ''"),
         (("a", b"\xff"), ValueError, "port must be ASCII if it is bytes, not b'\\xff'"),

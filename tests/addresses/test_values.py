@@ -236,11 +236,15 @@ WRONG_VALUES: list[tuple[Any, tuple[Any, ...], str]] = [
     (TCPAddress, ("::1%a%b", 80), "host has an invalid zone: '::1%a%b'"),
     (TCPAddress, ("::1%a/b", 80), "host has an invalid zone: '::1%a/b'"),
     (TCPAddress, ("::1%a\0", 80), "host has an invalid zone: '::1%a\\x00'"),
-    (TCPAddress, ("::1%4294967296", 80), "host has a zone that is out of range: '::1%4294967296'"),
+    (
+        TCPAddress,
+        ("::1%4294967296", 80),
+        "host has a zone that is no valid interface index: '::1%4294967296'",
+    ),
     (
         TCPAddress,
         ("::1%00000000001", 80),
-        "host has a zone that is out of range: '::1%00000000001'",
+        "host has a zone that is no valid interface index: '::1%00000000001'",
     ),
     (TCPAddress, ("", 80), "host must not be empty: ''"),
     *(
@@ -268,7 +272,7 @@ WRONG_VALUES: list[tuple[Any, tuple[Any, ...], str]] = [
         (
             TCPAddress,
             (host, 80),
-            f"host has a part that is empty or longer than 63 characters: {host!r}",
+            f"host has a label that is empty or longer than 63 characters: {host!r}",
         )
         for host in [".", ".a", "a..b", "a..", "a" * 64]
     ),
@@ -509,7 +513,7 @@ def test_replace_checks_again() -> None:
 )
 def test_a_name_that_is_two_hosts_is_refused(kind: Any, host: str) -> None:
     """To some it is fass.de, to others xn--fa-hia.de."""
-    with pytest.raises(ValueError, match="give its xn-- form"):
+    with pytest.raises(ValueError, match="use its xn-- form"):
         kind(host, 80)
 
 

@@ -57,7 +57,7 @@ def test_a_line_for_each_address_in_their_order(invoke: Any, stage: Stage, loop:
     assert lines[0].endswith(": deadline passed: still no answer")
     assert lines[1].startswith(f"connected  to {healthy} in ")
     assert lines[2].startswith(f"failed     could not connect to {refused} ")
-    assert lines[2].endswith(": ECONNREFUSED: nobody listens there")
+    assert lines[2].endswith(": ECONNREFUSED: nothing is listening there")
 
 
 def test_the_exit_status_is_0_if_all_are_connected(invoke: Any, stage: Stage) -> None:
@@ -112,7 +112,7 @@ def test_json_of_a_failure(invoke: Any, stage: Stage) -> None:
     assert list(fields)[-4:] == ["index", "line", "phases", "time"]
     for member in ("index", "line", "phases", "time"):
         del fields[member]
-    assert fields.pop("message").endswith(": ECONNREFUSED: nobody listens there")
+    assert fields.pop("message").endswith(": ECONNREFUSED: nothing is listening there")
     [attempt] = fields.pop("attempts")
     failure = {"errno_name": "ECONNREFUSED", "errno": 111}
     assert 0 <= attempt["start"] <= attempt["end"] < 5
@@ -124,7 +124,7 @@ def test_json_of_a_failure(invoke: Any, stage: Stage) -> None:
         "error": "ECONNREFUSED",
         "phase": "connect",
         "note": "",
-        "reason": "nobody listens there",
+        "reason": "nothing is listening there",
     }
     assert {key: attempt[key] for key in wanted} == wanted
     assert fields == {
@@ -362,8 +362,11 @@ class TestProxies:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (("--proxy", "socks://c4n4ry@h", "h:1"), "say which"),
-            (("--proxy", "socks5h://h", "udp://127.0.0.1:9"), "a proxy is for TCP only"),
+            (("--proxy", "socks://c4n4ry@h", "h:1"), "write which one"),
+            (
+                ("--proxy", "socks5h://h", "udp://127.0.0.1:9"),
+                "a proxy can reach TCP addresses only",
+            ),
             (("--proxy", "socks5h://h", "--proxy", "socks5h+unix:/x", "h:1"), "another proxy"),
         ],
     )

@@ -27,7 +27,7 @@ def test_a_picture(invoke: Any, stage: Stage, tmp_path: Path) -> None:
     assert invoke("check", "--report", str(file), address).exit_code == 1
     words = "".join(ElementTree.parse(file).getroot().itertext())
     assert f"{address}: failed after " in words
-    assert "ECONNREFUSED: nobody listens there" in words
+    assert "ECONNREFUSED: nothing is listening there" in words
 
 
 def test_a_page(invoke: Any, stage: Stage, tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_a_file_that_cannot_be_written(
     ("arguments", "message"),
     [
         (["--report", "dial.png", "a:1"], "dial.png: the name must end with .html or .svg"),
-        (["--report", "dial.svg", "a:1", "b:2"], "--report draws one dial; for several there is"),
-        (["--report", "dial.svg", "--file", "-"], "--report draws one dial; for several there is"),
+        (["--report", "dial.svg", "a:1", "b:2"], "--report draws a single dial: use --trace"),
+        (["--report", "dial.svg", "--file", "-"], "--report draws a single dial: use --trace"),
     ],
 )
 def test_what_makes_no_sense(invoke: Any, arguments: list[str], message: str) -> None:

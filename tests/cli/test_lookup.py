@@ -77,7 +77,7 @@ def test_what_is_wrong_with_this_machine_is_said() -> None:
         (("lookup", "--server", "ns.example", "a.test"), "servers must be IP addresses"),
         (("lookup", "a..test"), "a..test"),
         (("check", "--server", "nowhere", "a.test:1"), "servers must be IP addresses"),
-        (("check", "--resolver", "system", "--server", "::1", "a:1"), "--server is for"),
+        (("check", "--resolver", "system", "--server", "::1", "a:1"), "--server needs"),
     ],
 )
 def test_bad_command_lines(invoke: Any, arguments: Any, words: str) -> None:

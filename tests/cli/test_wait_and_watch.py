@@ -63,9 +63,9 @@ def test_in_vain(invoke: Any, stage: Any, options: Any) -> None:
     refused = text(stage.refused)
     result = invoke("wait-for", *options, text(stage.healthy), refused, "--", "false")
     assert result.exit_code == 1
-    said = "ECONNREFUSED: nobody listens there"
+    said = "ECONNREFUSED: nothing is listening there"
     assert f"{refused} is down: {said}\n" in result.stderr
-    assert result.stderr.endswith(f"waited in vain: {refused} is down: {said}\n")
+    assert result.stderr.endswith(f"gave up waiting: {refused} is down: {said}\n")
     assert result.stderr.count(f"{refused} is down") == 2  # nothing has changed
     assert invoke("wait-for", "-q", *options, refused).stderr == ""
 
@@ -109,10 +109,13 @@ def test_signals_end_the_wait(start: Any, stage: Any, number: int, status: int) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("wait-for", "a:1", "--"), "behind -- there must be a command"),
+        (("wait-for", "a:1", "--"), "there must be a command after --"),
         (("wait-for", "--", "true"), "Missing argument"),
         (("wait-for", "nonsense"), "not an address: 'nonsense'"),
-        (("wait-for", "--proxy", "socks5h://h", "udp://127.0.0.1:1"), "a proxy is for TCP only"),
+        (
+            ("wait-for", "--proxy", "socks5h://h", "udp://127.0.0.1:1"),
+            "a proxy can reach TCP addresses only",
+        ),
         (("watch", "--interval", "0", "a:1"), "--interval must be 0.01 or more seconds"),
         (("watch", "--count", "0", "a:1"), "0 is not in the range"),
     ],
@@ -166,7 +169,7 @@ def test_for_programs(invoke: Any, stage: Any) -> None:
 
 def test_tls_is_watched(invoke: Any, stage: Any) -> None:
     options = ("--tls", "--count", "1", "--timeout", "0.2")
-    assert "handshake was not done" in invoke("watch", *options, text(stage.healthy)).stdout
+    assert "handshake had not finished" in invoke("watch", *options, text(stage.healthy)).stdout
 
 
 def test_a_signal_shows_all_so_far(start: Any, stage: Any) -> None:

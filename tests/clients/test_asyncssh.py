@@ -206,7 +206,7 @@ class TestTheDeadline:
             host, port = listener.getsockname()
             limit: Any = {"timeout": 0.05} if kind == "timeout" else {}
             limit = limit or {"deadline": Deadline.after(0.05)}
-            with pytest.raises(ConnectTimeout, match="SSH handshake was not done") as caught:
+            with pytest.raises(ConnectTimeout, match="SSH handshake had not finished") as caught:
                 await connect(host, port, config=None, **limit)
             accepted, _ = listener.accept()
             with accepted:
@@ -306,7 +306,7 @@ class TestNonsense:
             ({"timeout": -1}, ValueError, "timeout"),
             ({"deadline": 5}, TypeError, "Deadline"),
             ({"report": 5}, TypeError, "must be a Report"),
-            ({"report": full_report()}, ValueError, "must be empty"),
+            ({"report": full_report()}, ValueError, "must be a new Report"),
             ({"dialer": "mine"}, TypeError, "Dialer"),
             ({"sock": 5}, TypeError, "sock"),
             ({"local_addr": ("localhost", 0)}, ValueError, "local_addr"),
@@ -334,7 +334,7 @@ class TestNonsense:
         monkeypatch.delitem(sys.modules, "aconnect.clients.asyncssh")
         with pytest.raises(
             ImportError,
-            match=r"is not installed: install it, or the extra 'asyncssh' of aconnect-io",
+            match=r"is not installed: pip install 'aconnect-io\[asyncssh\]'",
         ):
             import aconnect.clients.asyncssh  # noqa: F401
 

@@ -188,7 +188,7 @@ async def test_a_failure_has_ours_as_its_cause(lib: Core) -> None:
     assert isinstance(cause, aconnect.ConnectError)
     assert isinstance(cause, ConnectionRefusedError)
     assert caught.value.args == (cause,)
-    assert "nobody listens there" in str(caught.value)
+    assert "nothing is listening there" in str(caught.value)
     assert cause.transient
     assert cause.report is not None
     assert cause.report.outcome == "failed"
@@ -210,7 +210,7 @@ async def test_a_unix_socket_that_is_not_there(lib: Core, tmp_path: Path) -> Non
 
 
 async def test_a_host_that_cannot_be_one_is_no_connection(lib: Core) -> None:
-    with pytest.raises(lib.core.ConnectError, match="part that is empty") as caught:
+    with pytest.raises(lib.core.ConnectError, match="label that is empty") as caught:
         await lib.AConnectBackend().connect_tcp("a..b", 80)
     assert isinstance(caught.value.__cause__, ValueError)
 
@@ -287,7 +287,7 @@ def test_it_says_what_is_missing(lib: Core, missing: str, monkeypatch: pytest.Mo
     for name in [each for each in sys.modules if each.startswith("aconnect.clients.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, lib.name if missing == "it" else missing, None)
-    says = f"is not installed: install it, or the extra '{lib.name}' of aconnect-io"
+    says = rf"is not installed: pip install 'aconnect-io\[{lib.name}\]'"
     with pytest.raises(ImportError, match=says):
         importlib.import_module(f"aconnect.clients.{lib.name}")
 
@@ -313,9 +313,9 @@ async def test_it_does_not_wait_for_ever(lib: Core) -> None:
     with listening() as listener:
         stream, peer = await connected(lib, listener)
         with peer:
-            with pytest.raises(lib.core.ReadTimeout, match=r"longer than 0\.01 seconds"):
+            with pytest.raises(lib.core.ReadTimeout, match=r"timed out after 0\.01 seconds"):
                 await stream.read(100, 0.01)
-            with pytest.raises(lib.core.WriteTimeout, match=r"longer than 0\.01 seconds"):
+            with pytest.raises(lib.core.WriteTimeout, match=r"timed out after 0\.01 seconds"):
                 await stream.write(bytes(2**26), 0.01)
             await stream.aclose()
 
@@ -394,9 +394,9 @@ async def test_a_backend_may_be_told_of_tls(lib: Core, server: Nginx) -> None:
 
 async def test_which_comes_first_then(lib: Core) -> None:
     stream = await lib.AConnectBackend(tls=True).connect_tcp("127.0.0.1", 1)
-    with pytest.raises(lib.core.WriteError, match=r"start_tls\(\), which comes first"):
+    with pytest.raises(lib.core.WriteError, match=r"start_tls\(\) connects"):
         await stream.write(b"x")
-    with pytest.raises(lib.core.ReadError, match=r"start_tls\(\), which comes first"):
+    with pytest.raises(lib.core.ReadError, match=r"start_tls\(\) connects"):
         await stream.read(1)
     await stream.aclose()
 
@@ -448,7 +448,7 @@ async def test_tls_has_a_time_limit(lib: Core) -> None:
     with listening() as listener:
         stream, peer = await connected(lib, listener)
         with peer:
-            with pytest.raises(lib.core.ConnectTimeout, match="handshake was not done") as caught:
+            with pytest.raises(lib.core.ConnectTimeout, match="had not finished") as caught:
                 await stream.start_tls(ssl.create_default_context(), NAME, 0.05)
             cause = caught.value.__cause__
             assert isinstance(cause, aconnect.ConnectTimeout)
@@ -461,7 +461,7 @@ async def test_a_peer_that_hangs_up_in_the_middle_of_tls(lib: Core) -> None:
     with listening() as listener:
         stream, peer = await connected(lib, listener)
         peer.close()
-        with pytest.raises(lib.core.ConnectError, match="the peer has hung up in the middle"):
+        with pytest.raises(lib.core.ConnectError, match="the peer closed the connection"):
             await stream.start_tls(ssl.create_default_context(), NAME, LIMIT)
         assert stream.get_extra_info("socket").fileno() < 0
 

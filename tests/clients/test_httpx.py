@@ -240,7 +240,7 @@ async def test_the_time_limit_is_one_for_the_connection_and_tls(lib: Httpx) -> N
     with listening() as listener:
         host, port = listener.getsockname()
         async with client(lib, Dialer(on_report=reports.append)) as http:
-            with pytest.raises(lib.httpx.ConnectTimeout, match="handshake was not done") as caught:
+            with pytest.raises(lib.httpx.ConnectTimeout, match="had not finished") as caught:
                 timeout = lib.httpx.Timeout(30, connect=0.05)
                 await http.get(f"https://{host}:{port}/", timeout=timeout)
     cause = caught.value.__cause__
@@ -341,7 +341,7 @@ async def test_how_a_proxy_is_reached_is_said_as_for_a_host(lib: Httpx, server: 
 @pytest.mark.parametrize("other", [{"uds": "/run/x"}, {"retries": 1}], ids=["uds", "retries"])
 def test_what_is_not_for_a_proxy_is_refused(lib: Httpx, other: dict[str, Any]) -> None:
     [name] = other
-    with pytest.raises(ValueError, match=f"{name} .* is not for a pool with a proxy"):
+    with pytest.raises(ValueError, match=f"{name} .* cannot be combined with proxy"):
         client(lib, proxy="http://127.0.0.1:1", **other)
 
 
@@ -352,7 +352,7 @@ def test_a_proxy_that_is_none_is_refused(lib: Httpx) -> None:
 
 def test_socks_needs_a_package(lib: Httpx, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
-    with pytest.raises(ImportError, match=f"socksio is not installed, which {lib.name} needs"):
+    with pytest.raises(ImportError, match=f"^{lib.name} needs socksio for a SOCKS proxy"):
         client(lib, proxy="socks5h://127.0.0.1:1")
 
 
@@ -408,7 +408,9 @@ async def test_the_timeout_is_a_deadline(lib: Httpx) -> None:
 async def test_a_failure_has_ours_as_its_cause(lib: Httpx) -> None:
     with refusing() as (host, port):
         async with client(lib) as http:
-            with pytest.raises(lib.httpx.ConnectError, match="nobody listens there") as caught:
+            with pytest.raises(
+                lib.httpx.ConnectError, match="nothing is listening there"
+            ) as caught:
                 await http.get(f"http://{host}:{port}/")
     cause = caught.value.__cause__
     assert isinstance(cause, aconnect.ConnectError)
@@ -428,7 +430,9 @@ async def test_a_name_that_does_not_exist(lib: Httpx) -> None:
 async def test_other_errors_are_those_of_httpx(lib: Httpx, server: Nginx) -> None:
     url = f"http://127.0.0.1:{server.port}/slow"
     async with client(lib) as http:
-        with pytest.raises(lib.httpx.ReadTimeout, match=r"longer than 0\.05 seconds") as caught:
+        with pytest.raises(
+            lib.httpx.ReadTimeout, match=r"timed out after 0\.05 seconds"
+        ) as caught:
             await http.get(url, timeout=lib.httpx.Timeout(30, read=0.05))
         assert isinstance(caught.value.__cause__, lib.core.ReadTimeout)
         with pytest.raises(lib.httpx.UnsupportedProtocol):
@@ -455,7 +459,7 @@ def test_it_says_what_is_missing(
     for name in [each for each in sys.modules if each.startswith("aconnect.clients.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, lib.name.replace("httpx", missing), None)
-    says = f"is not installed: install it, or the extra '{lib.name}' of aconnect-io"
+    says = rf"is not installed: pip install 'aconnect-io\[{lib.name}\]'"
     with pytest.raises(ImportError, match=says):
         importlib.import_module(f"aconnect.clients.{lib.name}")
 
@@ -528,7 +532,7 @@ async def test_nor_by_a_redirect(lib: Httpx, server: Nginx, host: str) -> None:
 
 async def test_a_redirect_to_a_host_that_cannot_be_one(lib: Httpx, server: Nginx) -> None:
     async with client(lib) as http:
-        with pytest.raises(lib.httpx.ConnectError, match="part that is empty"):
+        with pytest.raises(lib.httpx.ConnectError, match="label that is empty"):
             await http.get(f"http://127.0.0.1:{server.port}/moved?to=http://a..b/")
 
 

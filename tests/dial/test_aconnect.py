@@ -267,7 +267,7 @@ class TestFailures:
             assert attempt.start <= attempt.end
             assert attempt.end - attempt.start <= error.elapsed
             assert f"{LOOPBACK}:{address[1]}" in str(error)
-            assert "nobody listens there" in str(error)
+            assert "nothing is listening there" in str(error)
 
     async def test_refused_over_ipv6(self) -> None:
         with refusing("::1") as address, pytest.raises(ConnectionRefusedError):
@@ -287,7 +287,7 @@ class TestFailures:
         prepare(path)
         long = tmp_path / ("x" * 100) / ".." / "s"  # too long for a sockaddr
         long.parent.parent.mkdir()
-        said = f"ECONNREFUSED: nobody listens there: it is {kind}, not a socket"
+        said = f"ECONNREFUSED: nothing is listening there: it is {kind}, not a socket"
         for each in (path, long):
             with pytest.raises(ConnectionRefusedError, match=said):
                 await connect(each)

@@ -116,7 +116,7 @@ class TestMisfits:
             else:
                 error = await failure(dialer.connect(bad, timeout=30))
                 assert error.errno == number
-                assert "socket_factory must give a socket of AF_INET, SOCK_STREAM, not" in str(
+                assert "socket_factory must return a socket of AF_INET, SOCK_STREAM, not" in str(
                     error
                 )
 
@@ -177,7 +177,7 @@ class TestMisfits:
 
 
 class TestElsewhere:
-    """A socket that a factory or a hook has connected, and to somewhere else."""
+    """A socket that a factory or a hook has connected, but to somewhere else."""
 
     @staticmethod
     def connect(sock: socket.socket, address: Any, how: str) -> None:

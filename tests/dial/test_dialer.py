@@ -935,7 +935,7 @@ class TestFamily:
             await Dialer(family=family, trace=trace).connect(address, timeout=LONG)
         assert caught.value.errno == errno.EAFNOSUPPORT
         assert caught.value.phase == "resolve"
-        assert str(caught.value).endswith(f"it is no address of the family {name}")
+        assert str(caught.value).endswith(f"it is not an address of the family {name}")
         assert caught.value.attempts == ()
         assert caught.value.report is not None
         assert str(trace) == "DialStarted; DialFailed failed"
@@ -1023,7 +1023,7 @@ class TestSocketOptions:
         [
             ({"interface": "nosuch0"}, "SO_BINDTODEVICE"),
             ({"local_address": "192.0.2.1"}, "local_address 192.0.2.1"),
-            ({"local_address": "::1"}, "no local_address to reach 127.0.0.1"),
+            ({"local_address": "::1"}, "no local_address can reach 127.0.0.1"),
             ({"socket_options": [SocketOption(socket.SOL_SOCKET, 9999, 1)]}, "socket option 9999"),
         ],
     )

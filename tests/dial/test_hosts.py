@@ -219,7 +219,7 @@ async def test_when_all_are_silent_those_that_made_room_are_told_of(stack: ExitS
     with pytest.raises(ConnectTimeout) as caught:
         await dialer.connect([*map(entry, dead)], timeout=2.2)
     assert [each.outcome for each in caught.value.attempts] == ["made room", *["timed out"] * 2]
-    assert "it made room for another address" in str(caught.value)
+    assert "given up to make room for another address" in str(caught.value)
 
 
 async def test_many_that_do_not_resolve_are_a_screen_of_words() -> None:
@@ -355,8 +355,8 @@ async def test_a_deadline_that_one_hosts_name_has_used_up_is_a_timeout(stack: Ex
     resolver: Any = Hanging("slow", there=host)
     with pytest.raises(ConnectTimeout) as raised:
         await Dialer(resolver=resolver).connect([f"slow:{port}", f"there:{port}"], timeout=0.1)
-    assert str(raised.value).endswith(f"; slow:{port}: its lookup was not done")
-    assert "nobody listens there" in str(raised.value)
+    assert str(raised.value).endswith(f"; slow:{port}: its lookup had not finished")
+    assert "nothing is listening there" in str(raised.value)
 
 
 async def test_so_is_one_that_an_only_name_has_used_up(stack: ExitStack) -> None:
@@ -364,10 +364,10 @@ async def test_so_is_one_that_an_only_name_has_used_up(stack: ExitStack) -> None
     resolver: Any = Hanging("slow", slow=host)
     with pytest.raises(ConnectTimeout) as raised:
         await Dialer(resolver=resolver).connect(f"slow:{port}", timeout=0.3)
-    assert str(raised.value).endswith(f"; slow:{port}: its lookup was not done")
+    assert str(raised.value).endswith(f"; slow:{port}: its lookup had not finished")
     assert isinstance(raised.value.__cause__, ExceptionGroup)
     assert str(raised.value.__cause__.exceptions[1]).endswith(
-        "deadline passed: its lookup was not done, and may have found more addresses"
+        "deadline passed: its lookup had not finished, and might have found more addresses"
     )
 
 
@@ -377,7 +377,7 @@ async def test_of_names_that_fail_or_hang_it_says_which() -> None:
         await Dialer(resolver=resolver).connect(["none:1", "slow:2"], timeout=0.1)
     assert raised.value.phase == "resolve"
     assert str(raised.value).endswith(
-        "deadline passed: none:1: EAI_NONAME; slow:2: its lookup was not done"
+        "deadline passed: none:1: EAI_NONAME; slow:2: its lookup had not finished"
     )
 
 

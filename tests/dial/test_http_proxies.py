@@ -133,7 +133,7 @@ async def test_d5_an_https_proxy_is_refused_before_anything_is_done() -> None:
 
     assert default_context
     dialer = Dialer(proxy="https://127.0.0.1:1", socket_factory=never)
-    with pytest.raises(ValueError, match="TLS to a proxy makes no socket"):
+    with pytest.raises(ValueError, match="is not a socket"):
         await dialer.connect(TARGET)
 
 
@@ -186,7 +186,7 @@ class TestHeaders:
                 await dialer.connect(target.getsockname(), timeout=LONG)
 
     async def test_it_is_for_streams(self) -> None:
-        with pytest.raises(ValueError, match="for streams only"):
+        with pytest.raises(ValueError, match="needs a stream socket"):
             await Dialer(proxy=ProxyHeader()).connect("udp://127.0.0.1:9")
 
     async def test_l1_the_target_is_judged(self) -> None:

@@ -167,7 +167,7 @@ class TestTheWay:
             dialer = Dialer(proxy=proxy.url(), family=socket.AF_INET)
             with await dialer.connect("[2001:db8::1]:80", timeout=LONG):
                 pass
-            with pytest.raises(ResolveError, match="no address of the family AF_INET6"):
+            with pytest.raises(ResolveError, match="not an address of the family AF_INET6"):
                 await Dialer(proxy=proxy.url(), family=socket.AF_INET6).connect(TARGET)
 
     async def test_p1_a_handshake_of_the_callers_comes_last(self) -> None:
@@ -262,7 +262,7 @@ class TestTheWay:
         "target", ["udp://127.0.0.1:53", "unix:/run/x", "vsock:2:1", "unixpacket:/x"]
     )
     async def test_p9_what_is_not_tcp_is_refused(self, target: str) -> None:
-        with pytest.raises(ValueError, match="a proxy is for TCP only"):
+        with pytest.raises(ValueError, match="a proxy can reach TCP addresses only"):
             await Dialer(proxy="socks5h://127.0.0.1:1").connect(target)
 
     async def test_p9_and_goes_directly_by_the_environment(self, tmp_path: Any) -> None:
@@ -539,7 +539,7 @@ class TestOptions:
             ([], ValueError, "from 1 to 8 proxies, not 0"),
             (["socks5h://h"] * 9, ValueError, "from 1 to 8 proxies, not 9"),
             (["socks5h://h", 5], TypeError, "a sequence of proxies, not of int"),
-            (["socks5h://h", "http+unix:/x"], ValueError, "by way of another proxy"),
+            (["socks5h://h", "http+unix:/x"], ValueError, "through another proxy"),
             ("socks://h", ValueError, "not a proxy"),
         ],
     )
@@ -548,7 +548,7 @@ class TestOptions:
             Dialer(proxy=given)
 
     async def test_permit_proxy_is_for_proxies(self) -> None:
-        with pytest.raises(ValueError, match="permit_proxy is for dialers with a proxy"):
+        with pytest.raises(ValueError, match="permit_proxy has no effect without proxy="):
             Dialer(permit_proxy=lambda _: True)
         with pytest.raises(TypeError, match="permit_proxy must be callable"):
             Dialer(proxy="socks5h://h", permit_proxy=5)  # type: ignore[arg-type]
@@ -914,7 +914,7 @@ class TestReports:
                 ProxyError,
                 match=r"^\[Errno 111\] could not connect to db\.example:5432 through "
                 r"socks5h://127\.0\.0\.1:\d+ \(127\.0\.0\.1:\d+ from 127\.0\.0\.1:\d+\) in "
-                r"\d+\.\d ms: ECONNREFUSED: the proxy says 5: nobody listens there$",
+                r"\d+\.\d ms: ECONNREFUSED: the proxy says 5: nothing is listening there$",
             ),
         ):
             await Dialer(proxy=proxy.url()).connect(TARGET, timeout=LONG)

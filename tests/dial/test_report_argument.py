@@ -97,7 +97,7 @@ async def test_one_that_is_not_empty_is_refused(anyio_backend: Any, address: Any
     (await aconnect(address, report=report)).close()
     events = report.events
     for call in (aconnect, Dialer().connect):
-        with pytest.raises(ValueError, match=r"report must be empty.*<Report 127\."):
+        with pytest.raises(ValueError, match=r"report must be a new Report.*<Report 127\."):
             await call(address, report=report)  # type: ignore[operator]
     assert report.events == events
 
@@ -236,7 +236,7 @@ class TestOnASocketOfTheCallers:
                 connect_socket(sock, address, report=report),
                 wait_connected(sock, report=report),
             ):
-                with pytest.raises(ValueError, match="report must be empty"):
+                with pytest.raises(ValueError, match="report must be a new Report"):
                     await call
 
     async def test_it_stays_empty_if_nothing_had_begun(self, anyio_backend: Any) -> None:

@@ -56,7 +56,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 LONG = 30  # seconds; what takes as long has failed
 OWN = 0.1  # seconds that an attempt has for itself
-OWN_TIME = "its own time was up"
+OWN_TIME = "its own time limit was up"
 NAME = "db.example:1"
 
 
@@ -727,8 +727,8 @@ class TestOwnTime:
         assert len(caught.value.attempts) == count
         for each in caught.value.attempts:
             assert (each.outcome, each.phase, each.note) == ("timed out", "handshake", OWN_TIME)
-            assert each.fate == "connected, and its handshake was not done"
-        assert "connected, and its handshake was not done" in str(caught.value)
+            assert each.fate == "connected, but its handshake had not finished"
+        assert "connected, but its handshake had not finished" in str(caught.value)
         assert "deadline" not in str(caught.value)
         assert [each.error for each in log.of(HandshakeEnded)] == [OWN_TIME] * count
 
@@ -753,7 +753,7 @@ class TestOwnTime:
         log = Log()
         with pytest.raises(ConnectTimeout) as caught:
             await Dialer(trace=log).connect(one, timeout=0.03, handshake=shake)
-        words = "deadline passed: connected, and its handshake was not done"
+        words = "deadline passed: connected, but its handshake had not finished"
         assert words in str(caught.value)
         assert [each.error for each in log.of(HandshakeEnded)] == [None]
 
@@ -805,7 +805,7 @@ class TestErrorsOfHandshakes:
         error.__traceback__ = None
 
 
-NOTE = "Multipath TCP was asked for, and this is TCP"
+NOTE = "Multipath TCP was asked for, and this is plain TCP"
 MPTCP = 262
 
 

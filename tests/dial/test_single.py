@@ -191,7 +191,7 @@ class TestWhatTheRaceTakesUp:
             ]
 
     async def test_an_attempt_that_runs_out_of_its_own_time(self) -> None:
-        with silent() as dead, pytest.raises(ConnectTimeout, match="its own time was up"):
+        with silent() as dead, pytest.raises(ConnectTimeout, match="its own time limit was up"):
             await Dialer(attempt_timeout=0.01).connect(dead, timeout=LONG)
 
     async def test_a_handshake_that_fails(self) -> None:

@@ -116,7 +116,7 @@ class TestAZoneThatIsNoInterface:
                 await dialing
             [record] = raised.value.attempts
             assert (record.errno, record.peer) == (errno.ENODEV, "[fe80::1%nowhere]:80")
-            assert "ENODEV: this machine has no network interface of that name" in str(
+            assert "ENODEV: this machine has no network interface with that name" in str(
                 raised.value
             )
 

@@ -382,8 +382,8 @@ def test_an_error_that_was_caught_goes_with_the_last_reference() -> None:
     ("attempt", "text"),
     [
         (record(None, "connected"), "127.0.0.1:80: connected after 1.0 ms"),
-        (record(), "127.0.0.1:80: nobody listens there after 1.0 ms"),
-        (record(**SIX), "[::1]:80: nobody listens there after 1.0 ms"),
+        (record(), "127.0.0.1:80: nothing is listening there after 1.0 ms"),
+        (record(**SIX), "[::1]:80: nothing is listening there after 1.0 ms"),
         (
             record(**UNIX),
             "unix:/run/x: the socket file is there but nobody listens on it after 1.0 ms",
@@ -396,9 +396,9 @@ def test_an_error_that_was_caught_goes_with_the_last_reference() -> None:
         (record(note="in a loop"), "127.0.0.1:80: in a loop after 1.0 ms"),
         (
             record(local=("10.0.0.1", 5)),
-            "127.0.0.1:80 from 10.0.0.1:5: nobody listens there after 1.0 ms",
+            "127.0.0.1:80 from 10.0.0.1:5: nothing is listening there after 1.0 ms",
         ),
-        (record(sockaddr=None), "unknown peer: nobody listens there after 1.0 ms"),
+        (record(sockaddr=None), "unknown peer: nothing is listening there after 1.0 ms"),
         (record(None), "127.0.0.1:80: Success after 1.0 ms"),
         (
             record(None, "timed out", note=OWN_TIME),
@@ -406,7 +406,7 @@ def test_an_error_that_was_caught_goes_with_the_last_reference() -> None:
         ),
         (
             record(None, "timed out", note=OWN_TIME, phase="handshake"),
-            "127.0.0.1:80: connected, and its handshake was not done after 1.0 ms",
+            "127.0.0.1:80: connected, but its handshake had not finished after 1.0 ms",
         ),
         (record(None, "cancelled"), "127.0.0.1:80: cancelled after 1.0 ms"),
         (record(None, "cancelled", note="too late"), "127.0.0.1:80: too late after 1.0 ms"),
@@ -450,7 +450,7 @@ def test_records_are_values() -> None:
 # --------------------------------------------------------------------------- the messages
 
 
-REFUSED = "ECONNREFUSED: nobody listens there"
+REFUSED = "ECONNREFUSED: nothing is listening there"
 
 
 @pytest.mark.parametrize(
@@ -504,13 +504,13 @@ REFUSED = "ECONNREFUSED: nobody listens there"
             record(None, "timed out", note=OWN_TIME),
             "127.0.0.1:80",
             "127.0.0.1:80",
-            "its own time was up: still no answer",
+            "its own time limit was up: still no answer",
         ),
         (
             record(EAGAIN, "timed out", note=OWN_TIME, **UNIX),
             "unix:/run/x",
             "unix:/run/x",
-            "its own time was up: not started: the listener's backlog is full",
+            "its own time limit was up: not started: the listener's backlog is full",
         ),
         (
             record(ETIMEDOUT),
@@ -547,7 +547,7 @@ def test_i4_several_attempts_give_one_sentence_with_all_of_them() -> None:
     )
     assert error.strerror == (
         "could not connect to localhost:80 in 5.00 s: 3 of 5 addresses tried: "
-        "[::1]:80: nobody listens there after 1.0 ms; "
+        "[::1]:80: nothing is listening there after 1.0 ms; "
         "127.0.0.1:80: no route leads to that host, or it did not answer ARP or neighbour "
         "discovery after 3.50 s; "
         "127.0.0.2:80: still no answer after 1.50 s"
@@ -564,7 +564,7 @@ def test_i4_several_attempts_give_one_sentence_with_all_of_them() -> None:
             type(ConnectError(ECONNREFUSED, "")),
             (
                 f"[Errno {ECONNREFUSED}] could not connect to localhost:80 ([::1]:80) in 1.0 ms: "
-                "ECONNREFUSED: nobody listens there"
+                "ECONNREFUSED: nothing is listening there"
             ),
         ),
         (
@@ -594,8 +594,8 @@ def test_all_were_tried() -> None:
     error = attempts_error([record(**SIX), record()], Target(None, None, "localhost:80"), 0.002)
     assert error.strerror == (
         "could not connect to localhost:80 in 2.0 ms: 2 of 2 addresses tried: "
-        "[::1]:80: nobody listens there after 1.0 ms; "
-        "127.0.0.1:80: nobody listens there after 1.0 ms"
+        "[::1]:80: nothing is listening there after 1.0 ms; "
+        "127.0.0.1:80: nothing is listening there after 1.0 ms"
     )
 
 
@@ -682,7 +682,7 @@ def test_several_that_had_their_own_time_are_each_said_to() -> None:
     )
     assert isinstance(error.__cause__, ExceptionGroup)
     first, second = error.__cause__.exceptions
-    assert str(first).endswith("its own time was up: still no answer")
+    assert str(first).endswith("its own time limit was up: still no answer")
     assert str(second).endswith("deadline passed: still no answer")
 
 
@@ -698,14 +698,14 @@ def test_one_attempt_of_several_addresses_says_how_many_were_not_tried() -> None
     error = attempts_error([record()], Target(None, None, "a:80"), 1.0, untried=2)
     assert error.strerror == (
         "could not connect to a:80 in 1.00 s: 1 of 3 addresses tried: "
-        "127.0.0.1:80: nobody listens there after 1.0 ms"
+        "127.0.0.1:80: nothing is listening there after 1.0 ms"
     )
 
 
 @pytest.mark.parametrize(
     ("code", "words", "message"),
     [
-        (EAI_NONAME, "", "EAI_NONAME: the name is not known"),
+        (EAI_NONAME, "", "EAI_NONAME: no such name is known"),
         (EAI_NONAME, "no such interface", "EAI_NONAME: no such interface"),
         (EAI_MEMORY, "", "EAI_MEMORY: there was no memory, or no thread, for the lookup"),
         (EMFILE, "", "EMFILE: the process is out of file descriptors"),
@@ -736,7 +736,7 @@ def test_a_deadline_that_passed_in_a_lookup_is_one_sentence() -> None:
     assert type(error) is ConnectTimeout
     assert error.strerror == (
         "could not resolve example.org:80 in 5.00 s: deadline passed: "
-        "no name server has answered yet, so no address was tried"
+        "no name server had answered, so no address was tried"
     )
     assert (error.errno, error.address, error.phase) == (ETIMEDOUT, address, "resolve")
     assert (error.elapsed, error.attempts, error.family) == (5.0, (), None)

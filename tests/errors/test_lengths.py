@@ -99,10 +99,10 @@ def test_the_first_few_are_named_and_how_many_more() -> None:
     error = attempts_error(records, Target(TCPAddress("a.example", 80), None), 1.0)
     assert str(error) == (
         "[Errno 111] could not connect to a.example:80 in 1.00 s: 1000 of 1000 addresses tried: "
-        "10.0.0.0:80 from 10.1.1.1:65535: nobody listens there after 1.0 ms; "
-        "10.0.0.1:80 from 10.1.1.1:65535: nobody listens there after 1.0 ms; "
-        "10.0.0.2:80 from 10.1.1.1:65535: nobody listens there after 1.0 ms; "
-        "10.0.0.3:80 from 10.1.1.1:65535: nobody listens there after 1.0 ms; and 996 more"
+        "10.0.0.0:80 from 10.1.1.1:65535: nothing is listening there after 1.0 ms; "
+        "10.0.0.1:80 from 10.1.1.1:65535: nothing is listening there after 1.0 ms; "
+        "10.0.0.2:80 from 10.1.1.1:65535: nothing is listening there after 1.0 ms; "
+        "10.0.0.3:80 from 10.1.1.1:65535: nothing is listening there after 1.0 ms; and 996 more"
     )
     assert isinstance(error.__cause__, ExceptionGroup)
     assert error.__cause__.message == "4 of the attempts"

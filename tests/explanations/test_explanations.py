@@ -30,28 +30,38 @@ UNIX, INET, INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
 CONNECT_ERRNOS = [
     ("EACCES", False, "no write permission on the socket", "firewall rule"),
     ("EPERM", False, "local firewall rule", "SO_BROADCAST is not set"),
-    ("EADDRINUSE", True, "the local address is taken", "the local address is taken"),
+    ("EADDRINUSE", True, "the local address is in use", "the local address is in use"),
     ("EADDRNOTAVAIL", True, "not on this host", "no ephemeral port is left"),
     ("EAFNOSUPPORT", False, "not this socket's", "not this socket's"),
     ("EAGAIN", True, "the listener's backlog is full", "no local port was free"),
     ("EALREADY", False, "still running", "still running"),
     ("EBADF", False, "the socket is closed", "the socket is closed"),
-    ("ECONNREFUSED", True, "the socket file is there", "nobody listens there"),
-    ("ECONNRESET", True, "the peer broke the connection off", "the peer broke"),
-    ("ECONNABORTED", True, "the local network stack broke", "the local network stack broke"),
+    ("ECONNREFUSED", True, "the socket file is there", "nothing is listening there"),
+    ("ECONNRESET", True, "the peer reset the connection", "the peer reset"),
+    (
+        "ECONNABORTED",
+        True,
+        "this machine's network stack aborted",
+        "this machine's network stack aborted",
+    ),
     ("EFAULT", False, "outside the process's memory", "outside the process's memory"),
     ("EHOSTDOWN", True, "the host is down", "the host is down"),
     ("EHOSTUNREACH", True, "no route leads to that host", "did not answer ARP"),
     ("EINVAL", False, "the address is malformed", "a missing or wrong scope"),
-    ("EIO", False, "could not read or write", "could not read or write"),
+    ("EIO", False, "an input/output error", "an input/output error"),
     ("ENOSR", True, "STREAMS", "STREAMS"),
     ("EPROTOTYPE", False, "is of another type", "is of another type"),
     ("ENOBUFS", True, "no buffer space left", "no buffer space left"),
     ("ENOMEM", True, "no memory left", "no memory left"),
-    ("EISCONN", False, "connected already", "connected already"),
+    ("EISCONN", False, "already connected", "already connected"),
     ("ELOOP", False, "too many symbolic links", "too many symbolic links"),
     ("ENAMETOOLONG", False, "is too long", "is too long"),
-    ("ENOENT", True, "no socket file of that name", "no socket file of that name"),
+    (
+        "ENOENT",
+        True,
+        "there is no socket file at that path",
+        "there is no socket file at that path",
+    ),
     ("ENOTDIR", False, "not a directory", "not a directory"),
     ("EMFILE", True, "the process is out of file descriptors", "the process is out of"),
     ("ENFILE", True, "the system is out of file descriptors", "the system is out of"),
@@ -72,17 +82,17 @@ OTHER_ERRNOS = [
 ]
 # The codes of getaddrinfo(3).
 LOOKUP_CODES = [
-    ("EAI_NONAME", False, "the name is not known"),
+    ("EAI_NONAME", False, "no such name is known"),
     ("EAI_NODATA", False, "the name is known but has no address"),
-    ("EAI_AGAIN", True, "no name server gave an answer this time"),
-    ("EAI_FAIL", False, "the name server failed for good"),
+    ("EAI_AGAIN", True, "no name server gave a usable answer this time"),
+    ("EAI_FAIL", False, "the name server failed, and asking again will not help"),
     ("EAI_MEMORY", True, "there was no memory, or no thread, for the lookup"),
     ("EAI_ADDRFAMILY", False, "the name has no address of that family"),
-    ("EAI_SYSTEM", False, "the lookup failed for a reason of the system's own"),
-    ("EAI_SERVICE", False, "the port is not one that this type of socket can have"),
+    ("EAI_SYSTEM", False, "the system failed while looking the name up"),
+    ("EAI_SERVICE", False, "this type of socket cannot have that port"),
     ("EAI_FAMILY", False, "the system does not support the address family"),
     ("EAI_SOCKTYPE", False, "the system does not support this type of socket"),
-    ("EAI_BADFLAGS", False, "the lookup was asked for with flags that the system does not know"),
+    ("EAI_BADFLAGS", False, "the system does not know one of the lookup's flags"),
     ("EAI_OVERFLOW", False, "the answer was too long"),
 ]
 SENTENCES = r"{name}: [^\n]*\w[^\n]*\. Check [^\n]*\w[^\n]*\."
@@ -162,12 +172,18 @@ def test_only_the_words_for_the_family_are_said(
             "EAGAIN: no local port was free, or ",
         ),
         (ConnectTimeout(errnos.ETIMEDOUT, ""), "ETIMEDOUT: no answer came in time. "),
-        (ResolveError(socket.EAI_AGAIN, ""), "EAI_AGAIN: no name server gave an answer "),
-        (ResolveError(socket.EAI_FAIL, "", phase="resolve"), "EAI_FAIL: the name server failed "),
+        (ResolveError(socket.EAI_AGAIN, ""), "EAI_AGAIN: no name server gave a usable answer "),
+        (ResolveError(socket.EAI_FAIL, "", phase="resolve"), "EAI_FAIL: the name server failed, "),
         (ResolveError(errnos.EMFILE, ""), "EMFILE: the process is out of file descriptors. "),
-        (OSError(errnos.ENOENT, "x"), "ENOENT: no socket file of that name. "),
-        (FileNotFoundError(errnos.ENOENT, "x", "y"), "ENOENT: no socket file of that name. "),
-        (socket.gaierror(socket.EAI_FAIL, "x"), "EAI_FAIL: the name server failed for good. "),
+        (OSError(errnos.ENOENT, "x"), "ENOENT: there is no socket file at that path. "),
+        (
+            FileNotFoundError(errnos.ENOENT, "x", "y"),
+            "ENOENT: there is no socket file at that path. ",
+        ),
+        (
+            socket.gaierror(socket.EAI_FAIL, "x"),
+            "EAI_FAIL: the name server failed, and asking again will not help. ",
+        ),
         # A number means what its exception says: -2 is EAI_NONAME only for getaddrinfo(3).
         (OSError(socket.EAI_NONAME, "x"), "errno -2: Unknown error -2. "),
     ],
@@ -196,7 +212,7 @@ def shaken(errno: int, note: str) -> HandshakeError:
     return HandshakeError(errno, "", phase="handshake", attempts=[record], family=INET)
 
 
-CHECK = "Check what the error says of it, the server's log, and that it is the right port."
+CHECK = "Check what the error says about it, the server's log, and that it is the right port."
 
 
 @pytest.mark.parametrize(
@@ -215,8 +231,8 @@ CHECK = "Check what the error says of it, the server's log, and that it is the r
             f"EPROTO: the handshake failed: cut off... {CHECK}",
         ),
         (
-            shaken(errnos.ECONNRESET, "the TLS handshake failed: the peer has hung up"),
-            f"ECONNRESET: the TLS handshake failed: the peer has hung up. {CHECK}",
+            shaken(errnos.ECONNRESET, "the TLS handshake failed: the peer closed the connection"),
+            f"ECONNRESET: the TLS handshake failed: the peer closed the connection. {CHECK}",
         ),
         (
             HandshakeError(errnos.ECONNRESET, "", phase="handshake"),
@@ -224,7 +240,7 @@ CHECK = "Check what the error says of it, the server's log, and that it is the r
         ),
         (
             ConnectTimeout(errnos.ETIMEDOUT, "", phase="handshake"),
-            f"ETIMEDOUT: connected, and the handshake was not done in time. {CHECK}",
+            f"ETIMEDOUT: connected, but the handshake did not finish in time. {CHECK}",
         ),
         (
             ConnectTimeout(
@@ -233,7 +249,7 @@ CHECK = "Check what the error says of it, the server's log, and that it is the r
                 phase="handshake",
                 attempts=[replace(shaken(1, "").attempts[0], outcome="timed out", errno=None)],
             ),
-            f"ETIMEDOUT: connected, and the handshake was not done in time. {CHECK}",
+            f"ETIMEDOUT: connected, but the handshake did not finish in time. {CHECK}",
         ),
     ],
 )
@@ -254,7 +270,9 @@ def test_an_attempt_that_has_something_to_say_is_heard() -> None:
     )
     bound = replace(silent, errno=errnos.EADDRINUSE, note="could not bind to local_address x")
     error = ConnectError(errnos.EADDRINUSE, "", attempts=[silent, bound], family=INET)
-    assert explain(error).startswith("EADDRINUSE: could not bind to local_address x. Check who ")
+    assert explain(error).startswith(
+        "EADDRINUSE: could not bind to local_address x. Check what else "
+    )
 
 
 @pytest.mark.parametrize(
@@ -286,7 +304,7 @@ def test_a_timeout_is_explained_by_what_was_waited_for() -> None:
     full = AttemptRecord(UNIX, socket.SOCK_STREAM, "/s", None, 0, 1, "timed out", errnos.EAGAIN)
     backlog = ConnectTimeout(errnos.ETIMEDOUT, "", attempts=[full], family=UNIX)
     assert explain(backlog).startswith(
-        "ETIMEDOUT: time ran out on EAGAIN, the listener's backlog is full. Check whether the "
+        "ETIMEDOUT: time ran out on EAGAIN, the listener's backlog is full. Check that the "
     )
     silent = replace(full, errno=None)
     unanswered = ConnectTimeout(errnos.ETIMEDOUT, "", attempts=[full, silent], family=UNIX)

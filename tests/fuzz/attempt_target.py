@@ -4,7 +4,7 @@ Rules:
 
 * The kernel here is a model: it knows in which state its socket is, and answers accordingly.
   What happens to the socket, and when, the fuzzer chooses.
-* So the truth is known, and the machine must come to it: connected means connected, and no
+* So the truth is known, and the machine must come to it: connected means connected, but no
   attempt is given up on which the kernel goes on with.
 """
 

@@ -255,7 +255,7 @@ def test_a_rejection_is_told_in_words(loop: Any) -> None:
             f"[Errno {errno.ECONNREFUSED}] could not connect to {server.v4}:{FIRST_PORT} "
             f"(from {client.v4}:{local[1]}) in "
         )
-        assert str(done.failure).endswith("ECONNREFUSED: nobody listens there")
+        assert str(done.failure).endswith("ECONNREFUSED: nothing is listening there")
 
 
 @pytest.mark.slow

@@ -377,7 +377,7 @@ def test_a_peer_that_hangs_up_before_the_loop_looks(loop: Any, rude: bool) -> No
                 assert error.transient
                 assert (attempt.outcome, attempt.errno) == ("failed", errno.ECONNRESET)
                 assert attempt.closed is not None
-                assert "broke the connection off" in str(error)
+                assert "reset the connection before" in str(error)
             else:
                 with sock:
                     assert sock.recv(1) == b""

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.root]
 LONG = 30  # seconds; what takes as long has failed
 FAMILIES = [pytest.param(4, id="v4"), pytest.param(6, id="v6")]
 MPTCP = 262
-NOTE = "Multipath TCP was asked for, and this is TCP"
+NOTE = "Multipath TCP was asked for, and this is plain TCP"
 SAME = "fe80::7"
 """A link-local address that two hosts have, each on a link of its own."""
 
@@ -76,7 +76,7 @@ def test_a_link_local_address_and_its_scope(loop: Any) -> None:
                 assert isinstance(error, ResolveError)
                 assert (error.errno, error.phase) == (errno.ENODEV, "resolve")
                 assert not error.transient
-                assert "no network interface of that name" in str(error)
+                assert "no network interface with that name" in str(error)
 
                 error = await failure((host, port))
                 assert error.errno == errno.EINVAL
@@ -333,7 +333,7 @@ def test_long_packets_vanish(loop: Any, certificates: Certificates, family: int)
             (record,) = error.attempts
             assert (record.outcome, record.phase, record.errno) == ("timed out", "handshake", None)
             assert record.local_address is not None
-            assert "connected, and its handshake was not done" in str(error)
+            assert "connected, but its handshake had not finished" in str(error)
             report: Any = error.report
             (attempt,) = report.attempts
             assert (attempt.outcome, attempt.handshake.outcome) == ("timed out", "timed out")

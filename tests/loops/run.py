@@ -68,7 +68,7 @@ def route_every_loop(suite: str) -> None:
 
 
 def too_long(*_: object) -> None:
-    raise TimeoutError(f"it has taken longer than {LONGEST_TEST} seconds")
+    raise TimeoutError(f"timed out after {LONGEST_TEST} seconds")
 
 
 class Outcomes(unittest.TextTestResult):

@@ -46,7 +46,7 @@ def test_it_is_a_value() -> None:
 @pytest.mark.parametrize(
     ("patterns", "error", "words"),
     [
-        ((), ValueError, "needs a name at least"),
+        ((), ValueError, "needs at least one name"),
         ((5,), TypeError, "a pattern must be a str, not 5"),
         (("*",), ValueError, "a pattern must be a name or *.name, not '*'"),
         (("*.",), ValueError, "a pattern must be a name or *.name, not '*.'"),

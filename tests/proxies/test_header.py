@@ -90,14 +90,14 @@ class TestVersion2:
         ({"tlvs": [(256, b"x")]}, ValueError, "from 0 to 255"),
         ({"tlvs": [(1, b"x" * 65536)]}, ValueError, "at most 65535 bytes"),
         ({"tlvs": [(1, b"x" * 40000)] * 2}, ValueError, "a header has at most 65535"),
-        ({"version": 1, "authority": "x"}, ValueError, "version 2 only"),
+        ({"version": 1, "authority": "x"}, ValueError, "need version 2"),
         ({"source": "example.org:1"}, ValueError, "source must be an IP address"),
         ({"destination": "vsock:2:1"}, ValueError, "destination must be an IP address"),
         ({"source": "1.2.3.4:1", "destination": "[::1]:1"}, ValueError, "of one family"),
         ({"source": "1.2.3.4:1", "destination": "unix:/x"}, ValueError, "internet addresses"),
         ({"version": 1, "source": "unix:/x"}, ValueError, "internet addresses"),
         ({"source": "unix:/" + "x" * 120}, ValueError, "at most 108"),
-        ({"source": "1.2.3.4:1", "local": True}, ValueError, "not for a local"),
+        ({"source": "1.2.3.4:1", "local": True}, ValueError, "where local is True"),
     ],
 )
 def test_what_cannot_be(arguments: Any, error: Any, said: str) -> None:

@@ -168,6 +168,6 @@ def test_threads_have_contexts_of_their_own(address: Any) -> None:
 async def test_a_failure_of_an_argument_is_no_dial(anyio_backend: Any, address: Any) -> None:
     used = Report()
     (await aconnect(address, report=used)).close()
-    with capture() as reports, pytest.raises(ValueError, match="report must be empty"):
+    with capture() as reports, pytest.raises(ValueError, match="report must be a new Report"):
         await aconnect(address, report=used)
     assert reports == []

@@ -83,7 +83,7 @@ DRAWINGS: dict[str, tuple[list[Event], str]] = {
         resolve                0.0   20.0  3 addresses           |=====                |
         0 [2001:db8::1]:443   20.0   10.0  ECONNREFUSED, closed  |     ===             |
         1 192.0.2.1:443       30.0   50.0  connected, won        |        =============|
-        ECONNREFUSED: nobody listens there
+        ECONNREFUSED: nothing is listening there
         not tried: 1 of 3 addresses
         """,
     ),
@@ -99,7 +99,7 @@ DRAWINGS: dict[str, tuple[list[Event], str]] = {
         3 192.0.2.3:443       70.0    0.0  not permitted         |                    =|
         4 192.0.2.4:443       70.0    0.0  EMFILE                |                    =|
         ENETUNREACH: no route leads to that network, from here or a router on the way
-        ECONNREFUSED: nobody listens there
+        ECONNREFUSED: nothing is listening there
         attempt 3: 192.0.2.3 is no public address
         EMFILE: the process is out of file descriptors
         """,
@@ -161,7 +161,7 @@ DRAWINGS: dict[str, tuple[list[Event], str]] = {
         nowhere.invalid:443: failed after 12.0 ms while resolving: EAI_NONAME
         milliseconds  start   took
         resolve         0.0   12.0  EAI_NONAME  |======================================|
-        resolve: the name is not known
+        resolve: no such name is known
         """,
     ),
     "the deadline passes in a handshake": (
@@ -286,7 +286,7 @@ def test_all_of_a_hundred_attempts_are_drawn() -> None:
     assert lines[3].startswith(" 0 [2001:db8::1]:443    0.000   0.200  ECONNREFUSED   |= ")
     assert lines[102].startswith("99 [2001:db8::64]:443  24.750   0.200  ECONNREFUSED   |")
     assert lines[102].endswith(" =|")
-    assert lines[103] == "ECONNREFUSED: nobody listens there"
+    assert lines[103] == "ECONNREFUSED: nothing is listening there"
 
 
 @pytest.mark.parametrize(
@@ -651,7 +651,7 @@ class TestADict:
                     "phase": "handshake",
                     "local": None,
                     "note": "",
-                    "reason": "connected, and its handshake was not done",
+                    "reason": "connected, but its handshake had not finished",
                     "round_trip": None,
                     "resent": None,
                     "closed": 10.0,
@@ -683,7 +683,7 @@ class TestADict:
     def test_names_what_failed(self) -> None:
         plain = report_of(*NO_SUCH_NAME).to_dict()
         assert (plain["errno"], plain["error"]) == (EAI_NONAME, "EAI_NONAME")
-        assert plain["resolution"]["error"] == "the name is not known"
+        assert plain["resolution"]["error"] == "no such name is known"
         errors = [each["error"] for each in report_of(*ALL_FAIL).to_dict()["attempts"]]
         assert errors == ["ENETUNREACH", "ECONNREFUSED", "ECONNREFUSED", None, "EMFILE"]
 
@@ -697,7 +697,7 @@ class TestOneDial:
     @pytest.mark.parametrize("first", [RUNNING, V6_SILENT])
     def test_a_second_dial_is_refused(self, first: list[Event]) -> None:
         report = report_of(*first)
-        with pytest.raises(RuntimeError, match=r"^this report has its dial already; make a "):
+        with pytest.raises(RuntimeError, match=r"^this report already holds a dial: make a new "):
             report(AT_ONCE[0])
         assert report.events == tuple(first)
 
@@ -714,7 +714,7 @@ class TestOneDial:
         assert first is not None
         assert second is not None
         first(V6_SILENT[0])
-        with pytest.warns(RuntimeWarning, match="has its dial already"):
+        with pytest.warns(RuntimeWarning, match="already holds a dial"):
             second(AT_ONCE[0])
         for one, other in zip(V6_SILENT[1:], AT_ONCE[1:] * 3, strict=False):
             first(one)

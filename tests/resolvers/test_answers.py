@@ -109,8 +109,8 @@ class TestCheckBatch:
         ("batch", "words"),
         [
             (Batch([v4("localhost")]), "localhost"),
-            (Batch([v4("::1")]), "of its family"),
-            (Batch([v6("127.0.0.1")]), "of its family"),
+            (Batch([v4("::1")]), "of the entry's family"),
+            (Batch([v6("127.0.0.1")]), "of the entry's family"),
             (Batch([v4(port=65536)]), "65536"),
             (Batch([v4(port=-1)]), "-1"),
             (Batch([v4()._replace(type=77)]), "type must be"),

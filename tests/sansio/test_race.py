@@ -1517,7 +1517,7 @@ def test_a2_a_delay_is_moved_into_its_range(given: float, kept: float) -> None:
         (
             {"attempt_timeout": 0},
             ValueError,
-            "attempt_timeout must be more than 0; None is for no limit",
+            "attempt_timeout must be more than 0, or None for no limit",
         ),
         *(
             ({name: value}, TypeError, f"{name} must be an int, not {value!r}")

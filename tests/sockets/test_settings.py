@@ -425,17 +425,25 @@ class TestSimpleSettings:
             ({"tos": 256}, ValueError, "tos must be from 0 to 255, not 256"),
             ({"tos": -1}, ValueError, "tos must be from 0 to 255, not -1"),
             ({"tos": 1.0}, TypeError, "tos must be an int, not 1.0"),
-            ({"interface": 1}, TypeError, "interface must be the name of one, not 1"),
-            ({"interface": b"lo"}, TypeError, "interface must be the name of one, not b'lo'"),
-            ({"interface": ""}, ValueError, "interface is not a name .*: ''"),
-            ({"interface": "x" * 16}, ValueError, "interface is not a name"),
+            (
+                {"interface": 1},
+                TypeError,
+                ("interface must be the name of a network interface, not 1"),
+            ),
+            (
+                {"interface": b"lo"},
+                TypeError,
+                ("interface must be the name of a network interface, not b'lo'"),
+            ),
+            ({"interface": ""}, ValueError, "interface must be a valid name .* not ''"),
+            ({"interface": "x" * 16}, ValueError, "interface must be a valid name"),
             ({"interface": "e" * 14 + "\N{LATIN SMALL LETTER E WITH ACUTE}"}, ValueError, "name"),
-            ({"interface": "a b"}, ValueError, "interface is not a name .*: 'a b'"),
-            ({"interface": "a\0"}, ValueError, "interface is not a name"),
-            ({"interface": "a/b"}, ValueError, "interface is not a name"),
-            ({"interface": "eth0:1"}, ValueError, "interface is not a name"),
-            ({"interface": ".."}, ValueError, "interface is not a name"),
-            ({"interface": "."}, ValueError, "interface is not a name"),
+            ({"interface": "a b"}, ValueError, "interface must be a valid name .* not 'a b'"),
+            ({"interface": "a\0"}, ValueError, "interface must be a valid name"),
+            ({"interface": "a/b"}, ValueError, "interface must be a valid name"),
+            ({"interface": "eth0:1"}, ValueError, "interface must be a valid name"),
+            ({"interface": ".."}, ValueError, "interface must be a valid name"),
+            ({"interface": "."}, ValueError, "interface must be a valid name"),
             ({"socket_options": 1}, TypeError, "socket_options must be an iterable .* not 1"),
             ({"socket_options": None}, TypeError, "socket_options must be an iterable"),
             (
@@ -631,7 +639,7 @@ class TestLocalAddress:
         settings = SocketSettings(local_address=value)
         error = fails(settings, endpoint)
         assert error.errno == errno.EAFNOSUPPORT
-        assert "no local_address to reach" in str(error)
+        assert "no local_address can reach" in str(error)
         assert "of another family" in str(error)
 
     def test_unix(self, tmp_path: Any) -> None:
@@ -674,7 +682,7 @@ class TestLocalAddress:
             ("127.0.0.1:htpp", ValueError, "local_address: .* port must be a number"),
             ("127.0.0.1:65536", ValueError, "local_address: .* port must be a number"),
             ("127.0.0.1%lo", ValueError, "local_address: host is neither"),
-            ("[127.0.0.1]:0", ValueError, "local_address: .*in brackets"),
+            ("[127.0.0.1]:0", ValueError, "local_address: .*brackets are for"),
             ("[::1]:", ValueError, "local_address: .* port must be a number"),
             ("::1%", ValueError, "local_address: host has an invalid zone"),
             ("udp://127.0.0.1:0", ValueError, "must be host:port or a UnixAddress, not 'udp:"),
@@ -690,17 +698,20 @@ class TestLocalAddress:
             pytest.param(
                 iter(()), ValueError, "local_address must not be empty", id="an empty iterator"
             ),
-            (5, TypeError, "local_address must be an address or several, not 5"),
-            (VsockAddress(1, 2), TypeError, "local_address must be an address or several"),
+            (5, TypeError, "local_address must be an address or an iterable of addresses, not 5"),
+            (VsockAddress(1, 2), TypeError, "local_address must be an address or an iterable"),
             ([5], TypeError, r"local_address must be a host or \(host, port\), not 5"),
             (b"127.0.0.1", TypeError, "local_address must be a host or"),
             ([None], TypeError, "local_address must be a host or .*, not None"),
             (
                 (LOOPBACK, "127.0.0.2"),
                 ValueError,
-                "local_address has two of one family, 127.0.0.1:0 and 127.0.0.2:0",
+                (
+                    "local_address must have one address of each family at most, "
+                    "not 127.0.0.1:0 and 127.0.0.2:0"
+                ),
             ),
-            ([UnixAddress("@a"), UnixAddress("@b")], ValueError, "two of one family"),
+            ([UnixAddress("@a"), UnixAddress("@b")], ValueError, "one address of each family"),
         ],
         ids=repr,
     )
@@ -890,7 +901,7 @@ class TestMptcp:
             SocketSettings.mptcp_in_use(sock)
 
 
-NOTE = "Multipath TCP was asked for, and this is TCP"
+NOTE = "Multipath TCP was asked for, and this is plain TCP"
 
 
 class TestNote:
@@ -985,7 +996,7 @@ class TestSocketFactory:
     def test_one_that_gives_no_socket(self) -> None:
         error = fails(SocketSettings(socket_factory=lambda _: "socket"), TCP4)  # type: ignore[arg-type,return-value]
         assert error.errno == errno.EINVAL
-        assert "gave no socket: 'socket'" in str(error)
+        assert "must return a socket.socket, not 'socket'" in str(error)
 
     def test_one_whose_socket_is_closed(self) -> None:
         def factory(endpoint: Endpoint) -> socket.socket:

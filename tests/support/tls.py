@@ -30,10 +30,10 @@ NAME = "good.example"
 
 BAD = {
     "expired": (10, "the certificate has expired"),
-    "not yet valid": (9, "the certificate is not valid yet: check the clock of this machine"),
+    "not yet valid": (9, "the certificate is not valid yet: check this machine's clock"),
     "another host": (62, f"the certificate is for another host, not for {NAME}"),
     "self-signed": (18, "the certificate is self-signed: to trust it, load it into the context"),
-    "unknown issuer": (20, "the certificate's issuer is unknown here"),
+    "unknown issuer": (20, "the certificate's issuer is not known here"),
     "unknown root": (19, "the certificate's issuer is self-signed and not trusted here"),
 }
 """The certificates that are not accepted: the code of verify(1ssl), and how we begin to say it."""

@@ -597,6 +597,4 @@ def test_without_the_library_it_is_said_what_to_install(module: str) -> None:
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert answer.returncode == 1
     last = answer.stderr.splitlines()[-1]
-    assert last.endswith(
-        f"{library} is not installed: install it, or the extra '{extra}' of aconnect-io"
-    )
+    assert last.endswith(f"{library} is not installed: pip install 'aconnect-io[{extra}]'")

@@ -56,7 +56,7 @@ def test_it_is_on_inside_of_with_alone(backend: str) -> None:
 
 
 def test_there_is_but_one() -> None:
-    with VirtualClock(), pytest.raises(RuntimeError, match="is on already"), VirtualClock():
+    with VirtualClock(), pytest.raises(RuntimeError, match="is already on"), VirtualClock():
         raise AssertionError
     assert time.monotonic is REAL
     with VirtualClock():

@@ -649,7 +649,7 @@ def test_somebody_else_is_quicker(monkeypatch: Any) -> None:
                 intruder.connect_ex(self.getsockname())
 
         monkeypatch.setattr(socket, "socket", Crowded)
-        with pytest.raises(ConnectionAbortedError, match="somebody else"):
+        with pytest.raises(ConnectionAbortedError, match="another process"):
             pairs._tcp_pair()
         monkeypatch.undo()
 
@@ -1000,14 +1000,14 @@ def test_addresses_are_checked(
         (ValueError, "the errno of a failure, not 'EISCONN'", {"outcome": ["EISCONN"]}),
         (TypeError, "a word or an errno, not True", {"outcome": True}),
         (TypeError, "a word or an errno, not None", {"outcome": [None]}),
-        (ValueError, "at least one", {"outcome": []}),
-        (ValueError, "at least one", {"outcome": iter([])}),
+        (ValueError, "must not be empty", {"outcome": []}),
+        (ValueError, "must not be empty", {"outcome": iter([])}),
         (ValueError, "after must be from 0", {"after": -1}),
         (ValueError, "after must be from 0", {"after": math.nan}),
         (TypeError, "after must be a number", {"after": "1"}),
         (TypeError, "after must be a number", {"after": True}),
         (TypeError, "on_connection must be callable", {"on_connection": 1}),
-        (TypeError, "on_connection must be no async function", {"on_connection": anyio.sleep}),
+        (TypeError, "on_connection must not be an async function", {"on_connection": anyio.sleep}),
     ],
 )
 def test_options_are_checked(
@@ -1021,7 +1021,7 @@ def test_options_are_checked(
     "arguments", [("refused", 1.0, True), ("no local port", 1.0), ("silent", 0.0, True)]
 )
 def test_what_is_said_at_once_takes_no_time(arguments: Any) -> None:
-    with pytest.raises(ValueError, match="takes no time"):
+    with pytest.raises(ValueError, match="cannot take time"):
         Outcome(*arguments)
 
 
@@ -1040,8 +1040,8 @@ def test_a_unix_socket_has_to_answer(network: FakeNetwork, outcome: Any) -> None
     ("error", "said", "options"),
     [
         (ValueError, "the outcome of a lookup must be one of", {"outcome": "refused"}),
-        (TypeError, "a word or a code, not None", {"outcome": [None]}),
-        (TypeError, "a word or a code, not False", {"outcome": False}),
+        (TypeError, "a word or a code of getaddrinfo\\(3\\), not None", {"outcome": [None]}),
+        (TypeError, "a word or a code of getaddrinfo\\(3\\), not False", {"outcome": False}),
         (ValueError, "ipv6 must be from 0", {"ipv6": -1}),
         (TypeError, "ipv4 must be a number", {"ipv4": "1"}),
         (ValueError, "after must be from 0", {"after": -1}),

@@ -293,7 +293,7 @@ class TestAConnectablesValue:
 
 
 class TestWithoutAnyio:
-    WORDS = r"anyio is not installed: install it, or the extra 'anyio' of aconnect-io"
+    WORDS = r"anyio is not installed: pip install 'aconnect-io\[anyio\]'"
 
     @pytest.fixture
     def without(self, monkeypatch: Any) -> Any:

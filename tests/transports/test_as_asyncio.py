@@ -144,7 +144,7 @@ async def test_a_socket_is_for_asyncio(listener: socket.socket) -> None:
                 sock=sock,  # type: ignore[arg-type]
             ),
         ):
-            with pytest.raises(ValueError, match="sock is connected already"):
+            with pytest.raises(ValueError, match="sock is already connected"):
                 await call
 
 
@@ -276,7 +276,7 @@ class TestDatagrams:
                 await asyncio.sleep(0)
 
     async def test_a_local_address_alone(self) -> None:
-        with pytest.raises(ValueError, match=r"needs a remote_addr=.*loop.create_datagram_end"):
+        with pytest.raises(ValueError, match=r"needs remote_addr=.*loop.create_datagram_end"):
             await create_datagram_endpoint(asyncio.DatagramProtocol, (LOOPBACK, 0))
 
     async def test_without_a_host(self) -> None:

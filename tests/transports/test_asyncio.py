@@ -566,7 +566,7 @@ class TestCreateDatagramEndpoint:
             ((Datagrams, None, "unix:/s"), ValueError, "SOCK_DGRAM"),
             ((Datagrams, None, ("127.0.0.1", "domani")), ValueError, "domani"),
             ((Datagrams, None, ("127.0.0.1",)), ValueError, "127.0.0.1"),
-            ((Datagrams, "udp://127.0.0.1:1"), ValueError, r"remote_addr=.* the local one"),
+            ((Datagrams, "udp://127.0.0.1:1"), ValueError, r"remote_addr=.* the local address"),
         ],
     )
     async def test_nonsense(self, arguments: Any, error: Any, words: str) -> None:

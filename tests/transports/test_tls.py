@@ -441,7 +441,7 @@ class TestAConnection:
     async def test_the_default_context(self, call: Any, certificates: Certificates) -> None:
         """It does not know the authority."""
         with serving(certificates.server()) as server:
-            with pytest.raises(HandshakeError, match="issuer is unknown here") as caught:
+            with pytest.raises(HandshakeError, match="issuer is not known here") as caught:
                 await call(server.address, ssl=True, timeout=LONG)
             assert not caught.value.transient
 
@@ -498,9 +498,9 @@ class Refusal:
 
 
 NOT_TLS = "the peer does not speak TLS here ("
-HUNG_UP = "the peer has hung up in the middle of it"
+HUNG_UP = "the peer closed the connection in the middle of it"
 RESET = (HUNG_UP, ConnectionResetError, errno.ECONNRESET, True)
-ALERT = "the peer has refused: "
+ALERT = "the peer refused it: "
 REFUSALS = {
     **{
         kind: Refusal(words, ssl.SSLCertVerificationError, certificate=kind, code=code)
@@ -675,7 +675,7 @@ class TestTime:
             await call(listener.getsockname(), ssl=certificates.client(), timeout=SHORT)
         error = caught.value
         assert (error.phase, error.errno, error.transient) == ("handshake", errno.ETIMEDOUT, True)
-        assert "deadline passed: connected, and its handshake was not done" in str(error)
+        assert "deadline passed: connected, but its handshake had not finished" in str(error)
         assert error.attempts[0].outcome == "timed out"
 
     async def test_its_own(self, call: Any, certificates: Certificates) -> None:
@@ -694,7 +694,7 @@ class TestTime:
         lost, _ = report.attempts
         assert lost.handshake is not None
         assert lost.handshake.outcome == "timed out"
-        assert lost.handshake.error == "its own time was up"
+        assert lost.handshake.error == "its own time limit was up"
 
 
 class TestTimeOfTransports:
@@ -709,9 +709,7 @@ class TestTimeOfTransports:
         assert isinstance(error, ConnectionAbortedError)  # as asyncio's own is
         assert not isinstance(error, ConnectTimeout)  # the call still had time
         assert (error.phase, error.errno, error.transient) == ("handshake", errno.ETIMEDOUT, True)
-        assert str(error).endswith(
-            "the TLS handshake failed: it has taken longer than 0.05 seconds"
-        )
+        assert str(error).endswith("the TLS handshake failed: timed out after 0.05 seconds")
         assert type(error.__cause__) is ConnectionAbortedError
 
     async def test_which_the_next_address_has_too(

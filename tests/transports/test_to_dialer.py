@@ -77,12 +77,12 @@ def test_all_errors() -> None:
         (
             {"happy_eyeballs_delay": 1, "attempt_delay": 1},
             TypeError,
-            "happy_eyeballs_delay and attempt_delay are the same",
+            "happy_eyeballs_delay and attempt_delay mean the same",
         ),
         (
             {"interleave": 1, "first_family_count": 1},
             TypeError,
-            "interleave and first_family_count are the same",
+            "interleave and first_family_count mean the same",
         ),
         ({"interleave": "1"}, TypeError, "interleave .*'1'"),
         ({"interleave": -1}, ValueError, "interleave .*-1"),
@@ -114,6 +114,6 @@ def test_a_protocol_of_datagrams() -> None:
 
 def test_a_platform_without_reuse_port(monkeypatch: Any) -> None:
     monkeypatch.setitem(as_asyncio._SWITCHES, "reuse_port", None)
-    with pytest.raises(ValueError, match="reuse_port is not to be had"):
+    with pytest.raises(ValueError, match="reuse_port is not available"):
         to_dialer({"reuse_port": True}, None, DATAGRAM, "call")
     to_dialer({"reuse_port": False}, None, DATAGRAM, "call")

@@ -75,7 +75,10 @@ def endpoints_of_results(results: Sequence[Any]) -> tuple[Endpoint, ...]:
         raise ValueError("address must not be an empty list: there is nothing to connect to")
     endpoints = [check_result(entry) for entry in results]
     if endpoints[0].type == socket.SOCK_RAW:
-        raise ValueError(f"address must begin with a socket that can connect, not {results[0]!r}")
+        raise ValueError(
+            "address must be getaddrinfo() results for a socket that can connect, not SOCK_RAW: "
+            f"{results[0]!r}"
+        )
     return tuple(endpoint for endpoint in endpoints if endpoint.type == endpoints[0].type)
 
 
@@ -94,9 +97,9 @@ def check_result(entry: Any) -> Endpoint:
     if any(isinstance(n, bool) or not isinstance(n, int) for n in (family, type, proto)):
         raise TypeError(f"family, type and proto must be ints, not {entry!r}")
     if not all(0 <= n <= _LARGEST_INT for n in (family, proto)):
-        raise ValueError(f"family and proto must be numbers that there are, not {entry!r}")
+        raise ValueError(f"family and proto must be from 0 to {_LARGEST_INT}, not {entry!r}")
     if type not in _TYPES:
-        raise ValueError(f"type must be a stream, datagram or seqpacket socket's, not {entry!r}")
+        raise ValueError(f"type must be SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET, not {entry!r}")
     if family in (socket.AF_INET, socket.AF_INET6):
         sockaddr = _check_internet(family, sockaddr)
         proto = proto or _PROTOCOLS.get(type, 0)
@@ -114,10 +117,15 @@ def check_result(entry: Any) -> Endpoint:
 def _check_internet(family: int, sockaddr: Any) -> SockAddr:
     lengths = (2,) if family == socket.AF_INET else (2, 4)
     if not isinstance(sockaddr, tuple) or len(sockaddr) not in lengths:
-        raise TypeError(f"sockaddr must be (host, port), or longer for IPv6, not {sockaddr!r}")
+        raise TypeError(
+            "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
+            f"{sockaddr!r}"
+        )
     address = TCPAddress(*sockaddr)
     if literal_family(address.host.partition("%")[0]) != family:
-        raise ValueError(f"sockaddr must hold an address of its family, not {sockaddr!r}")
+        raise ValueError(
+            f"sockaddr must have an IP address of the entry's family, not {sockaddr!r}"
+        )
     if "%" not in sockaddr[0]:
         return (address.host, address.port, *map(plain, sockaddr[2:]))
     return (address.host, address.port, address.flowinfo, address.scope_id)

@@ -142,7 +142,9 @@ def target_of(address: AddressLike | list[Any] | bytes, port: Port | None = None
     """
     if port is not None:
         if not isinstance(address, (str, bytes)):
-            raise TypeError(f"address must be a host, as a string, beside a port: {address!r}")
+            raise TypeError(
+                f"address must be a host as a str where a port is given, not {address!r}"
+            )
         address = (address, port)
     if isinstance(address, list):
         return _of_list(address)
@@ -185,8 +187,7 @@ def _of_list(entries: list[Any]) -> Target:
     for part in parts:
         if part.type != first.type:
             raise ValueError(
-                "address must be a list for one type of socket, but has "
-                f"{first.text} and {part.text}"
+                f"address must not mix types of sockets: {first.text} and {part.text}"
             )
     if len(parts) == 1:
         return first

@@ -140,7 +140,7 @@ def _parse_port(text: str, kind: type[InternetAddress]) -> int:
         raise ValueError(wanted)
     port = service_port(text, kind._kind[1])
     if port is None:
-        raise ValueError(f"{wanted}, and no service is called that")
+        raise ValueError(f"{wanted}, and no service has that name")
     return port
 
 
@@ -250,19 +250,21 @@ def _parse_internet(
     if question:
         name, _, value = query.partition("=")
         if name != "flowinfo":
-            _refuse(text, f"nothing but flowinfo can be asked for, not {query!r}")
+            _refuse(
+                text, f"flowinfo is the only parameter that an address can have, not {query!r}"
+            )
         flowinfo = _parse_number(value, text, "flowinfo", MAX_FLOWINFO)
     if _is_unported(authority):
         _refuse(text, f"the port is missing; {_FORMS}")
     host, _, port = authority.rpartition(":")
     if host.startswith("["):
         if not host.endswith("]") or literal_family(host[1:-1].partition("%")[0]) is None:
-            _refuse(text, "in brackets there must be an IPv6 address, as in [::1]:80")
+            _refuse(text, "brackets are for an IPv6 address, as in [::1]:80")
         host = host[1:-1]
         if ":" not in host:
-            _refuse(text, "in brackets there must be an IPv6 address, as in [::1]:80")
+            _refuse(text, "brackets are for an IPv6 address, as in [::1]:80")
     elif host.lower().startswith(("tcp:", "udp:")):
-        _refuse(text, f"behind a scheme there must be //, as in {host[:3].lower()}://host:port")
+        _refuse(text, f"a scheme must be followed by //, as in {host[:3].lower()}://host:port")
     elif ":" in host:
         _refuse(text, "an IPv6 address needs brackets, as in [::1]:80")
     try:

@@ -315,7 +315,7 @@ def _split_host(host: str) -> tuple[int | None, str, str]:
         if not zone or not zone.isprintable() or not _NOT_IN_HOSTS.isdisjoint(zone):
             raise ValueError(f"host has an invalid zone: {host!r}")
         if zone.isascii() and zone.isdecimal() and (len(zone) > 10 or int(zone) > MAX_U32):
-            raise ValueError(f"host has a zone that is out of range: {host!r}")
+            raise ValueError(f"host has a zone that is no valid interface index: {host!r}")
         return socket.AF_INET6, bare, zone
     _check_name(host)
     return None, host, ""
@@ -329,7 +329,8 @@ def _check_name(host: str) -> None:
     name = host
     if not _DEVIATIONS.isdisjoint(host):
         raise ValueError(
-            f"host is another one by IDNA 2003 than by IDNA 2008: {host!r}; give its xn-- form"
+            f"host is ambiguous, as IDNA 2003 and IDNA 2008 encode it differently: {host!r}; use "
+            f"its xn-- form"
         )
     if not host.isascii() and len(host) <= _LONGEST_NAME:  # its ASCII form is longer yet
         try:
@@ -344,7 +345,7 @@ def _check_name(host: str) -> None:
         raise ValueError(f"host is longer than {_LONGEST_NAME} characters: {host!r}")
     if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
         raise ValueError(
-            f"host has a part that is empty or longer than {_LONGEST_LABEL} characters: {host!r}"
+            f"host has a label that is empty or longer than {_LONGEST_LABEL} characters: {host!r}"
         )
 
 

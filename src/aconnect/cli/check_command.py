@@ -158,12 +158,15 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
     file, output, resume = (options.pop(name) for name in ("file", "output", "resume"))
     format = _format(options.pop("json_lines"), options.pop("format"), resume)
     if bool(addresses) == bool(file):
-        raise click.UsageError("give either addresses, or --file with some")
+        raise click.UsageError("give addresses or --file, and not both")
     for each in addresses:
         if dialer.proxy is not None and not isinstance(each.address, TCPAddress):
-            raise click.UsageError(f"{each.text}: a proxy is for TCP only")
+            raise click.UsageError(f"{each.text}: a proxy can reach TCP addresses only")
     if resume and output:
-        raise click.UsageError("--resume says where results go: --output is one too many")
+        raise click.UsageError(
+            "--resume and --output exclude each other: --resume already names "
+            "the file for the results"
+        )
     drawn = _drawn(options.pop("report"), options.pop("trace"), addresses)
     limits = Limits(
         **{name: options.pop(name) for name in ("concurrency", "per_host", "rate", "burst")}
@@ -208,7 +211,9 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
 def _format(json_lines: bool, format: str | None, resume: str | None) -> str:
     if (json_lines or resume) and format not in (None, "json"):
         option = "--json" if json_lines else "--resume"
-        raise click.UsageError(f"{option} is for JSON, and --format says {format}")
+        raise click.UsageError(
+            f"{option} writes JSON, and cannot be combined with --format {format}"
+        )
     return "json" if json_lines or resume else format or "text"
 
 
@@ -217,7 +222,7 @@ def _drawn(report: str | None, trace: str | None, addresses: tuple[Target, ...])
         if Path(report).suffix.lower() not in FORMS:
             raise click.UsageError(f"--report: {report}: the name must end with .html or .svg")
         if len(addresses) != 1:
-            raise click.UsageError("--report draws one dial; for several there is --trace")
+            raise click.UsageError("--report draws a single dial: use --trace for several")
     if report is None and trace is None:
         return None
     return Drawn(*(None if each is None else Path(each) for each in (report, trace)))

@@ -128,7 +128,7 @@ def dialer_of(
     if header is not None:
         chain.append(ProxyHeader(int(header)))
     if servers and resolver == "system":
-        raise click.UsageError("--server is for --resolver dns")
+        raise click.UsageError("--server needs --resolver dns")
     asks = resolver == "dns" or bool(servers)
     names: Resolver = dns_resolver(servers) if asks else SystemResolver()
     try:

@@ -35,7 +35,7 @@ class CheckTLS(TLSHandshake["ssl.SSLSocket"]):
         """Do the handshake; the socket's descriptor is taken over."""
         name = self.tls.server_hostname
         if name is None:
-            raise ValueError("there is no name for the certificate to have")
+            raise ValueError("there is no host name to check the certificate against")
         wrapped = self.tls.context.wrap_socket(
             sock, server_hostname=name, do_handshake_on_connect=False
         )

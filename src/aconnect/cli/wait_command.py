@@ -114,7 +114,7 @@ def wait_for(
     """  # noqa: D301
     command = ctx.meta.get(_COMMAND)
     if command == []:
-        raise click.UsageError("behind -- there must be a command")
+        raise click.UsageError("there must be a command after --")
     dialer = dialer_from(options)
     handshake = None
     if options.pop("tls"):
@@ -188,7 +188,7 @@ class _Changes:
         if not self._quiet:
             for target, (state, as_wanted) in self._last.items():
                 if not as_wanted:
-                    say(f"waited in vain: {target} is {state}")
+                    say(f"gave up waiting: {target} is {state}")
 
 
 def _run(ctx: click.Context, command: list[str]) -> None:

@@ -245,9 +245,9 @@ def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest) -> Dialer:
     assert url is not None
     if not req.is_ssl():
         raise ValueError(
-            f"the proxy {url.host} of this request is not for http: the request would have to be "
-            "made of the proxy; give the dialer a proxy, which tunnels everything, or use a "
-            "TCPConnector"
+            f"this connector cannot send an http:// request through the proxy {url.host}: plain "
+            "HTTP is sent to the proxy itself, not through a tunnel. Use Dialer(proxy=...), "
+            "which tunnels everything, or a TCPConnector"
         )
     proxy = Proxy(
         url.scheme,

@@ -98,7 +98,10 @@ class connect:
     ) -> None:
         for name in _OTHER_WAYS:
             if options.pop(name, None) is not None:
-                raise TypeError(f"{name} is not for connect() with a dialer: it goes to the host")
+                raise TypeError(
+                    f"{name} cannot be used here: this connect() dials the host "
+                    "itself, with the dialer"
+                )
         earliest(timeout, deadline)  # nonsense is refused at once
         self._to = TCPAddress(host, port)
         self._host = plain(host)

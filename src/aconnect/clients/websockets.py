@@ -160,21 +160,21 @@ class connect:
             raise ValueError(f"compression must be 'deflate' or None, not {compression!r}")
         if proxy is not None:
             # Without its value, which may have a password in it.
-            raise ValueError("proxy must be None: give the dialer a proxy, Dialer(proxy=...)")
+            raise ValueError("proxy must be None: use Dialer(proxy=...) instead")
         parsed = parse_uri(uri)
         name = host_of_url(parsed.host)
         if address is None:
             at = name if host is None else host, parsed.port if port is None else port
             self._to = parse_address(at)
         elif host is not None or port is not None:
-            raise TypeError(f"give an address, or a host and a port: {address!r}")
+            raise TypeError(f"give address, or host and port, not both: {address!r}")
         else:
             self._to = parse_address(address)
         target = checked(target_of(self._to), socket.SOCK_STREAM, "connect")
         if ssl is None:
             ssl = parsed.secure
         if parsed.secure is not (settings(ssl, server_hostname, None, name) is not None):
-            raise ValueError(f"ssl {ssl!r} is not for the URI {uri!r}")
+            raise ValueError(f"ssl {ssl!r} does not go with the URI {uri!r}")
         self._tls: dict[str, Any] = {}
         if parsed.secure:
             self._tls = {
@@ -188,7 +188,9 @@ class connect:
             if seconds is None:
                 continue
             if not parsed.secure:
-                raise ValueError(f"{argument} {seconds!r} is not for the URI {uri!r}")
+                raise ValueError(
+                    f"{argument} {seconds!r} does not go with the URI {uri!r}, which has no TLS"
+                )
             self._tls[argument] = seconds
         of_the_dial: dict[str, Any] = {
             "family": family,

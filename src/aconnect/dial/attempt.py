@@ -182,12 +182,12 @@ def note_of(end: Failed, sockaddr: SockAddr | None) -> str:
         return _NO_PEER
     if end.errno == errnos.ECONNREFUSED and isinstance(sockaddr, (str, bytes)):
         kind = kind_of_file(sockaddr)
-        return f"nobody listens there: it is {kind}, not a socket" if kind else ""
+        return f"nothing is listening there: it is {kind}, not a socket" if kind else ""
     return ""
 
 
 TO_ITSELF: Final = (
-    "nobody listens there, and the kernel picked that very port as the local one, so the "
+    "nothing is listening there, and the kernel picked that very port as the local one, so the "
     "socket was connected to itself"
 )
 

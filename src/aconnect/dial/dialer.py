@@ -186,7 +186,7 @@ class Dialer(Value, kw_only=True):
             permitted = None if asked is None else _asking(asked, "permit_proxy")
             kind = partial(ProxiedPlan, proxy=self.proxy, permit_proxy=permitted)
         elif self.permit_proxy is not None:
-            raise ValueError("permit_proxy is for dialers with a proxy only")
+            raise ValueError("permit_proxy has no effect without proxy=")
         plan: Plan = kind(
             rules=rules,
             settings=settings,

@@ -160,4 +160,4 @@ def check_empty(report: Report) -> None:
         ValueError: it has.
     """
     if report.events:
-        raise ValueError(f"report must be empty, for it holds one dial: {report!r}")
+        raise ValueError(f"report must be a new Report, as each holds one dial, not {report!r}")

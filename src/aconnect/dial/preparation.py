@@ -37,7 +37,7 @@ __all__ = [
     "vetoed",
 ]
 
-NO_INTERFACE: Final = "this machine has no network interface of that name"
+NO_INTERFACE: Final = "this machine has no network interface with that name"
 """What is wrong with an IPv6 zone."""
 
 
@@ -107,7 +107,12 @@ def broken(error: Exception) -> Lost:
     errno, said = failed(error).errno, words(error)
     if isinstance(error, OSError):
         return Lost("failed", errno, said)
-    return Lost("failed", errno, f"its socket failed: {type(error).__name__}: {said}", error)
+    return Lost(
+        "failed",
+        errno,
+        f"its socket could not be made ready: {type(error).__name__}: {said}",
+        error,
+    )
 
 
 def vetoed(error: Exception) -> Lost:

@@ -300,7 +300,7 @@ def _check_internet(sockaddr: tuple[Any, ...], family: int) -> SockAddr:
         try:
             endpoint = zoned_endpoint(address)
         except OSError:
-            words = "its zone is the name of no network interface"
+            words = "its zone is not the name of a network interface"
             raise _refusal(errnos.ENODEV, sockaddr, family, words) from None
     if endpoint.family != family:
         raise _mismatch(sockaddr, family)

@@ -83,7 +83,7 @@ def checked(given: Any) -> Any:
         raise ValueError(f"proxy must have from 1 to {_MOST_HOPS} proxies, not {len(hops)}")
     for each in hops[1:]:
         if not isinstance(each.address, TCPAddress):
-            raise ValueError(f"proxy: {each} cannot be reached by way of another proxy")
+            raise ValueError(f"proxy: {each} cannot be reached through another proxy")
     return chain
 
 
@@ -178,7 +178,7 @@ class ProxiedPlan(Plan):
             return None
         proxy = checked(answers[0])
         if callable(proxy):
-            raise TypeError("proxy must give a proxy, not another callable")
+            raise TypeError("proxy must return a proxy, not another callable")
         return _way_by(proxy)
 
 
@@ -213,8 +213,8 @@ class Proxied:
         for each in self._hops:
             if each.scheme == "https":
                 raise ValueError(
-                    f"{each} cannot be dialled through: TLS to a proxy makes no socket, and there "
-                    "is no stream for it yet; use an http:// proxy"
+                    f"{each} cannot be used: a tunnel through TLS to a proxy is not a socket; "
+                    "use an http:// proxy"
                 )
         for part in target.parts:
             _check(part, bool(self._hops))
@@ -347,19 +347,19 @@ def _check(part: Target, by_proxy: bool) -> None:
     """
     if not by_proxy:
         if part.type != socket.SOCK_STREAM:
-            raise ValueError(f"the PROXY protocol is for streams only, not for {part.text}")
+            raise ValueError(f"the PROXY protocol needs a stream socket, and {part.text} is none")
         return
     if part.type != socket.SOCK_STREAM or not (
         isinstance(part.address, TCPAddress)
         or all(each.family in _INTERNET for each in part.endpoints or ())
     ):
-        raise ValueError(f"a proxy is for TCP only, and cannot be asked for {part.text}")
+        raise ValueError(f"a proxy can reach TCP addresses only, not {part.text}")
     zoned = isinstance(part.address, TCPAddress) and "%" in part.address.host
     for each in part.endpoints or ():
         zoned |= has_named_zone(each) or any(each.sockaddr[2:])
     if zoned:
         raise ValueError(
-            f"a proxy cannot be asked for an address with a zone or a flow label: {part.text}"
+            f"a proxy cannot reach an address with a zone or a flow label: {part.text}"
         )
 
 

@@ -198,7 +198,7 @@ def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] 
         return endpoints
     kept = tuple(endpoint for endpoint in endpoints if endpoint.family == family)
     if not kept:
-        said = f"it is no address of the family {socket.AddressFamily(family).name}"
+        said = f"it is not an address of the family {socket.AddressFamily(family).name}"
         raise resolve_error(errnos.EAFNOSUPPORT, target, time.monotonic() - started, said)
     return kept
 

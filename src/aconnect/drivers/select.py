@@ -65,8 +65,8 @@ def calling_thread() -> DialDriver:
     """
     if anything_runs():
         raise RuntimeError(
-            "an event loop is running in this thread, and a call that blocks would hold it up: "
-            "await aconnect() instead, or have another thread make this call"
+            "an event loop is running in this thread, and this call would block it: await "
+            "aconnect() instead, or make this call in another thread"
         )
     return _CALLING_THREAD
 

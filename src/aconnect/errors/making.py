@@ -260,8 +260,8 @@ def driver_error(cause: OSError, target: Target) -> ConnectError:
     return ConnectError(
         code,
         f"could not connect to {_text(target)}: {lookup(code).name}: the driver for trio could "
-        f"not be imported: {cause.strerror or cause}; it is imported with aconnect if trio was "
-        "before",
+        f"not be imported: {cause.strerror or cause}; import trio before aconnect to have it "
+        "imported early",
         address=target.address,
     )
 
@@ -320,7 +320,11 @@ def _of_hosts(
     for rank in named:
         error = errors[rank]
         late = isinstance(error, ConnectTimeout)
-        why = "its lookup was not done" if late else lookup(error.errno or 0, resolving=True).name
+        why = (
+            "its lookup had not finished"
+            if late
+            else lookup(error.errno or 0, resolving=True).name
+        )
         said.append(f"{shortened(target.parts[rank].text, _BRIEF[0])}: {why}")
     if len(errors) > len(named):
         said.append(f"and {len(errors) - len(named)} more")
@@ -336,9 +340,9 @@ def resolve_timeout(
         name: which one, if that is not the target's own.
         found: how many addresses it had so far.
     """
-    so_far = "no name server has answered yet, so no address was tried"
+    so_far = "no name server had answered, so no address was tried"
     if found:
-        so_far = "its lookup was not done, and may have found more addresses"
+        so_far = "its lookup had not finished, and might have found more addresses"
     return ConnectTimeout(
         errnos.ETIMEDOUT,
         f"could not resolve {name or _text(target)} in {duration(elapsed)}: deadline passed: "

@@ -44,9 +44,9 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     ),
     (
         "EADDRINUSE",
-        "the local address is taken",
+        "the local address is in use",
         (
-            "who is bound to the local address and port, and whether the socket needs a fixed "
+            "what else is bound to that local address and port, and whether you need a fixed "
             "local port at all"
         ),
         True,
@@ -82,8 +82,8 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
         True,
         "the listener's backlog is full",
         "no local port was free, or there was no room in the routing cache",
-        "whether the server still accepts connections and how long its backlog is",
-        "net.ipv4.ip_local_port_range, and how many sockets of this host are open",
+        "that the server still accepts connections, and how long its backlog is",
+        "net.ipv4.ip_local_port_range, and how many sockets this host has open",
     ),
     (
         "EALREADY",
@@ -94,7 +94,7 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "EBADF",
         "the socket is closed",
-        "who closed it, perhaps while this call was waiting",
+        "what closed it, perhaps while this call was waiting",
         False,
     ),
     (
@@ -103,20 +103,20 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
         "",
         True,
         "the socket file is there but nobody listens on it",
-        "nobody listens there",
-        "that the server which made it still runs",
+        "nothing is listening there",
+        "that the server that made it still runs",
         "that the server runs, and that it listens on this address and port",
     ),
     (
         "ECONNRESET",
-        "the peer broke the connection off before it was established",
-        "the server's log, and load balancers and firewalls on the way",
+        "the peer reset the connection before it was established",
+        "the server's log, and the load balancers and firewalls on the way",
         True,
     ),
     (
         "ECONNABORTED",
-        "the local network stack broke the connection off",
-        "whether the network changed meanwhile, and local security software",
+        "this machine's network stack aborted the connection",
+        "whether the network changed meanwhile, and security software on this machine",
         True,
     ),
     (
@@ -147,7 +147,7 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
             "the address cannot be connected to: a missing or wrong scope, a broadcast or "
             "multicast address, a blackhole route, or TCP-MD5 that is set up wrongly"
         ),
-        "the form of the address",
+        "how the address is written",
         (
             "the address: its scope (an IPv6 link-local address needs a %zone), and that it is "
             "the address of one host; the route's type (blackhole)"
@@ -155,7 +155,7 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     ),
     (
         "EIO",
-        "the system could not read or write what the connection needs",
+        "an input/output error on this machine",
         "the system's log",
         False,
     ),
@@ -177,7 +177,7 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "EPROTO",
         "a handshake with the peer failed",
-        "what the error says of it, the server's log, and that it is the right port",
+        "what the error says about it, the server's log, and that it is the right port",
         False,
     ),
     (
@@ -206,8 +206,8 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     ),
     (
         "EISCONN",
-        "the socket is connected already",
-        "that each stream socket is connected once only",
+        "the socket is already connected",
+        "that each stream socket is connected only once",
         False,
     ),
     (
@@ -222,7 +222,7 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "ELOOP",
         "too many symbolic links on the way to the socket",
-        "the path, for links in a circle",
+        "the path, for symbolic links that form a loop",
         False,
     ),
     (
@@ -233,7 +233,7 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     ),
     (
         "ENOENT",
-        "no socket file of that name",
+        "there is no socket file at that path",
         "the path, and whether the server has started yet",
         True,
     ),
@@ -252,7 +252,7 @@ ERRNOS: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "ENFILE",
         "the system is out of file descriptors",
-        "fs.file-max, and which process holds so many",
+        "fs.file-max, and which process holds so many of them",
         True,
     ),
     (

@@ -154,7 +154,7 @@ def _explain_error(error: OSError) -> str:
         shaking = BY_ERRNO[errnos.EPROTO]
         words, check = shaking.what, shaking.check
         if late:
-            words = "connected, and the handshake was not done in time"
+            words = "connected, but the handshake did not finish in time"
     elif phase == "resolve" and late:
         words, check = "no name server answered in time", BY_CODE[socket.EAI_AGAIN].check
     elif late and attempts and attempts[-1].outcome == "timed out" and attempts[-1].errno:

@@ -14,7 +14,7 @@ __all__ = ["RESOLVE_CODES"]
 RESOLVE_CODES: Final[tuple[tuple[Any, ...], ...]] = (
     (
         "EAI_NONAME",
-        "the name is not known",
+        "no such name is known",
         "the spelling of the name, /etc/hosts and the name servers in /etc/resolv.conf",
         False,
     ),
@@ -26,13 +26,13 @@ RESOLVE_CODES: Final[tuple[tuple[Any, ...], ...]] = (
     ),
     (
         "EAI_AGAIN",
-        "no name server gave an answer this time",
+        "no name server gave a usable answer this time",
         "whether the name servers in /etc/resolv.conf can be reached",
         True,
     ),
     (
         "EAI_FAIL",
-        "the name server failed for good",
+        "the name server failed, and asking again will not help",
         "the name server's log, and DNSSEC of the name's zone",
         False,
     ),
@@ -44,13 +44,13 @@ RESOLVE_CODES: Final[tuple[tuple[Any, ...], ...]] = (
     ),
     (
         "EAI_SYSTEM",
-        "the lookup failed for a reason of the system's own",
+        "the system failed while looking the name up",
         "the system's log and limits",
         False,
     ),
     (
         "EAI_SERVICE",
-        "the port is not one that this type of socket can have",
+        "this type of socket cannot have that port",
         "the port and the type of the address",
         False,
     ),
@@ -68,8 +68,8 @@ RESOLVE_CODES: Final[tuple[tuple[Any, ...], ...]] = (
     ),
     (
         "EAI_BADFLAGS",
-        "the lookup was asked for with flags that the system does not know",
-        "nothing that you gave can cause this: please report it",
+        "the system does not know one of the lookup's flags",
+        "no argument of yours can cause this: please report it",
         False,
     ),
     (

@@ -131,8 +131,8 @@ def settings(
     if proven is None and context.check_hostname:
         if server_hostname is None:
             raise ValueError(
-                "server_hostname is needed for TLS to this address: the name that the server's "
-                "certificate must have"
+                "server_hostname is needed for TLS to this address: the name to check the "
+                "server's certificate against"
             )
         raise ValueError(
             "server_hostname must be a host name or an IP address for a context that checks it "
@@ -143,7 +143,7 @@ def settings(
         try:
             tls.wrapper.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, proven)
         except ValueError as error:
-            raise ValueError(f"ssl_session {session!r} is of no use here: {error}") from None
+            raise ValueError(f"ssl_session {session!r} cannot be used here: {error}") from None
     return tls
 
 
@@ -276,23 +276,24 @@ def reason(error: Exception, name: str | None) -> str:
         if said in _NOT_TLS:
             return f"the peer does not speak TLS here ({text}): is it the right port?"
         if " alert " in text:
-            return f"the peer has refused: {text}"
+            return f"the peer refused it: {text}"
         return text
     if isinstance(error, ConnectionResetError):
-        return "the peer has hung up in the middle of it"
+        return "the peer closed the connection in the middle of it"
     return words(error)
 
 
 _CERTIFICATE: Final[Mapping[int, str]] = {
     # The codes are X509_V_ERR_* of OpenSSL.
-    9: "the certificate is not valid yet: check the clock of this machine",
+    9: "the certificate is not valid yet: check this machine's clock",
     10: "the certificate has expired",
     18: "the certificate is self-signed: to trust it, load it into the context",
-    19: "the certificate's issuer is self-signed and not trusted here: "
-    "to trust it, load it into the context",
-    20: "the certificate's issuer is unknown here: load it into the context, or have the "
-    "server send the certificates in between",
-    21: "the certificate's issuer is unknown here, and the server sent no other certificate",
+    19: "the certificate's issuer is self-signed and not trusted here: to trust it, load the "
+    "issuer's certificate into the context",
+    20: "the certificate's issuer is not known here: load the issuer's certificate into the "
+    "context, or have the server send its intermediate certificates",
+    21: "the certificate's issuer is not known here, and the server sent no intermediate "
+    "certificate",
     23: "the certificate has been revoked",
     62: "the certificate is for another host, not for {name}",
     64: "the certificate is for another host, not for {name}",

@@ -371,7 +371,7 @@ def _of_several(
     first = errors[numbers[0]]
     error = ConnectError(
         errnos.ETIMEDOUT if timed_out else first.errno or 0,
-        f"{len(numbers)} of {len(waits)} were waited for in vain: {said}",
+        f"{len(numbers)} of {len(waits)} targets did not come up: {said}",
         address=tuple(wait.target.address for wait in waits),
         phase=first.phase,
         elapsed=elapsed,

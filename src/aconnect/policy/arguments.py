@@ -22,7 +22,7 @@ Ports: TypeAlias = "int | range | Iterable[int | range]"
 def check_networks(networks: tuple[Network, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
     """The networks as objects."""
     if not networks:
-        raise ValueError('networks must not be empty: "0.0.0.0/0", "::/0" are all addresses')
+        raise ValueError('networks must not be empty: use "0.0.0.0/0", "::/0" for all addresses')
     return tuple(map(_check_network, networks))
 
 
@@ -60,7 +60,7 @@ def check_ports(ports: Ports | None) -> tuple[tuple[int, int], ...] | None:
                 raise ValueError(f"ports must be from 0 to {MAX_PORT}, not {each!r}")
         wanted.update(map(plain, numbers))
     if not wanted:
-        raise ValueError("ports must not be empty: None is every port")
+        raise ValueError("ports must not be empty: use None for every port")
     runs: list[tuple[int, int]] = []
     for port in sorted(wanted):
         if runs and runs[-1][1] == port - 1:

@@ -39,7 +39,7 @@ def allow_names(*patterns: str) -> NamePolicy:
         ValueError: a pattern is none, or there is none.
     """
     if not patterns:
-        raise ValueError("allow_names() needs a name at least")
+        raise ValueError("allow_names() needs at least one name")
     return _AllowNames(patterns)
 
 

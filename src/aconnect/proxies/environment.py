@@ -77,7 +77,7 @@ def from_environment(scheme: str, environ: Mapping[str, str] = os.environ) -> Fr
                 value if "://" in value or "+unix:" in value else f"http://{value}"
             )
         except ValueError as error:
-            raise ValueError(f"{name} is no proxy: {error}") from None
+            raise ValueError(f"{name} does not name a proxy: {error}") from None
     return FromEnvironment(proxy, environ.get("no_proxy") or environ.get("NO_PROXY") or "")
 
 

@@ -78,12 +78,12 @@ class ProxyHeader(Value):
             if len(unique_id) > _LONGEST_ID:
                 raise ValueError(f"unique_id must have at most 128 bytes, not {len(unique_id)}")
         if version == 1 and (authority is not None or unique_id is not None or kept):
-            raise ValueError("authority, unique_id and tlvs are for version 2 only")
+            raise ValueError("authority, unique_id and tlvs need version 2")
         ends = [
             _end(each, name) for each, name in ((source, "source"), (destination, "destination"))
         ]
         if local and any(each is not None for each in ends):
-            raise ValueError("source and destination are not for a local connection")
+            raise ValueError("source and destination must be None where local is True")
         super().__init__(
             plain(version), ends[0], ends[1], local, plain(authority), plain(unique_id), kept
         )

@@ -47,21 +47,23 @@ def parse_proxy(text: str) -> Proxy:
     scheme, colon, rest = text.partition(":")
     scheme, plus, kind = scheme.lower().partition("+")
     if not colon or (not plus and not rest.startswith("//")):
-        _refuse(text, f"there is no scheme; {_FORM}")
+        _refuse(text, f"the scheme is missing; {_FORM}")
     if scheme == "socks":
-        _refuse(text, "the scheme socks:// is SOCKS4 to some and SOCKS5 to others: say which")
+        _refuse(
+            text, "socks:// means SOCKS4 to some programs and SOCKS5 to others: write which one"
+        )
     if scheme not in DEFAULT_PORTS:
         _refuse(text, f"the scheme must be one of {', '.join(DEFAULT_PORTS)}")
     if plus:
         if kind not in ("unix", "vsock"):
-            _refuse(text, "behind the + there must be unix or vsock")
+            _refuse(text, "+ must be followed by unix or vsock")
         return _made(text, scheme, f"{kind}:{rest}", None, None)
     login, at, where = rest[2:].rpartition("@")
     if any(mark in login for mark in "/?#"):
         _refuse(text, "a /, ? or # in the user or password must be percent-encoded")
     where = where.removesuffix("/")
     if any(mark in where for mark in "/?#"):
-        _refuse(text, "there must be no path, query or fragment behind the host")
+        _refuse(text, "there must be no path, query or fragment after the host and port")
     parts = _HOST_AND_PORT.fullmatch(where)
     if parts is None:
         _refuse(text, "an IPv6 address needs brackets, as in http://[::1]:80")
@@ -87,7 +89,7 @@ def _made(
 def _decoded(text: str, part: str) -> str:
     data = part.encode("utf-8", "surrogatepass")
     if b"%" in _ESCAPE.sub(b"", data):
-        _refuse(text, "behind a % in the user or password there must be two hexadecimal digits")
+        _refuse(text, "% in the user or password must be followed by two hexadecimal digits")
     try:
         return _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), data).decode()
     except UnicodeDecodeError:

@@ -103,7 +103,9 @@ class Proxy(Value):
         if dns not in (None, "local", "remote"):
             raise ValueError(f'dns must be "local", "remote" or None, not {dns!r}')
         if dns == "remote" and scheme == "socks4":
-            raise ValueError("dns must not be 'remote' for socks4, which takes no names: socks4a")
+            raise ValueError(
+                "dns must not be 'remote' for socks4, which takes no names: use socks4a"
+            )
         _check_login(scheme, username, password)
         _check_tls(scheme, where, ssl, server_hostname)
         super().__init__(
@@ -153,7 +155,7 @@ def _where(address: Any) -> TCPAddress | UnixAddress | VsockAddress:
         return where
     if isinstance(where, UnixAddress) and where.type == socket.SOCK_STREAM:
         return where
-    raise ValueError(f"address must be one for streams, not {address!r}")
+    raise ValueError(f"address must be that of a stream socket, not {address!r}")
 
 
 def _check_login(scheme: str, username: Any, password: Any) -> None:
@@ -174,7 +176,7 @@ def _check_login(scheme: str, username: Any, password: Any) -> None:
         return
     if scheme in ("socks4", "socks4a"):
         if password is not None:
-            raise ValueError(f"password is not for {scheme}, which has none")
+            raise ValueError(f"password must be None for {scheme}, which has no passwords")
     elif scheme in ("socks5", "socks5h"):
         if not 1 <= len(username.encode()) <= 255:
             raise ValueError("username must have from 1 to 255 bytes for SOCKS5")
@@ -206,10 +208,12 @@ def _check_headers(scheme: str, headers: Any, username: str | None) -> Any:
             raise TypeError("headers must be pairs of a name and a value, both str")
         name, value = pair
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"headers must have names that HTTP takes, not {name!r}")
+            raise ValueError(f"headers must have names that are valid in HTTP, not {name!r}")
         if not _VALUE.fullmatch(value) or not value.isascii():
-            raise ValueError(f"headers must have values that HTTP takes, in ASCII, for {name}")
+            raise ValueError(
+                f"headers must have ASCII values that are valid in HTTP, unlike that of {name}"
+            )
         given = name.lower()
         if given in _OURS or (given == "proxy-authorization" and username is not None):
-            raise ValueError(f"headers must not have {name}, which is written already")
+            raise ValueError(f"headers must not have {name}, which is sent anyway")
     return kept

@@ -45,7 +45,7 @@ LONGEST_WORDS: Final = 300
 LONGEST_ADDRESS: Final = 285
 """Characters of an address in a message: the longest name there is, and what stands around it."""
 
-OWN_TIME: Final = "its own time was up"
+OWN_TIME: Final = "its own time limit was up"
 """The note of an attempt that ran into a limit that was not the deadline of all."""
 
 Phase: TypeAlias = Literal["resolve", "connect", "proxy", "handshake"]
@@ -242,12 +242,12 @@ class AttemptRecord(Value):
         if self.outcome in ("connected", "cancelled", "not permitted", "running"):
             return note or self.outcome
         if self.outcome == "made room":
-            return "no answer so far, and it made room for another address"
+            return "no answer so far, given up to make room for another address"
         words = lookup(self.errno or 0).words(self.family)
         if self.outcome == "failed":
             return note or words
         if self.phase in ("proxy", "handshake"):
-            return f"connected, and {self.unfinished or 'its handshake was not done'}"
+            return f"connected, but {self.unfinished or 'its handshake had not finished'}"
         if self.errno is not None:
             return f"not started: {words}"
         return (

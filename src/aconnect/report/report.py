@@ -62,7 +62,7 @@ class Report:
             RuntimeError: the event belongs to another dial.
         """
         if self._events and (isinstance(event, DialStarted) or is_last(self._events[-1])):
-            raise RuntimeError("this report has its dial already; make a Report for each")
+            raise RuntimeError("this report already holds a dial: make a new Report for each")
         self._events.append(event)
 
     @property

@@ -131,7 +131,9 @@ class CachingResolver:
         self._negative_ttl = _seconds("negative_ttl", negative_ttl)
         self._stale = None if stale is None else _seconds("stale", stale)
         if optimistic and not self._stale:
-            raise ValueError("optimistic=True needs stale: seconds for which answers may be used")
+            raise ValueError(
+                "optimistic=True needs stale=, the seconds for which an expired answer may be used"
+            )
         self._optimistic = optimistic
         self._memory: Memory[Hashable, _Answer] = Memory(entries)
         self._entries = entries

@@ -38,8 +38,8 @@ class Cancel(Value):
     """End the attempt, close its socket.
 
     Attributes:
-        why: "cancelled": it has lost, or the race is over; "timed out": its own time was up, and
-            it counts as failed; "made room": another address was due, and so it does.
+        why: "cancelled": it has lost, or the race is over; "timed out": its own time limit was up,
+            and it counts as failed; "made room": another address was due, and so it does.
     """
 
     attempt: int

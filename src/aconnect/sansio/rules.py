@@ -72,7 +72,7 @@ class Rules(Value):
         if self.attempt_timeout is not None:
             _check_seconds("attempt_timeout", self.attempt_timeout)
             if self.attempt_timeout == 0:
-                raise ValueError("attempt_timeout must be more than 0; None is for no limit")
+                raise ValueError("attempt_timeout must be more than 0, or None for no limit")
         _check_count("first_family_count", self.first_family_count)
         _check_count("max_in_flight", self.max_in_flight)
         if not isinstance(self.handshake, bool):

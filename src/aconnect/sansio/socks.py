@@ -47,7 +47,7 @@ SOCKS5_REPLIES: Final[dict[int, Reply]] = {
     2: Reply(errnos.EACCES, "target", "it is not allowed by its rules"),
     3: Reply(errnos.ENETUNREACH, "target", "the network cannot be reached from there"),
     4: Reply(errnos.EHOSTUNREACH, "target", "the host cannot be reached from there"),
-    5: Reply(errnos.ECONNREFUSED, "target", "nobody listens there"),
+    5: Reply(errnos.ECONNREFUSED, "target", "nothing is listening there"),
     6: Reply(errnos.ETIMEDOUT, "target", "there was no answer in the proxy's own time"),
     7: Reply(errnos.EOPNOTSUPP, "proxy", "it does not connect to anything: no proxy for this"),
     8: Reply(errnos.EAFNOSUPPORT, "target", "it knows no addresses of that kind"),

@@ -59,10 +59,12 @@ def check_local_address(value: Any, name: str = "local_address") -> dict[int, Lo
             entries = value
     elif not isinstance(value, (str, *_ADDRESSES)):
         if not isinstance(value, Iterable):
-            raise TypeError(f"{name} must be an address or several, not {value!r}")
+            raise TypeError(
+                f"{name} must be an address or an iterable of addresses, not {value!r}"
+            )
         entries = tuple(value)
     if not entries:
-        raise ValueError(f"{name} must not be empty: None is no local address")
+        raise ValueError(f"{name} must not be empty: use None for no local address")
     if entries is not value and len(entries) == 2 and isinstance(entries[1], int):
         raise TypeError(
             f"{name} must be a tuple for a host and a port, {entries!r}, not {value!r}"
@@ -71,7 +73,10 @@ def check_local_address(value: Any, name: str = "local_address") -> dict[int, Lo
     for entry in entries:
         family, address = _check_one_local_address(entry, name)
         if family in local:
-            raise ValueError(f"{name} has two of one family, {local[family]} and {address}")
+            raise ValueError(
+                f"{name} must have one address of each family at most, not "
+                f"{local[family]} and {address}"
+            )
         local[family] = address
     return local
 

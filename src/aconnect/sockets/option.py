@@ -132,7 +132,7 @@ class SocketOption(Value):
         if (level, name) == (socket.IPPROTO_TCP, _FASTOPEN_CONNECT):
             raise ValueError(
                 f"name must not be {name!r}, TCP_FASTOPEN_CONNECT: connect(2) would report "
-                "success before a packet is sent, of a port at which nobody listens too"
+                "success before a packet is sent, even for a port that nothing is listening on"
             )
         if isinstance(value, int):
             if not -LARGEST_INT - 1 <= value <= LARGEST_INT:
@@ -268,7 +268,7 @@ def check_fits(sock: socket.socket, endpoint: Endpoint) -> None:
         code = errnos.EPROTOTYPE if sock.family == endpoint.family else errnos.EAFNOSUPPORT
         wanted = _describe_socket(*endpoint[:2])
         given = _describe_socket(sock.family, sock.type)
-        raise OSError(code, f"socket_factory must give {wanted}, not {given}")
+        raise OSError(code, f"socket_factory must return {wanted}, not {given}")
 
 
 def check_int(value: int, name: str, least: int, most: int) -> int:

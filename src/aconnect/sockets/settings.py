@@ -187,8 +187,9 @@ class SocketSettings(Value, kw_only=True):
             have = ", ".join(map(str, self._local.values()))
             raise OSError(
                 errnos.EAFNOSUPPORT,
-                f"no local_address to reach {format_sockaddr(endpoint.family, endpoint.sockaddr)} "
-                f"from: {have} is of another family",
+                "no local_address can reach "
+                f"{format_sockaddr(endpoint.family, endpoint.sockaddr)}: {have} is of another "
+                "family",
             )
         if self.mptcp and _MPTCP is not None and endpoint.proto == _TCP:
             try:
@@ -227,7 +228,9 @@ class SocketSettings(Value, kw_only=True):
             said = f"socket_factory failed: {type(error).__name__}: {error}"
             raise OSError(errnos.EINVAL, said) from error
         if not isinstance(sock, socket.socket):
-            raise OSError(errnos.EINVAL, f"socket_factory gave no socket: {sock!r}")
+            raise OSError(
+                errnos.EINVAL, f"socket_factory must return a socket.socket, not {sock!r}"
+            )
         try:
             sock.setblocking(False)
             check_fits(sock, endpoint)
@@ -284,7 +287,7 @@ class SocketSettings(Value, kw_only=True):
         asked = self.mptcp and sock.family in INTERNET and sock.type == socket.SOCK_STREAM
         try:
             if asked and self.mptcp_in_use(sock) is False:
-                return "Multipath TCP was asked for, and this is TCP"
+                return "Multipath TCP was asked for, and this is plain TCP"
         except OSError:
             pass  # it is not known
         return ""
@@ -353,7 +356,7 @@ def _check_interface(value: str | None) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise TypeError(f"interface must be the name of one, not {value!r}")
+        raise TypeError(f"interface must be the name of a network interface, not {value!r}")
     # Linux, dev_valid_name(): no slash, no colon, no white space, not "." or "..".
     if (
         not 0 < len(os.fsencode(value)) <= _MAX_INTERFACE
@@ -361,7 +364,7 @@ def _check_interface(value: str | None) -> None:
         or not {" ", "/", ":"}.isdisjoint(value)
         or value in (".", "..")
     ):
-        raise ValueError(f"interface is not a name that one can have: {value!r}")
+        raise ValueError(f"interface must be a valid name of a network interface, not {value!r}")
 
 
 def _check_socket_options(value: Iterable[SocketOptionLike]) -> tuple[SocketOption, ...]:

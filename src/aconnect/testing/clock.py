@@ -67,7 +67,7 @@ class VirtualClock:
     def __enter__(self) -> Self:
         with _LOCK:
             if isinstance(getattr(time.monotonic, "__self__", None), VirtualClock):
-                raise RuntimeError("a VirtualClock is on already, and there can be but one")
+                raise RuntimeError("a VirtualClock is already on, and there can only be one")
             self._real = time.monotonic
             self._start = self._now = float(math.ceil(self._real()))
             self._thread = threading.get_ident()

@@ -68,7 +68,7 @@ class FakeHost:
         def make(given: OutcomeLike) -> Outcome:
             made = outcome_of(given, after)
             if unix and (made.after or made.what in ("silent", "itself")):
-                raise ValueError(f"a unix socket is connected at once or not at all: {given!r}")
+                raise ValueError(f"a unix socket connects at once or not at all, not {given!r}")
             return made
 
         self.script = Script(outcome, make)

@@ -141,7 +141,7 @@ class FakeNetwork:
         if on_connection is not None and not callable(on_connection):
             raise TypeError(f"on_connection must be callable or None, not {on_connection!r}")
         if inspect.iscoroutinefunction(on_connection):
-            raise TypeError(f"on_connection must be no async function: {on_connection!r}")
+            raise TypeError(f"on_connection must not be an async function: {on_connection!r}")
         places = [_place(address, name, port) for address in addresses]
         host = FakeHost(self, places, port, on_connection)
         host.becomes(outcome, after=after)
@@ -168,7 +168,7 @@ class FakeNetwork:
             raise TypeError(f"interface must be a str or None, not {interface!r}")
         for address in addresses:
             if isinstance(address, UnixAddress):
-                raise TypeError(f"an address of a machine must be an IP address, not {address!r}")
+                raise TypeError(f"the address of a machine must be an IP address, not {address!r}")
         for family, address in [_place(address, None, None) for address in addresses]:
             self._own[family].append(address)
         if interface is not None:

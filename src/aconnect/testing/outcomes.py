@@ -73,7 +73,7 @@ class Outcome:
         if errno in _AT_ONCE:
             object.__setattr__(self, "at_once", True)
         if self.at_once and (self.after or self.what == "silent"):
-            raise ValueError(f"what connect(2) answers at once takes no time: {self!r}")
+            raise ValueError(f"an answer that connect(2) gives at once cannot take time: {self!r}")
 
     @property
     def errno(self) -> int:
@@ -117,7 +117,9 @@ def lookup_code(given: str | int) -> int:
         TypeError, ValueError: it is neither a word for one nor a code.
     """
     if isinstance(given, bool) or not isinstance(given, (str, int)):
-        raise TypeError(f"the outcome of a lookup must be a word or a code, not {given!r}")
+        raise TypeError(
+            f"the outcome of a lookup must be a word or a code of getaddrinfo(3), not {given!r}"
+        )
     code = _LOOKUPS.get(given) if isinstance(given, str) else given
     if code is None:
         words = ", ".join(map(repr, _LOOKUPS))
@@ -159,7 +161,7 @@ class Script(Generic[T]):
         try:
             self._next = next(things)
         except StopIteration:
-            raise ValueError("there must be at least one outcome") from None
+            raise ValueError("outcomes must not be empty") from None
 
     def next(self) -> T:
         """What comes now."""

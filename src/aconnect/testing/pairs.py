@@ -74,7 +74,7 @@ def _tcp_pair() -> tuple[socket.socket, socket.socket]:
         far.setblocking(False)
         if peer != near.getsockname():
             raise ConnectionAbortedError(
-                "somebody else was quicker to connect to the fake network"
+                "another process connected to the fake network's socket first"
             )
         stack.pop_all()
     return near, far

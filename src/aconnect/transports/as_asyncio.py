@@ -161,8 +161,8 @@ def datagram_target(address: AddressLike | list[Any] | None, call: str) -> Targe
     target: Target | None = None
     if address is None:
         raise ValueError(
-            f"{call}() needs a remote_addr=, as its first address is the local one, as in "
-            "asyncio; a socket without a peer is for loop.create_datagram_endpoint()"
+            f"{call}() needs remote_addr=: as in asyncio, its first argument is the local "
+            "address. For a socket without a peer, use loop.create_datagram_endpoint()"
         )
     if isinstance(address, os.PathLike) or (isinstance(address, str) and is_path(address)):
         address = UnixAddress(address, socket.SOCK_DGRAM)
@@ -230,8 +230,8 @@ def to_dialer(options: Any, dialer: Dialer | None, target: Target, call: str) ->
     """
     if options.pop("sock", None) is not None:
         raise ValueError(
-            f"{call}(): sock is connected already, and there is nothing to dial: that is for the "
-            "function of asyncio of this name"
+            f"{call}(): sock is already connected, so there is nothing to dial: use asyncio's "
+            "function of the same name"
         )
     delay = options.pop("happy_eyeballs_delay", None)
     if delay is not None:
@@ -260,7 +260,7 @@ def to_dialer(options: Any, dialer: Dialer | None, target: Target, call: str) ->
     for name, number in _SWITCHES.items():
         if options.pop(name, None):
             if number is None:
-                raise ValueError(f"{name} is not to be had on this platform")
+                raise ValueError(f"{name} is not available on this platform")
             given = options.get("socket_options", (dialer or DEFAULT).socket_options)
             options["socket_options"] = (*given, SocketOption(socket.SOL_SOCKET, number, 1))
     return bool(options.pop("all_errors", False))
@@ -274,7 +274,7 @@ _SWITCHES: Final[dict[str, int | None]] = {
 
 def _put(options: dict[str, Any], theirs: str, ours: str, value: Any) -> None:
     if ours in options:
-        raise TypeError(f"{theirs} and {ours} are the same: give one of them")
+        raise TypeError(f"{theirs} and {ours} mean the same: give only one of them")
     options[ours] = value
 
 

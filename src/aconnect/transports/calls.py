@@ -109,7 +109,7 @@ def dialer_of(dialer: Dialer | None, options: Any, local_addr: object = None) ->
         raise TypeError(f"dialer must be a Dialer or None, not {dialer!r}")
     if local_addr is not None:
         if "local_address" in options:
-            raise TypeError("local_addr and local_address are the same: give one of them")
+            raise TypeError("local_addr and local_address mean the same: give only one of them")
         # Checked under the name that it was given by.
         options["local_address"] = tuple(check_local_address(local_addr, "local_addr").values())
     return dialer.replace(**options) if options else dialer
@@ -194,8 +194,7 @@ def not_done(address: Address, what: str, started: float, family: int) -> Connec
     return ConnectTimeout(
         errnos.ETIMEDOUT,
         f"could not connect to {shortened(printable(str(address)), LONGEST_ADDRESS)} in "
-        f"{elapsed:.3f} s: deadline passed: "
-        f"connected, and the {what} handshake was not done",
+        f"{elapsed:.3f} s: deadline passed: connected, but the {what} handshake had not finished",
         address=address,
         phase="handshake",
         elapsed=elapsed,

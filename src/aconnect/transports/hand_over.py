@@ -100,7 +100,7 @@ class HandOver(asyncio.Protocol, asyncio.DatagramProtocol):
         try:
             await making
             if self.transport is None:
-                raise ConnectionResetError("the loop has made a transport and no connection")
+                raise ConnectionResetError("the loop has made a transport without a connection")
         except BaseException as error:
             await self.abandon(error)
             raise

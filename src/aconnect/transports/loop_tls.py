@@ -94,7 +94,7 @@ class LoopTLS(TLSHandshake[HandOver]):
             # Without an errno it is how the loops tell of this.  As of any error of theirs, the
             # traceback leads to the future that leads to the error.
             error.__traceback__ = None
-            said = f"it has taken longer than {self._limits['ssl_handshake_timeout']:g} seconds"
+            said = f"timed out after {self._limits['ssl_handshake_timeout']:g} seconds"
             raise ConnectionAbortedError(errnos.ETIMEDOUT, said) from None
         if isinstance(made.error, _Taken):
             await made.raise_error()

@@ -85,8 +85,8 @@ def routed(
         loop = asyncio._get_running_loop()
         if loop is None:
             raise RuntimeError(
-                "routed() needs a loop, and none is running here: call it inside "
-                "asyncio.run(main()) or uvloop.run(main()), or pass it one"
+                "routed() needs an event loop, and none is running here: call it inside "
+                "asyncio.run(main()) or uvloop.run(main()), or pass the loop as loop="
             )
     elif not isinstance(loop, asyncio.AbstractEventLoop):
         raise TypeError(f"loop must be an event loop of asyncio or uvloop, not {loop!r}")

@@ -186,7 +186,7 @@ def test_a_stream(core: Any, ours: Any, certificates: Certificates) -> None:
         assert not stream.get_extra_info("is_readable")
         with pytest.raises(core.ReadTimeout):
             stream.read(5, 0.01)
-        with pytest.raises(ValueError, match="within"):
+        with pytest.raises(ValueError, match="needs an event loop"):
             stream.start_tls(certificates.client(), NAME)
         for use, error in (
             (lambda: stream.read(5), core.ReadError),
@@ -236,5 +236,5 @@ def test_nothing_is_there_before_tls(core: Any, ours: Any) -> None:
 def test_it_says_what_is_missing(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     monkeypatch.delitem(sys.modules, f"aconnect.clients.blocking.{library}", raising=False)
-    with pytest.raises(ImportError, match=f"the extra '{library}' of aconnect-io"):
+    with pytest.raises(ImportError, match=rf"'aconnect-io\[{library}\]'"):
         importlib.import_module(f"aconnect.clients.blocking.{library}")

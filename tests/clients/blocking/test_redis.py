@@ -126,7 +126,7 @@ def test_arguments() -> None:
     assert connection.host == "localhost"
     connection.host = "b.example"  # the server has moved
     assert "host=b.example" in repr(connection)
-    with pytest.raises(ValueError, match="a host or a path"):
+    with pytest.raises(ValueError, match="host or path"):
         AConnectConnection(host="a.example", path="/run/redis.sock")
     with pytest.raises(TypeError, match="ssl_ca_certs"):
         AConnectConnection(ssl_ca_certs="ca.pem")
@@ -135,5 +135,5 @@ def test_arguments() -> None:
 def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.connection", None)
     monkeypatch.delitem(sys.modules, "aconnect.clients.blocking.redis")
-    with pytest.raises(ImportError, match="the extra 'redis' of aconnect-io"):
+    with pytest.raises(ImportError, match=r"'aconnect-io\[redis\]'"):
         importlib.import_module("aconnect.clients.blocking.redis")

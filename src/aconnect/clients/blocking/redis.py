@@ -80,9 +80,11 @@ class AConnectConnection(AbstractConnection):
     ) -> None:
         for name in options:
             if name.startswith("ssl_"):
-                raise TypeError(f"{name} is not for an AConnectConnection: ssl= takes a context")
+                raise TypeError(
+                    f"AConnectConnection does not take {name}: pass an ssl.SSLContext as ssl="
+                )
         if host is not None and path is not None:
-            raise ValueError(f"give a host or a path, not both: {host!r}, {path!r}")
+            raise ValueError(f"give host or path, not both: {host!r}, {path!r}")
         # redis-py looks at these two, and puts another host here when the server moves.
         self._host: str = "localhost" if host is None else plain(host)
         self.port: int = int(port)

@@ -85,7 +85,8 @@ class AConnectAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         if proxy.lower().startswith("socks"):
             raise InvalidProxyURL(
-                f"requests would connect to {proxy!r} by itself: give it to Dialer(proxy=...)"
+                f"requests would connect to the proxy {proxy!r} itself, without the dialer: use "
+                "Dialer(proxy=...)"
             )
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = self._classes(None)

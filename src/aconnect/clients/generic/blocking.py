@@ -96,8 +96,8 @@ class BlockingStream:
             try:
                 if isinstance(self._sock, ssl.SSLSocket):
                     raise ValueError(
-                        "TLS to a proxy, and TLS within, is not to be had without an event loop: "
-                        "give the proxy to the dialer, or use one without TLS"
+                        "TLS through a proxy that itself speaks TLS needs an event loop: use "
+                        "Dialer(proxy=...), or a proxy without TLS"
                     )
                 tls = settings(ssl_context, server_hostname, None, None)
                 assert tls is not None  # there is a context
@@ -133,7 +133,7 @@ class BlockingStream:
             self._sock.settimeout(timeout)
             yield
         except TimeoutError as error:
-            raise timed_out(f"it has taken longer than {timeout} seconds") from error
+            raise timed_out(f"timed out after {timeout} seconds") from error
         except OSError as error:
             raise broken(words(error)) from error
 
@@ -188,7 +188,7 @@ class BlockingUnconnected:
         return None
 
 
-_NO_TLS: Final = "not connected: with tls=True that is done by start_tls(), which comes first"
+_NO_TLS: Final = "not connected yet: with tls=True, start_tls() connects, and must be called first"
 
 
 class BlockingBackend:

@@ -155,9 +155,13 @@ class Pool:
         socket_options: Iterable[Any] | None = None,
     ) -> None:
         if proxy is not None and uds is not None:
-            raise ValueError(f"uds {uds!r} is not for a pool with a proxy, to which it connects")
+            raise ValueError(
+                f"uds {uds!r} cannot be combined with proxy: the pool connects to the proxy"
+            )
         if proxy is not None and retries:
-            raise ValueError(f"retries {retries!r} is not for a pool with a proxy: it would not")
+            raise ValueError(
+                f"retries {retries!r} cannot be combined with proxy: it would have no effect"
+            )
         dialer = pooled(dialer, keepalive)
         # By way of the dialer: the package's connections to a proxy are told of neither.
         if local_address is not None:

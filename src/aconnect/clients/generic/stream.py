@@ -208,7 +208,7 @@ class Unconnected:
         return None
 
 
-_NO_TLS: Final = "not connected: with tls=True that is done by start_tls(), which comes first"
+_NO_TLS: Final = "not connected yet: with tls=True, start_tls() connects, and must be called first"
 
 
 @contextmanager
@@ -272,6 +272,6 @@ def _limited(
         with anyio.fail_after(timeout):
             yield
     except TimeoutError as error:
-        raise timed_out(f"it has taken longer than {timeout} seconds") from error
+        raise timed_out(f"timed out after {timeout} seconds") from error
     except _BROKEN as error:
         raise broken(words(error.__cause__ or error)) from error

@@ -110,8 +110,8 @@ class Transport:
             proxy = self.package.Proxy(url=proxy)
         if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
             raise ImportError(
-                f"socksio is not installed, which {self.package.__name__} needs for a proxy that "
-                "speaks SOCKS: install it"
+                f"{self.package.__name__} needs socksio for a SOCKS proxy, and it is not "
+                "installed: pip install socksio"
             )
         return self.pool.backend.core.Proxy(
             self._url(proxy.url),
