@@ -132,3 +132,10 @@ def test_any_addresses(type: int, addresses: Any, edns: bool, flags: int) -> Non
         assert agree(message, type, query) == (
             bool(addresses) and not (given_flags ^ 0x8000) & 0xFA0F
         )
+
+
+def test_what_is_no_address_is_dnspythons() -> None:
+    https = Question(NAME, 65)
+    query = encode(https, 0x1234, edns=True)
+    reply = wire.read(answer(query), query, https)
+    assert reply == wire.Reply(0)

@@ -5,6 +5,9 @@ Rules:
 * An answer is kept for the least of the TTLs that led to it, at most a day; one of 0 is not.
 * That there is no address is kept for as long as its SOA record says, at most an hour; without one
   it is not kept (RFC 2308, section 5).
+* That there is no such name holds for all types of it, but for itself alone if another type has
+  answered with addresses; never for names below it.
+* What is kept belongs to a network.  The last four are remembered.
 * A failure is kept for a second, and twice as long each time, up to half a minute (RFC 9520).  It
   takes no place of an answer that is better than nothing.
 * Safe from several threads: a lock is held for what takes no time.
@@ -16,16 +19,20 @@ import socket
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from ...sansio.memory import Memory
+from ...sansio.memory import Memory, Recent
 from ..caching import PAUSE
 from .arguments import check_count, check_seconds
-from .wire import LONGEST_TTL
+from .wire import AAAA, LONGEST_TTL, A
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from typing import TypeAlias
 
     from ...sansio.memory import Entry
     from .exchange import Outcome
+
+    _Key: TypeAlias = tuple[Hashable, str, int | None]
+    """A network, a name and the type of records that were asked for; None for all types."""
 
 __all__ = ["Answer", "DnsCache"]
 
@@ -78,12 +85,14 @@ class Answers:
     """The answers of a `DnsCache`.
 
     Args:
-        entries, stale: as for that.
+        entries, stale, optimistic: as for that.
     """
 
-    def __init__(self, entries: int, stale: float) -> None:
+    def __init__(self, entries: int, stale: float, optimistic: bool = False) -> None:
+        self.optimistic: bool = optimistic
         self._stale = stale
-        self._memory: Memory[Hashable, Answer] = Memory(entries)
+        self._memory: Memory[_Key, Answer] = Memory(entries)
+        self._networks = Recent()
         self._lock = Lock()
 
     def clear(self) -> None:
@@ -91,20 +100,28 @@ class Answers:
         with self._lock:
             self._memory.clear()
 
-    def get(self, key: Hashable, now: float) -> Entry[Answer] | None:
+    def get(self, key: _Key, now: float) -> Entry[Answer] | None:
         """What is remembered."""
         with self._lock:
-            return self._memory.get(key, now)
+            self._see(key[0])
+            return self._memory.get(_any_type(key), now) or self._memory.get(key, now)
 
-    def forget(self, key: Hashable) -> None:
+    def forget(self, key: _Key) -> None:
         """Remember nothing of a question."""
         with self._lock:
             self._memory.forget(key)
+            self._memory.forget(_any_type(key))
 
-    def keep(self, key: Hashable, outcome: Outcome, now: float) -> None:
+    def _see(self, network: Hashable) -> None:
+        gone = self._networks.see(network)
+        if gone:
+            self._memory.forget_all(lambda key: key[0] in gone)
+
+    def keep(self, key: _Key, outcome: Outcome, now: float) -> None:
         """Remember what came of a question, if that is to be."""
         answer, reply = Answer.of(outcome), outcome.reply
         with self._lock:
+            self._see(key[0])
             entry: Any = self._memory.get(key, now)
             old = None if entry is None else entry.value
             if reply is None:
@@ -120,10 +137,28 @@ class Answers:
             fresh_for = reply.ttl if answer.addresses else reply.negative_ttl
             if answer.words and reply.nobody:
                 fresh_for = reply.ttl
-            self._memory.forget(key)
-            if fresh_for:
-                stale = self._stale if answer.addresses else 0.0
-                self._memory.put(key, answer, now, min(fresh_for, LONGEST_TTL), stale)
+            keys = [key]
+            if answer.addresses:
+                self._memory.forget(_any_type(key))
+            elif reply.rcode == _NXDOMAIN and not self._has_addresses(key, now):
+                keys.append(_any_type(key))
+            stale = self._stale if answer.addresses else 0.0
+            for each in keys:
+                self._memory.forget(each)
+                if fresh_for:
+                    self._memory.put(each, answer, now, min(fresh_for, LONGEST_TTL), stale)
+
+    def _has_addresses(self, key: _Key, now: float) -> bool:
+        """Whether another type of a name has answered with addresses."""
+        entries = [self._memory.get((*key[:2], type), now) for type in (A, AAAA)]
+        return any(
+            each is not None and now < each.fresh_until and bool(each.value.addresses)
+            for each in entries
+        )
+
+
+def _any_type(key: _Key) -> _Key:
+    return (*key[:2], None)
 
 
 class DnsCache:
@@ -133,6 +168,8 @@ class DnsCache:
         entries: how many answers are kept at the most.
         stale: seconds for which addresses that are not good any more may be used if every server
             fails, or none has answered for 1.8 seconds (RFC 8767); None for not at all.
+        optimistic: use such addresses at once, and ask meanwhile.  What the answer has not got is
+            not tried then, unless it has been.  A dial that has connected before asks no more.
 
     Raises:
         TypeError: an argument is of another type.
@@ -141,9 +178,17 @@ class DnsCache:
     Safe to use from several threads.
     """
 
-    def __init__(self, entries: int = 4096, *, stale: float | None = 86400.0) -> None:
+    def __init__(
+        self,
+        entries: int = 4096,
+        *,
+        stale: float | None = 86400.0,
+        optimistic: bool = False,
+    ) -> None:
+        if not isinstance(optimistic, bool):
+            raise TypeError(f"optimistic must be a bool, not {optimistic!r}")
         kept = 0.0 if stale is None else check_seconds("stale", stale, least=0.0)
-        self._answers = Answers(check_count("entries", entries, 1), kept)
+        self._answers = Answers(check_count("entries", entries, 1), kept, optimistic)
 
     def clear(self) -> None:
         """Forget everything."""

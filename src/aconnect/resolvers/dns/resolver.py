@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from ...addresses.values import TCPAddress, UDPAddress
     from ...drivers.base import Driver
+    from ...sansio.memory import Entry
     from ..base import Resolver
     from .lookup import Found
 
@@ -107,8 +108,9 @@ class DnsResolver:
         cache: what is remembered, and where; None for nothing.  Several resolvers may share one.
         system: the resolver for names that are not DNS's: those below ``local``, and where
             nsswitch.conf(5) names a source that is not understood; None for none.
-        network: gives what identifies the network that this machine is on; None for the servers,
-            and the source addresses that the kernel would use.
+        network: gives what identifies the network that this machine is on, hashable; None for the
+            servers, and the source addresses that the kernel would use.  If it raises, or gives
+            something else, that lookup neither uses nor fills the cache.
 
     Raises:
         ImportError: dnspython is not installed.
@@ -154,6 +156,7 @@ class DnsResolver:
         self._own = own
         self._with_hosts = hosts
         self._cache = None if cache is None else cache._answers
+        self._optimistic = self._cache is not None and self._cache.optimistic
         self._system = system
         self._network_of = network
         self._resolv_conf = Watched(RESOLV_CONF, str)
@@ -231,17 +234,21 @@ class DnsResolver:
         candidates = candidates_of(address.host, name, machine.settings)
         for candidate in candidates:
             negative: list[int] = []
-            found = False
+            found: dict[int, tuple[Endpoint, ...]] = {}
             async with aclosing(self._answers(driver, machine, candidate)) as answers:
-                async for type, answer in answers:
+                async for type, answer, for_now in answers:
                     family = _FAMILIES[type]
-                    if answer.addresses:
-                        found, awaited = True, awaited - {family}
-                        endpoints = tuple(_endpoints(address, answer.addresses))
-                        yield Batch(endpoints, family, awaiting=awaited)
+                    endpoints = tuple(_endpoints(address, answer.addresses))
+                    gone = [each for each in found.pop(family, ()) if each not in endpoints]
+                    if endpoints:
+                        found[family], awaited = endpoints, awaited - {family}
+                        answered = None if for_now else family
+                        yield Batch(endpoints, answered, withdrawn=gone, awaiting=awaited)
                     else:
                         failures.append(answer)
                         negative.append(family)
+                        if gone:
+                            yield Batch((), withdrawn=gone)
                     if found or candidate == candidates[-1]:
                         while negative:
                             awaited -= {negative[0]}
@@ -257,20 +264,24 @@ class DnsResolver:
             yield batch
 
     async def _answers(self, driver: Driver, machine: _Machine, name: str) -> Any:
-        """What is said to each question about a name, as it comes: its type, and the answer."""
+        """What is said to each question about a name, as it comes: its type, the answer, and
+        whether another may follow that takes its place."""
         network, now = self._network(machine), uptime()
         questions, stale = [], {}
         for question in self._asked(name, machine):
-            entry = None if self._cache is None else self._cache.get((network, *question), now)
+            entry = self._recall(network, question, now)
             if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
-                yield question.type, entry.value
+                yield question.type, entry.value, False
                 continue
             questions.append(question)
-            if entry is not None:
-                stale[question] = entry.value
+            if entry is None or not entry.value.addresses:
+                continue
+            stale[question] = entry.value
+            if self._optimistic:
+                yield question.type, entry.value, True
         if not questions:
             return
-        until = time.monotonic() + PATIENCE if stale else inf
+        until = time.monotonic() + PATIENCE if stale and not self._optimistic else inf
         key: Any = (threading.get_ident(), driver, network, *questions)
         lookup = self._lookups.get(key)
         if lookup is None:
@@ -285,13 +296,13 @@ class DnsResolver:
                     told += 1
                     old = stale.pop(found.question, None)
                     answer = Answer.of(found.outcome)
-                    yield found.question.type, old if old and answer.failed else answer
+                    yield found.question.type, old if old and answer.failed else answer, False
                 if lookup.over or (stale and time.monotonic() >= until):
                     break
                 await lookup.go_on(driver, watch, until)
             for question, answer in stale.items():  # nobody has said anything for too long
                 answer.retry_at = uptime() + PAUSE
-                yield question.type, answer
+                yield question.type, answer, False
         finally:
             if lookup.over or len(lookup.waiting) == 1:
                 self._lookups.pop(key, None)
@@ -302,19 +313,27 @@ class DnsResolver:
         return [Question(name, type) for type in types]
 
     def _fresh(self, network: Hashable, question: Question, now: float) -> Answer | None:
-        if self._cache is None:
-            return None
-        entry = self._cache.get((network, *question), now)
+        entry = self._recall(network, question, now)
         fresh = entry is not None and (now < entry.fresh_until or now < entry.value.retry_at)
         return entry.value if entry is not None and fresh else None
 
+    def _recall(self, network: Hashable, question: Question, now: float) -> Entry[Answer] | None:
+        if self._cache is None or network is _NOWHERE:
+            return None
+        return self._cache.get((network, *question), now)
+
     def _keep(self, network: Hashable, found: Found) -> None:
-        if self._cache is not None:
+        if self._cache is not None and network is not _NOWHERE:
             self._cache.keep((network, *found.question), found.outcome, uptime())
 
     def _network(self, machine: _Machine) -> Hashable:
         if self._network_of is not None:
-            return self._network_of()
+            try:
+                network = self._network_of()
+                hash(network)
+            except Exception:
+                return _NOWHERE
+            return network
         return (machine.settings.servers, *machine.sources)
 
     async def _look(self, driver: Driver) -> _Machine:
@@ -368,4 +387,5 @@ def _error(failures: list[Answer]) -> OSError:
     return Explained(code, worst.words)
 
 
+_NOWHERE: Final = object()
 _GAI: Final = {*NO_ADDRESS, socket.EAI_AGAIN, socket.EAI_FAIL}
