@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aconnect.resolvers.dns.names import business_of, candidates_of, is_systems
+from aconnect.resolvers.dns.names import business_of, candidates_of, files_last, is_systems
 from aconnect.resolvers.dns.settings import Settings
 
 
@@ -67,3 +67,19 @@ def test_what_is_the_systems(monkeypatch: Any, order: Any, name: str, systems: b
 )
 def test_candidates(host: str, settings: Any, names: list[str]) -> None:
     assert candidates_of(host, host.removesuffix("."), Settings(**settings)) == names
+
+
+@pytest.mark.parametrize(
+    ("order", "last"),
+    [
+        (("files", "dns"), False),
+        (("dns", "files"), True),
+        (("mdns4_minimal", "resolve", "files", "dns"), True),
+        (("myhostname", "files", "dns"), False),
+        (("dns",), False),
+        (("files",), False),
+        ((), False),
+    ],
+)
+def test_n7_whether_the_hosts_file_comes_last(order: tuple[str, ...], last: bool) -> None:
+    assert files_last(order) is last

@@ -180,3 +180,19 @@ def test_without_dnspython_the_extra_is_named(monkeypatch: Any) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"'aconnect-io\[dns\]'"):
         DnsResolver()
+
+
+@pytest.mark.parametrize(("before", "used"), [(0, 256), (1022, 1), (1023, 0), (2000, 0)])
+def test_of_very_many_records_some_are_left_out(before: int, used: int) -> None:
+    """What comes behind the first 1024 does not count, and is not looked at."""
+    alias = b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1b\xc0\x0e"  # to b.test
+    address = b"\1b\xc0\x0e\0\1\0\1\0\0\0\x3c\0\4\x0a\0"
+    nobodys = b"\0\0\2\0\1\0\0\0\0\0\1\0"  # NS, of the root
+    records = alias + nobodys * before
+    records += b"".join(address + each.to_bytes(2, "big") for each in range(1, 301))
+    counts = (1).to_bytes(2, "big") + (1 + before + 300).to_bytes(2, "big") + bytes(4)
+    end = ASKED.index(0, 12) + 5
+    message = ASKED[:2] + b"\x81\x80" + counts + ASKED[12:end] + records
+    reply = read(message + b"\xff" * bool(before), ASKED, OURS)
+    assert reply is not None
+    assert (len(reply.addresses), reply.problem) == (used, "")

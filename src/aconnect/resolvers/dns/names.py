@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-__all__ = ["business_of", "candidates_of", "is_systems"]
+__all__ = ["business_of", "candidates_of", "files_last", "is_systems"]
 
 _LONGEST: Final = 253
 _NOBODYS: Final = {"invalid": "RFC 6761", "onion": "RFC 7686", "alt": "RFC 9476"}
@@ -58,6 +58,16 @@ def is_systems(name: str, order: Collection[str]) -> bool:
     if other or not asks:
         return True
     return "myhostname" in order and (name in _GATEWAYS or name == socket.gethostname().lower())
+
+
+def files_last(order: Collection[str]) -> bool:
+    """Whether the hosts file counts only where name servers know of no address.
+
+    Args:
+        order: the sources.
+    """
+    before = [each for each in order if each in ("files", "dns", "resolve")]
+    return "files" in before and before[0] != "files"
 
 
 def candidates_of(host: str, name: str, settings: Settings) -> list[str]:

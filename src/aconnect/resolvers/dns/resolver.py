@@ -42,7 +42,7 @@ from .arguments import check_count, check_seconds, domains_of, servers_of
 from .cache import Answer, DnsCache
 from .lookup import Lookup
 from .machine import LOOK_AGAIN, Watched
-from .names import business_of, candidates_of, is_systems
+from .names import business_of, candidates_of, files_last, is_systems
 from .settings import Settings, read_hosts, read_nsswitch, read_resolv_conf
 from .wire import AAAA, A, Question, require
 
@@ -219,7 +219,8 @@ class DnsResolver:
         business = business_of(name)
         if business == "loopback":
             own = tuple(each for each in own if _is_loopback(each)) or ("::1", "127.0.0.1")
-        if own:
+        last = bool(own) and not business and files_last(machine.order)
+        if own and not last:
             yield Batch(tuple(_endpoints(address, own)))
             return
         if business == "system" or is_systems(name, machine.order):
@@ -255,7 +256,9 @@ class DnsResolver:
                             yield Batch((), negative.pop(0), awaiting=awaited)
             if found:
                 return
-        raise _error(failures)
+        if not last:
+            raise _error(failures)
+        yield Batch(tuple(_endpoints(address, own)))
 
     async def _ask_system(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         if self._system is None:

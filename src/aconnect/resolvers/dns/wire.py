@@ -8,6 +8,7 @@ Rules:
 * Of it count the records of class IN in the answer section that lie on the chain of CNAMEs which
   begins at the question, and the SOA record of the authority section.  Nothing else can slip in.
 * 0.0.0.0 and :: are nobody's addresses, and left out.  An IPv4-mapped address is an IPv4 address.
+* 1024 records of a message are read, and 256 addresses used; more is left out.
 * Whatever a message is, reading it raises nothing.
 
 Sources: RFC 1035, RFC 2308, RFC 5452, RFC 6604, RFC 6891.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import socket
 from functools import lru_cache
 from importlib import import_module
-from struct import unpack_from
+from struct import pack, unpack_from
 from typing import Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
@@ -38,6 +39,7 @@ LONGEST_NEGATIVE_TTL: Final = 3600
 PAYLOAD: Final = 1232
 """Octets of a datagram that no path fragments: the DNS flag day of 2020."""
 _MOST_LINKS: Final = 16
+_MOST_RECORDS: Final = 1024
 _MOST_ADDRESSES: Final = 256
 _HEADER: Final = 12
 _QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
@@ -171,9 +173,22 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
             texts = [socket.inet_ntop(family, each) for each in plain[0]]
             return _addresses(texts, min(plain[1], LONGEST_TTL))
     try:
-        return _reply(dns.message.from_wire(data), question)
+        return _reply(_parsed(data), question)
     except Exception:  # dnspython's, and what it may have overlooked
         return Reply(flags & 0xF, problem="an answer that makes no sense")
+
+
+def _parsed(data: bytes) -> Any:
+    """A message, of which as many records are read as one lookup may take time for."""
+    counts = [*unpack_from("!3H", data, 6)]  # of the sections
+    if sum(counts) <= _MOST_RECORDS:
+        return dns.message.from_wire(data)
+    left, kept = _MOST_RECORDS, []
+    for count in counts:
+        kept.append(min(count, left))
+        left -= kept[-1]
+    cut = data[:6] + pack("!3H", *kept) + data[_HEADER:]
+    return dns.message.from_wire(cut, ignore_trailing=True)
 
 
 def _reply(message: Any, question: Question) -> Reply:
