@@ -112,7 +112,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
         if coverage.Coverage.current() is not None:
             acquire.deactivate()
         # A file is read without waiting for anybody, and anything else when there is something.
-        for function in ("from_file", "from_stream"):
+        for function in ("from_file", "from_stream", "shuffled_file"):
             blockbuster.functions["os.read"].can_block_in("cli/source.py", function)
         for name in ("io.BufferedWriter.write", "io.BufferedRandom.write"):
             blockbuster.functions[name].can_block_in("cli/check.py", "_line")

@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import json
+import re
 import resource
 import signal
 import socket
@@ -368,3 +369,73 @@ def test_on_a_terminal_there_is_a_line_of_progress(stage: Any, listed: Path) -> 
     assert status == 1
     assert b"1/3" in shown
     assert b"connected" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_progress_fits_terminals_of_any_width(stage: Any, tmp_path: Path, width: int) -> None:
+    port = stage.healthy[1]
+    path = tmp_path / "list"
+    path.write_text("".join(f"127.0.0.{1 + number % 250}:{port}\n" for number in range(40)))
+    arguments = ("--rate", "60", "--no-progress" if width == 40 else "--progress", "--summary")
+    status, shown = on_a_terminal(
+        "check", "-f", str(path), *arguments, "-o", "/dev/null", width=width
+    )
+    assert status == 1
+    # What a line of progress is between one command to the terminal and the next.
+    drawn = re.findall(r"\x1b\[2K([^\x1b\r\n]*/40  [^\x1b\r\n]*)", shown.decode())
+    assert bool(drawn) is (width != 40)
+    assert all(len(line) <= width for line in drawn)
+    assert "40 checked:" in shown.decode()
+
+
+@pytest.mark.parametrize("width", [20, 60, 200])
+def test_a_drawing_fits_terminals_of_60_columns_and_more(stage: Any, width: int) -> None:
+    status, shown = on_a_terminal("check", "-v", text(stage.healthy), width=width)
+    assert status == 0
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown.decode())
+    first, *drawing = plain.splitlines()
+    assert first.startswith(f"connected  to {text(stage.healthy)} in ")  # whole, in one line
+    assert 40 < max(map(len, drawing)) <= max(width, 62)
+
+
+def test_progress_changes_nothing_of_the_results(stage: Any, listed: Path, tmp_path: Path) -> None:
+    def fixed(written: bytes) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in written.splitlines()]
+        for line in lines:
+            for name in ("seconds", "phases", "time", "message", "attempts"):
+                line.pop(name, None)  # another time each time
+        return lines
+
+    found = []
+    for option in ("--progress", "--no-progress"):
+        out = tmp_path / option
+        arguments = ("check", "-f", str(listed), "--ordered", "--json", option, "-o", str(out))
+        on_a_terminal(*arguments)
+        found.append(fixed(out.read_bytes()))
+        assert b"\x1b" not in out.read_bytes()
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
+
+
+def test_an_order_by_chance(invoke: Any, listed: Path, tmp_path: Path) -> None:
+    def indexes(*arguments: str) -> list[int]:
+        result = invoke("check", "--json", "--ordered", *arguments)
+        return [json.loads(each)["index"] for each in result.stdout.splitlines()]
+
+    whole = indexes("-f", str(listed), "--shuffle", "1")
+    assert sorted(whole) == [0, 1, 2] != whole
+    assert whole == indexes("-f", str(listed), "--shuffle", "1")
+    results = tmp_path / "results"
+    for _ in range(2):
+        invoke("check", "-f", str(listed), "--shuffle", "1", "--resume", str(results))
+        assert len(results.read_text().splitlines()) == 3
+    addresses = listed.read_text().split("\n")[1], "127.0.0.1:1", "127.0.0.2:1"
+    assert sorted(indexes("--shuffle", "1", *addresses)) == [0, 1, 2]
+
+
+def test_a_stream_cannot_be_shuffled(start: Any) -> None:
+    process = start("check", "-f", "-", "--shuffle", "1", stdin=subprocess.PIPE)
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert "--shuffle needs all addresses at once: - is no file" in error

@@ -15,7 +15,7 @@ from aconnect import __version__, explain
 from aconnect.cli import commands
 
 
-@pytest.mark.parametrize("name", ["", "check", "watch", "wait-for", "explain", "demo"])
+@pytest.mark.parametrize("name", ["", "check", "watch", "wait-for", "lookup", "explain", "demo"])
 def test_every_command_has_a_help_that_fits_80_columns(invoke: Any, name: str) -> None:
     result = invoke(*filter(None, [name]), "-h")
     assert result.exit_code == 0
@@ -27,7 +27,7 @@ def test_every_command_has_a_help_that_fits_80_columns(invoke: Any, name: str) -
 
 def test_the_group_lists_its_commands_and_examples(invoke: Any) -> None:
     output = invoke("--help").output
-    for name in ("check", "demo", "explain", "wait-for", "watch"):
+    for name in ("check", "demo", "explain", "lookup", "wait-for", "watch"):
         assert f"\n  {name} " in output
     assert "aconnect explain ECONNREFUSED\n" in output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from aconnect.cli.source import (
     from_stream,
     from_texts,
     is_file,
+    shuffled_file,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +73,29 @@ def test_addresses_of_the_command_line() -> None:
         (Item(1, None, "b:2"), "b:2"),
         (Item(2, None, "a:1"), "a:1"),
     ]
+
+
+def test_an_order_by_chance_is_the_same_for_the_same_seed(path: Path) -> None:
+    def found(seed: int, *done: str) -> list[Item]:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            items = [item for item, text in shuffled_file(fd, Counter(done), seed)]
+        finally:
+            os.close(fd)
+        return items
+
+    assert [item.place for item in found(7)] == [3, 5, 4, 2, 0, 1]  # on every Python
+    assert [item.place for item in found(8)] != [item.place for item in found(7)]
+    assert sorted(found(7)) == ITEMS
+    assert [item.place for item in found(7, "a:1", "c\udcff:3")] == [5, 4, 0, 1]
+
+
+def test_addresses_of_the_command_line_by_chance() -> None:
+    texts = [f"{name}:1" for name in "abcdef"]
+    items = [item for item, _ in from_texts(texts, Counter(), 7)]
+    assert [item.place for item in items] == [3, 5, 4, 2, 0, 1]
+    assert sorted(item.text for item in items) == texts
+    assert list(from_texts([], Counter(), 7)) == []
 
 
 @pytest.mark.parametrize("loop", LOOPS.values(), ids=list(LOOPS))
@@ -151,6 +176,61 @@ def test_killed_again_and_again_each_has_one_line(
         process.kill()
         process.wait()
     assert start(*arguments).wait() in (0, 1)
+    written = [json.loads(each)["address"] for each in results.read_text().splitlines()]
+    assert Counter(written) == Counter(addresses)
+
+
+KILLING = """
+import os, random, signal, sys, time
+from aconnect.cli.commands import command
+
+results, kills, *arguments = sys.argv[1:]
+chance = random.Random(kills)
+
+def size():
+    try:
+        return os.stat(results).st_size
+    except FileNotFoundError:
+        return 0
+
+def start():
+    child = os.fork()
+    if not child:
+        status = 9
+        try:
+            command(arguments)
+        except SystemExit as error:
+            status = error.code
+        finally:
+            os._exit(status)
+    return child
+
+killed = 0
+for _ in range(int(kills)):
+    enough = size() + chance.randrange(1, 5000)
+    child = start()
+    while size() < enough and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        time.sleep(0)
+    os.kill(child, signal.SIGKILL)
+    killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+os.waitpid(start(), 0)
+print(killed)
+"""
+
+
+@pytest.mark.slow
+def test_killed_fifty_times_each_has_one_line(start: Any, stage: Any, tmp_path: Path) -> None:
+    """The same, from a process that has all imported and forks: a start takes no time."""
+    port = stage.healthy[1]
+    addresses = [f"127.0.{number // 250}.{1 + number % 250}:{port}" for number in range(2000)]
+    (tmp_path / "list").write_text("\n".join(addresses))
+    results = tmp_path / "results"
+    arguments = ["-f", str(tmp_path / "list"), "--shuffle", "1", "--resume", str(results)]
+    program = [sys.executable, "-c", KILLING, str(results), "50", "check"]
+    process = start(*arguments, program=program)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert int(out) > 10  # others were done before
     written = [json.loads(each)["address"] for each in results.read_text().splitlines()]
     assert Counter(written) == Counter(addresses)
 

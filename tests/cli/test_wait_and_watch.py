@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -231,3 +232,28 @@ def test_on_a_terminal_there_is_one_table(stage: Any, loop: str, tmp_path: Path)
     assert status == 0
     assert b"lately" in shown
     assert b"connected  to" not in shown
+
+
+@pytest.mark.parametrize("width", [20, 80, 200])
+def test_a_wait_has_whole_lines_without_colours_on_any_terminal(stage: Any, width: int) -> None:
+    addresses = text(stage.healthy), text(stage.refused)
+    status, shown = on_a_terminal("wait-for", *addresses, "--timeout", "0", width=width)
+    assert status == 1
+    assert b"\x1b" not in shown
+    lines = shown.decode().splitlines()
+    assert len(lines) == 3
+    assert f"{text(stage.refused)} is down: ECONNREFUSED" in "".join(sorted(lines))
+    assert lines[-1].startswith(f"waited in vain: {text(stage.refused)} is down: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [20, 40, 80, 120, 200])
+def test_a_live_table_fits_terminals_of_any_width(stage: Any, width: int) -> None:
+    addresses = text(stage.healthy), text(stage.refused)
+    arguments = ("watch", "--interval", "0.02", "--count", "3", *addresses)
+    status, shown = on_a_terminal(*arguments, width=width)
+    assert status == 1
+    lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown.decode().replace("\r", "\n")).splitlines()
+    assert max(map(len, lines)) <= width
+    for word in ("address", "state", "up", "down"):
+        assert any(word in line for line in lines), (word, lines)

@@ -22,7 +22,14 @@ from aconnect.many import Limits, Statistics, connect_many
 from .formats import CSV_HEADER, as_csv, as_json, as_text, drawing, prometheus
 from .progress import NoProgress, Progress, say, summary
 from .screen import make_console, write_line
-from .source import count_items, from_file, from_stream, from_texts, is_file
+from .source import (
+    count_items,
+    from_file,
+    from_stream,
+    from_texts,
+    is_file,
+    shuffled_file,
+)
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -46,6 +53,7 @@ class Checking(NamedTuple):
         output: where the results go, if not to standard output.
         drawn: draws the dials; None for nobody.
         done: what an earlier run has seen to, of the addresses.
+        shuffle: what their order by chance depends on; None for their own order.
     """
 
     loop: EventLoop
@@ -62,6 +70,7 @@ class Checking(NamedTuple):
     progress: bool = True
     summary: bool = False
     fail_fast: bool = False
+    shuffle: int | None = None
     drawn: Drawn | None = None
 
 
@@ -83,10 +92,12 @@ def check_all(asked: Checking, texts: tuple[str, ...], fd: int | None) -> bool:
     writer = _Writer(asked, statistics)
 
     async def main() -> None:
-        targets: Iterable[Any] | AsyncIterable[Any] = from_texts(texts, asked.done)
+        targets: Iterable[Any] | AsyncIterable[Any] = from_texts(texts, asked.done, asked.shuffle)
         if fd is not None:
             targets = from_stream(fd, asked.done, asked.loop)
-            if is_file(fd):
+            if asked.shuffle is not None:
+                targets = shuffled_file(fd, asked.done, asked.shuffle)
+            elif is_file(fd):
                 targets = from_file(fd, asked.done)
         reports = asked.verbose or asked.format == "prometheus" or asked.drawn is not None
         async with connect_many(

@@ -20,6 +20,7 @@ from .interrupts import terminable
 from .options import SETTINGS, dialer_from, dialing, on_loop
 from .parameters import parse_rate, parse_seconds, parse_targets
 from .resume import NotResumable, take_up
+from .source import is_file
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -75,6 +76,13 @@ _FORMATS = ["text", "json", "csv", "prometheus"]
     "--per-host", metavar="N", type=click.IntRange(1), help="At most N at a time to one host."
 )
 @dialing
+@click.option(
+    "--shuffle",
+    metavar="SEED",
+    type=int,
+    help="Take the addresses in an order by chance, which is the same for the same number; not "
+    "of a stream.",
+)
 @click.option("--ordered", is_flag=True, help="Results in the order of the addresses.")
 @click.option(
     "--format",
@@ -176,6 +184,8 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
     options["ordered"] |= not file
     with ExitStack() as stack:
         fd = None if file is None else _opened(stack, file)
+        if fd is not None and options["shuffle"] is not None and not is_file(fd):
+            raise click.UsageError(f"--shuffle needs all addresses at once: {file} is no file")
         done, written = Counter[str](), None
         try:
             if resume:

@@ -6,21 +6,33 @@ Rules:
 * A file is read as a stream, as far as there is need.  Nothing waits for its end but the end.
 * Each keeps its place and its line, by which it is named again.
 * A line that is longer than any address can be is kept as it begins, and is none.
+* Only who asks for an order by chance has a file looked through first: of each address it is kept
+  where that stands, in 16 bytes.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from array import array
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, MutableSequence
 
     from .loops import EventLoop
 
-__all__ = ["Item", "count_items", "from_file", "from_stream", "from_texts", "is_file"]
+__all__ = [
+    "Item",
+    "count_items",
+    "from_file",
+    "from_stream",
+    "from_texts",
+    "is_file",
+    "shuffled_file",
+]
 
 _BLOCK: Final = 2**16
 _LONGEST: Final = 4096
@@ -68,12 +80,18 @@ class _Lines:
 
     def _item(self, line: bytes) -> Iterator[Item]:
         self._line += 1
-        text = os.fsdecode(line).strip()
-        if text and not text.startswith("#"):
+        text = _text(line)
+        if text:
             item = Item(self._place, self._line, text)
             self._place += 1
             if not _is_done(self._done, text):
                 yield item
+
+
+def _text(line: bytes) -> str:
+    """The address in a line; empty if there is none."""
+    text = os.fsdecode(line).strip()
+    return "" if text.startswith("#") else text
 
 
 def _is_done(done: Counter[str], text: str) -> bool:
@@ -84,11 +102,16 @@ def _is_done(done: Counter[str], text: str) -> bool:
     return True
 
 
-def from_texts(texts: Iterable[str], done: Counter[str]) -> Iterator[tuple[Item, str]]:
-    """Items of the command line, each with its address."""
-    for place, text in enumerate(texts):
-        if not _is_done(done, text):
-            yield Item(place, None, text), text
+def from_texts(
+    texts: Iterable[str], done: Counter[str], seed: int | None = None
+) -> Iterator[tuple[Item, str]]:
+    """Items of the command line, each with its address; shuffled, if there is a ``seed``."""
+    items = [Item(place, None, text) for place, text in enumerate(texts)]
+    if seed is not None:
+        _shuffle(items, seed)
+    for item in items:
+        if not _is_done(done, item.text):
+            yield item, item.text
 
 
 def is_file(fd: int) -> bool:
@@ -104,6 +127,38 @@ def from_file(fd: int, done: Counter[str]) -> Iterator[tuple[Item, str]]:
         block = os.read(fd, _BLOCK)
         for item in lines.feed(block):
             yield item, item.text
+
+
+def shuffled_file(fd: int, done: Counter[str], seed: int) -> Iterator[tuple[Item, str]]:
+    """Items of a regular file, each with its address, in an order by chance: the same for the same
+    seed."""
+    starts, lines = array("Q"), array("Q")
+    with open(fd, "rb", closefd=False) as file:
+        start, number = 0, 0
+        while block := file.readline(_LONGEST + 1):
+            number += 1
+            if _text(block):
+                starts.append(start)
+                lines.append(number)
+            while block and not block.endswith(b"\n"):
+                block = file.readline(_BLOCK)
+            start = file.tell()
+    places = array("Q", range(len(starts)))
+    _shuffle(places, seed)
+    for place in places:
+        os.lseek(fd, starts[place], os.SEEK_SET)
+        line = os.read(fd, _LONGEST).partition(b"\n")[0]
+        item = Item(place, lines[place], _text(line))
+        if not _is_done(done, item.text):
+            yield item, item.text
+
+
+def _shuffle(items: MutableSequence[Any], seed: int) -> None:
+    """Put them into an order that depends on the seed, and not on the version of Python."""
+    draw = random.Random(seed).random  # the one sequence that is promised to stay
+    for last in range(len(items) - 1, 0, -1):
+        other = int(draw() * (last + 1))
+        items[last], items[other] = items[other], items[last]
 
 
 async def from_stream(
