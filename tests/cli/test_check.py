@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 from collections import Counter
 from datetime import datetime
 from math import inf
@@ -14,9 +15,11 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.fake_proxy import FakeProxy
+from support.fake_proxy import HEAD, FakeProxy, Forward, Secure
 from support.listeners import unix_listening
+from support.tls import NAME, Certificates, hang_up, serving
 
+import aconnect.handshakes.contexts  # noqa: F401  # before anything must not block
 from aconnect import AttemptRecord, ConnectError, Dialer
 from aconnect.cli import check
 from aconnect.cli.formats import as_json
@@ -335,6 +338,26 @@ class TestProxies:
         assert "c4n4ry" not in result.output
         shown = f"socks5h://***@127.0.0.1:{proxy.port}"
         assert result.output.startswith(f"connected  to 192.0.2.1:80 through {shown} (127.0.0.1:")
+
+    @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+    @pytest.mark.parametrize("loop", ALL_LOOPS)
+    def test_over_tls_to_a_proxy(
+        self, invoke: Any, loop: str, tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        certificates = Certificates()
+        pem = tmp_path / "both.pem"
+        pem.write_bytes(certificates.of())
+        context = certificates.server() if tls else None
+        monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: certificates.client())
+        with serving(context, hang_up) as server:
+            script = [Secure(str(pem)), HEAD, b"HTTP/1.1 200 OK\r\n\r\n", Forward(server.address)]
+            with FakeProxy(script) as proxy:
+                options = ["--loop", loop, "--proxy", f"https://127.0.0.1:{proxy.port}"]
+                options += ["--tls", "--verbose"] if tls else []
+                result = invoke("check", *options, f"{NAME}:443")
+        assert result.exit_code == 0, result.output
+        assert f"connected  to {NAME}:443 through https://127.0.0.1" in result.output
+        assert "TLS to proxy" in result.output or not tls
 
     def test_the_proxy_in_json(self, invoke: Any) -> None:
         with FakeProxy((*self.OK[:3], b"\x05\x05\x00")) as proxy:

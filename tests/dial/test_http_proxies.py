@@ -36,7 +36,6 @@ from aconnect import (
     Report,
     StaticResolver,
 )
-from aconnect.handshakes.contexts import default_context  # before anything must not block
 from aconnect.policy import public_only
 from aconnect.sansio.negotiation import Refusal
 
@@ -125,16 +124,6 @@ async def test_u_silence() -> None:
 async def test_l2_a_name_is_refused_where_there_is_a_policy() -> None:
     with pytest.raises(AddressNotPermitted, match='dns="local"'):
         await Dialer(proxy="http://127.0.0.1:1", permit=public_only()).connect(TARGET)
-
-
-async def test_d5_an_https_proxy_is_refused_before_anything_is_done() -> None:
-    def never(_: Any) -> Any:
-        raise AssertionError
-
-    assert default_context
-    dialer = Dialer(proxy="https://127.0.0.1:1", socket_factory=never)
-    with pytest.raises(ValueError, match="is not a socket"):
-        await dialer.connect(TARGET)
 
 
 async def test_without_h11_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

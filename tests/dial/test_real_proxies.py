@@ -16,14 +16,24 @@ from support.proxy_servers import (
     USER,
     danted,
     haproxy,
+    haproxy_with_tls,
     microsocks,
     privoxy,
     squid,
     ssh_dynamic,
     tinyproxy,
 )
+from support.tls import Certificates, serving
 
-from aconnect import Dialer, Proxy, ProxyError, ProxyHeader, StaticResolver, blocking
+from aconnect import (
+    Dialer,
+    Proxy,
+    ProxyError,
+    ProxyHeader,
+    StaticResolver,
+    blocking,
+    open_stream,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -252,6 +262,79 @@ async def received_some(sock: socket.socket) -> bytes:
             return sock.recv(9999)
         except BlockingIOError:
             await anyio.wait_readable(sock)
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+@pytest.fixture(scope="module")
+def https(tmp_path_factory: Any, certificates: Certificates, http: int) -> Iterator[int]:
+    with haproxy_with_tls(tmp_path_factory.mktemp("haproxy"), certificates.of(), http) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def https10(tmp_path_factory: Any, certificates: Certificates, http10: int) -> Iterator[int]:
+    with haproxy_with_tls(tmp_path_factory.mktemp("haproxy"), certificates.of(), http10) as port:
+        yield port
+
+
+@pytest.mark.parametrize("server", ["https", "https10"])
+async def test_t1_tls_to_a_proxy(
+    server: str, certificates: Certificates, target: Any, request: Any
+) -> None:
+    port = request.getfixturevalue(server)
+    proxy = Proxy("https", ("127.0.0.1", port), ssl=certificates.client(), **LOGIN)
+    async with await open_stream(target, dialer=Dialer(proxy=proxy), timeout=LONG) as stream:
+        data = b""
+        while len(data) < len(BANNER):
+            data += await stream.receive()
+        assert data == BANNER
+        await stream.send(b"ping")
+        assert await stream.receive() == b"ping"
+
+
+async def test_t1_tls_within_tls_to_a_proxy(https: int, certificates: Certificates) -> None:
+    context = certificates.client()
+    proxy = Proxy("https", ("127.0.0.1", https), ssl=context, **LOGIN)
+    big = bytes(range(256)) * 4096
+    with serving(certificates.server()) as server:
+        async with (
+            await open_stream(
+                server.address[:2], ssl=context, dialer=Dialer(proxy=proxy), timeout=LONG
+            ) as stream,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(stream.send, big)
+            data = bytearray()
+            while len(data) < len(big):
+                data += await stream.receive()
+            assert data == big
+
+
+@pytest.mark.parametrize(
+    ("address", "login", "code", "about"),
+    [
+        (("127.0.0.1", 9), LOGIN, errno.EACCES, "target"),
+        (("127.0.0.1", 1), {}, errno.EACCES, "proxy"),
+    ],
+)
+async def test_what_is_refused_over_tls(
+    address: Any, login: Any, code: int, about: str, https: int, certificates: Certificates
+) -> None:
+    proxy = Proxy("https", ("127.0.0.1", https), ssl=certificates.client(), **login)
+    with pytest.raises(ProxyError) as caught:
+        await open_stream(address, dialer=Dialer(proxy=proxy), timeout=LONG)
+    assert (caught.value.errno, caught.value.about) == (code, about)
+
+
+async def test_a_proxy_without_tls_is_none_with_tls(http: int, certificates: Certificates) -> None:
+    proxy = Proxy("https", ("127.0.0.1", http), ssl=certificates.client())
+    with pytest.raises(ProxyError, match="TLS to the proxy failed") as caught:
+        await open_stream(("127.0.0.1", 1), dialer=Dialer(proxy=proxy), timeout=LONG)
+    assert caught.value.about == "proxy"
 
 
 def test_without_an_event_loop(socks: int, target: Any) -> None:

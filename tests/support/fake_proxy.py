@@ -6,6 +6,7 @@ A script is a list of steps, done one after the other on each connection:
 * `Drip`: send them one by one, each in a segment of its own;
 * a number: read as many bytes;
 * `Forward`: connect to that address, and pass on whatever comes, there and back;
+* `Secure`: do TLS, with the private key and the certificate in that file;
 * `HEAD`: read the head of an HTTP request;
 * `HOLD`: read until the peer closes; `RESET`: reset the connection; `CLOSE`: close it; `ECHO`:
   send back whatever comes.
@@ -15,7 +16,9 @@ After the last step, the connection is held.
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -48,6 +51,15 @@ class Forward(tuple[str, int]):
 
     def __repr__(self) -> str:
         return f"Forward({tuple(self)!r})"
+
+
+class Secure(str):
+    """The path of a private key and a certificate, as PEM."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Secure({str(self)!r})"
 
 
 class FakeProxy:
@@ -116,13 +128,29 @@ class FakeProxy:
 
     def _serve(self, conn: socket.socket, heard: bytearray, script: Sequence[Any]) -> None:
         try:
-            with conn:
-                for step in script:
-                    if self._step(conn, heard, step):
-                        return
-                self._step(conn, heard, HOLD)
+            for step in script:
+                if isinstance(step, Secure):
+                    conn = self._secured(conn, step)
+                elif self._step(conn, heard, step):
+                    return
+            self._step(conn, heard, HOLD)
         except OSError:
             pass  # the peer has had enough, or the test has
+        finally:
+            conn.close()
+
+    def _secured(self, conn: socket.socket, path: str) -> socket.socket:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        secured = context.wrap_socket(conn, server_side=True, do_handshake_on_connect=False)
+        self._open.append(secured)
+        try:
+            secured.do_handshake()
+        except OSError:
+            secured.close()
+            raise
+        return secured
 
     def _step(self, conn: socket.socket, heard: bytearray, step: Any) -> bool:
         """Do a step; True if it was the last."""
@@ -134,10 +162,7 @@ class FakeProxy:
             conn.sendall(step)
         elif isinstance(step, Forward):
             with socket.create_connection(step) as target:
-                back = threading.Thread(target=_pass_on, args=(target, conn), daemon=True)
-                back.start()
                 _pass_on(conn, target)
-                back.join()
             return True
         elif isinstance(step, int):
             while step and (data := conn.recv(step)):
@@ -160,13 +185,19 @@ class FakeProxy:
         return False
 
 
-def _pass_on(source: socket.socket, to: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            to.sendall(data)
-        to.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    """Pass on whatever comes, both ways; in one thread, for TLS is not for two."""
+    to = {one: other, other: one}
+    left = [one, other]
+    while left:
+        ready = [sock for sock in left if isinstance(sock, ssl.SSLSocket) and sock.pending()]
+        for source in ready or select.select(left, [], [])[0]:
+            data = source.recv(65536)
+            if data:
+                to[source].sendall(data)
+            else:
+                left.remove(source)
+                socket.socket.shutdown(to[source], socket.SHUT_WR)
 
 
 GREETING = [3, b"\x05\x00"]
@@ -183,7 +214,7 @@ def socks5_request(host: str) -> int:
 def fake_elsewhere(*scripts: Sequence[Any]) -> Iterator[int]:
     """The port of a `FakeProxy` in a process of its own: so descriptors can be counted here."""
     code = (
-        "import sys; from support.fake_proxy import Drip, FakeProxy, Forward\n"
+        "import sys; from support.fake_proxy import Drip, FakeProxy, Forward, Secure\n"
         f"with FakeProxy(*{scripts!r}) as proxy: print(proxy.port, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -144,3 +144,20 @@ def haproxy(path: Path) -> Iterator[int]:
     command = [program("haproxy", "haproxy"), "-db", "-f", str(config)]
     with running(command, path / "haproxy.log", ("127.0.0.1", port)):
         yield port
+
+
+@contextmanager
+def haproxy_with_tls(path: Path, certificate: bytes, behind: int) -> Iterator[int]:
+    """TLS, in front of the proxy at the port ``behind``."""
+    port = free_port()
+    pem, config = path / "both.pem", path / "haproxy-tls.cfg"
+    pem.write_bytes(certificate)
+    config.write_text(
+        "defaults\n  timeout client 20s\n  timeout connect 5s\n  timeout server 20s\n"
+        f"frontend secure\n  mode tcp\n  bind 127.0.0.1:{port} ssl crt {pem}\n"
+        "  default_backend proxy\n"
+        f"backend proxy\n  mode tcp\n  server s 127.0.0.1:{behind}\n"
+    )
+    command = [program("haproxy", "haproxy"), "-db", "-f", str(config)]
+    with running(command, path / "haproxy-tls.log", ("127.0.0.1", port)):
+        yield port

@@ -45,7 +45,8 @@ from aconnect import (
 from aconnect.handshakes.tls import settings
 from aconnect.policy import public_only
 from aconnect.trace import AttemptStarted
-from aconnect.transports import anyio as anyio_streams
+from aconnect.transports import anyio as calls
+from aconnect.transports import anyio_streams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -300,13 +301,14 @@ class TestWithoutAnyio:
         """The module as it is where there is no anyio."""
         for name in ("anyio", "anyio.abc"):
             monkeypatch.setitem(sys.modules, name, None)
-        name = f"{anyio_streams.__name__}_without_anyio"
-        spec = importlib.util.spec_from_file_location(name, anyio_streams.__file__)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)  # where its dataclass looks
-        spec.loader.exec_module(module)
+        for original in (anyio_streams, calls):
+            name = f"{original.__name__}_without_anyio"
+            spec = importlib.util.spec_from_file_location(name, original.__file__)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            monkeypatch.setitem(sys.modules, name, module)  # where its dataclass looks
+            spec.loader.exec_module(module)
         return module
 
     def test_the_call_says_what_is_missing(self, without: Any) -> None:
@@ -556,7 +558,7 @@ async def test_a_handshake_that_the_kernel_gives_up(
         sock.close()
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
-    monkeypatch.setattr(anyio_streams._AnyioTLS, "shake", give_up)
+    monkeypatch.setattr(calls._AnyioTLS, "shake", give_up)
     with listening() as listener, pytest.raises(HandshakeError) as caught:
         await open_stream(
             listener.getsockname(), ssl=certificates.client(), server_hostname=NAME, timeout=LONG
@@ -609,7 +611,7 @@ class TestACoroutineThatIsClosed:
         monkeypatch.setattr(TLSStream, "wrap", wrap)
         tls = settings(certificates.client(), NAME, None, None)
         assert tls is not None
-        handshake = anyio_streams._AnyioTLS(tls, Dialer(), True)
+        handshake = calls._AnyioTLS(tls, Dialer(), True)
         with listening() as listener:
             sock = socket.create_connection(listener.getsockname())
             shaking = handshake(sock)
@@ -629,7 +631,7 @@ class TestACoroutineThatIsClosed:
     ) -> None:
         tls = settings(certificates.client(), NAME, None, None)
         assert tls is not None
-        handshake = anyio_streams._AnyioTLS(tls, Dialer(), True)
+        handshake = calls._AnyioTLS(tls, Dialer(), True)
         with serving(certificates.server()) as server:
             await handshake(socket.create_connection(server.address))
             [(_, sock)] = handshake.made
@@ -647,7 +649,7 @@ def test_a_stream_of_a_loop_that_is_closed() -> None:
     with theirs, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the transport says of being left like this
         loop.close()
-        anyio_streams._close_now(stream, ours)
+        anyio_streams.close_now(stream, ours)
         assert ours.fileno() < 0
         assert theirs.recv(1) == b""
         del stream
@@ -660,7 +662,7 @@ def test_a_stream_that_closes_without_waiting() -> None:
             ours.close()
 
     ours, theirs = socket.socketpair()
-    anyio_streams._close_now(Stream(), ours)  # type: ignore[arg-type]
+    anyio_streams.close_now(Stream(), ours)  # type: ignore[arg-type]
     with theirs:
         assert theirs.recv(1) == b""
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 import trio
+import trustme
+from anyio.abc import SocketAttribute
+from anyio.streams.tls import TLSAttribute
 from conftest import ASYNCIO_LOOPS, LOOPS
-from support.fake_proxy import GREETING, HEAD, Forward, fake_elsewhere, socks5_request
+from support.fake_proxy import GREETING, HEAD, Forward, Secure, fake_elsewhere, socks5_request
 from support.tls import NAME, Certificates, serving
 
 import aconnect
-from aconnect import Dialer, ProxyError, blocking, routed
+from aconnect import Dialer, Proxy, ProxyError, blocking, routed
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Iterator
+    from pathlib import Path
 
 aiohttp = pytest.importorskip("aiohttp", reason="needs aiohttp, and httpx: install their extras")
 httpx = pytest.importorskip("httpx", reason="needs httpx: install the extra 'httpx'")
@@ -45,22 +50,31 @@ def trusting(certificates: Certificates) -> ssl.SSLContext:
 
 
 @contextmanager
-def by(scheme: str, target: Any) -> Iterator[Dialer]:
+def by(scheme: str, target: Any, certificates: Certificates) -> Iterator[Dialer]:
     """A dialer by way of a proxy that leads to the target, whatever it is asked for."""
-    asked = socks5_request(NAME)
-    script = [HEAD, HTTP_OK] if scheme == "http" else [*GREETING, asked, SOCKS_OK]
-    with fake_elsewhere([*script, Forward(target[:2])]) as port:
-        yield Dialer(proxy=f"{scheme}://127.0.0.1:{port}")
+    script: list[Any] = [HEAD, HTTP_OK]
+    if scheme == "socks5h":
+        script = [*GREETING, socks5_request(NAME), SOCKS_OK]
+    with ExitStack() as stack:
+        if scheme == "https":
+            blob = trustme.Blob(certificates.of())
+            script = [Secure(stack.enter_context(blob.tempfile())), *script]
+        port = stack.enter_context(fake_elsewhere([*script, Forward(target[:2])]))
+        context = certificates.client() if scheme == "https" else None
+        yield Dialer(proxy=Proxy(scheme, ("127.0.0.1", port), ssl=context))
 
 
 @contextmanager
-def echoing(certificates: Certificates, scheme: str) -> Iterator[Dialer]:
+def echoing(certificates: Certificates, scheme: str, tls: bool = True) -> Iterator[Dialer]:
     """The same, to an echo over TLS."""
-    with serving(certificates.server()) as server, by(scheme, server.address) as dialer:
+    context = certificates.server() if tls else None
+    with serving(context) as server, by(scheme, server.address, certificates) as dialer:
         yield dialer
 
 
-SCHEMES = pytest.mark.parametrize("scheme", ["socks5h", "http"])
+SCHEMES = pytest.mark.parametrize("scheme", ["socks5h", "http", "https"])
+SOCKETS = pytest.mark.parametrize("scheme", ["socks5h", "http"])
+BIG = bytes(range(256)) * 4000
 
 
 @SCHEMES
@@ -107,6 +121,70 @@ async def test_streams_of_trio(
     assert trio.__version__
 
 
+# Over TLS to the proxy, there and back as much as no buffer holds; with TLS to the target, and
+# without.
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+
+
+@TLS
+@on_asyncio
+@pytest.mark.anyio
+async def test_much_by_streams_of_asyncio(
+    tls: bool, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, "https", tls) as dialer:
+        reader, writer = await aconnect.open_connection(
+            NAME, 443, ssl=trusting if tls else None, dialer=dialer, timeout=LONG
+        )
+        writer.write(BIG)
+        assert await reader.readexactly(len(BIG)) == BIG
+        agreed = writer.get_extra_info("ssl_object")
+        assert agreed.version() == "TLSv1.3"  # of the target; or else of the proxy
+        writer.close()
+        await writer.wait_closed()
+
+
+@TLS
+@pytest.mark.anyio
+async def test_much_by_streams_of_anyio(
+    tls: bool, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, "https", tls) as dialer:
+        async with (
+            await aconnect.open_stream(
+                NAME, 443, ssl=trusting if tls else None, dialer=dialer, timeout=LONG
+            ) as stream,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(stream.send, BIG)
+            found = bytearray()
+            while len(found) < len(BIG):
+                found += await stream.receive()
+            assert found == BIG
+            assert isinstance(stream, anyio.abc.SocketStream) is not tls
+            assert (stream.extra(TLSAttribute.tls_version, None) is None) is not tls
+            assert stream.extra(SocketAttribute.remote_address)[0] == "127.0.0.1"
+
+
+@TLS
+@on_trio
+@pytest.mark.anyio
+async def test_much_by_streams_of_trio(
+    tls: bool, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    with echoing(certificates, "https", tls) as dialer:
+        stream: Any = await aconnect.open_trio_stream(
+            NAME, 443, ssl=trusting if tls else None, dialer=dialer, timeout=LONG
+        )
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, BIG)
+            found = bytearray()
+            while len(found) < len(BIG):
+                found += await stream.receive_some()
+            assert found == BIG
+            assert isinstance(stream, trio.SSLStream)
+
+
 @SCHEMES
 @on_asyncio
 @pytest.mark.anyio
@@ -123,7 +201,7 @@ async def test_a_routed_loop(
             await writer.wait_closed()
 
 
-@SCHEMES
+@SOCKETS
 def test_without_an_event_loop(
     scheme: str, certificates: Certificates, trusting: ssl.SSLContext
 ) -> None:
@@ -151,7 +229,7 @@ async def test_httpx(
     scheme: str, url: str, certificates: Certificates, trusting: ssl.SSLContext
 ) -> None:
     context = certificates.server() if url.startswith("https") else None
-    with serving(context, answer) as server, by(scheme, server.address) as dialer:
+    with serving(context, answer) as server, by(scheme, server.address, certificates) as dialer:
         transport = AConnectTransport(dialer=dialer, verify=trusting)
         async with httpx.AsyncClient(transport=transport, timeout=LONG) as client:
             assert (await client.get(url)).text == "here"
@@ -165,25 +243,29 @@ async def test_aiohttp(
     scheme: str, url: str, certificates: Certificates, trusting: ssl.SSLContext
 ) -> None:
     context = certificates.server() if url.startswith("https") else None
-    with serving(context, answer) as server, by(scheme, server.address) as dialer:
+    with serving(context, answer) as server, by(scheme, server.address, certificates) as dialer:
         connector = AConnectConnector(dialer=dialer, ssl=trusting)
         async with aiohttp.ClientSession(connector=connector) as session:
             async with session.get(url) as response:
                 assert await response.text() == "here"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @on_asyncio
 @pytest.mark.anyio
 async def test_aiohttps_own_proxy_of_a_request(
-    certificates: Certificates, trusting: ssl.SSLContext
+    scheme: str, certificates: Certificates, trusting: ssl.SSLContext, tmp_path: Path
 ) -> None:
+    pem = tmp_path / "both.pem"
+    pem.write_bytes(certificates.of())
+    secure = [Secure(str(pem))] if scheme == "https" else []
     with serving(certificates.server(), answer) as server:
-        with fake_elsewhere([HEAD, HTTP_OK, Forward(server.address[:2])]) as port:
+        with fake_elsewhere([*secure, HEAD, HTTP_OK, Forward(server.address[:2])]) as port:
             connector = AConnectConnector(ssl=trusting)
             async with aiohttp.ClientSession(connector=connector) as session:
                 async with session.get(
                     f"https://{NAME}/",
-                    proxy=f"http://alice:s3cret@127.0.0.1:{port}",
+                    proxy=f"{scheme}://alice:s3cret@127.0.0.1:{port}",
                     proxy_headers={"X-A": "b"},
                 ) as response:
                     assert await response.text() == "here"

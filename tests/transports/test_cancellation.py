@@ -19,6 +19,7 @@ import trio
 import uvloop
 from support import stepping
 from support.canaries import Canaries
+from support.fake_proxy import HEAD, Forward, Secure, fake_elsewhere
 from support.listeners import listening, refusing, unix_listening
 from support.scenarios import (
     ASYNCIO_LOOPS,
@@ -30,6 +31,8 @@ from support.tls import NAME, Certificates
 from support.tls_server import tls_process
 
 from aconnect import (
+    Dialer,
+    Proxy,
     create_connection,
     create_datagram_endpoint,
     open_connection,
@@ -70,7 +73,7 @@ class HandOvers(Scenario):
         super().__init__(stack, monkeypatch, tmp_path)
         self.protocols: list[Told] = []
         self.canaries = stack.enter_context(Canaries())
-        self.tls_address, self.context, self.strangers = tls
+        self.tls_address, self.context, self.strangers, self.certificate = tls
         one_turn = stepping.one_turn
 
         def turn(loop: Any) -> None:
@@ -108,6 +111,7 @@ class HandOvers(Scenario):
 def close_anyio(stream: Any) -> None:
     """Close a stream of anyio's when its loop does not run."""
     stream = getattr(stream, "transport_stream", stream)
+    stream = getattr(stream, "_stream", stream)  # of one by TLS to a proxy
     transport = getattr(stream, "_transport", None)
     if transport is not None:
         transport.abort()
@@ -249,6 +253,55 @@ def a_stream_of_a_subclass(scene: HandOvers) -> Any:
     return lambda: open_stream(address, socket_factory=of_a_subclass)
 
 
+def by_proxy(scene: HandOvers, *then: Any, refused: bool = False) -> dict[str, Any]:
+    """Arguments for what goes by way of TLS to a proxy."""
+    script = [Secure(scene.certificate), HEAD, b"HTTP/1.1 200 OK\r\n\r\n", *then]
+    port = scene.stack.enter_context(fake_elsewhere(script))
+    context = scene.strangers if refused else scene.context
+    proxy = Proxy("https", ("127.0.0.1", port), ssl=context)
+    return {"dialer": Dialer(proxy=proxy), "timeout": 30}
+
+
+def a_transport_by_tls_to_a_proxy(scene: HandOvers) -> Any:
+    options = by_proxy(scene, b"surplus")
+    return lambda: create_connection(scene.told, NAME, 1, **options)
+
+
+def a_transport_by_tls_to_a_proxy_that_is_refused(scene: HandOvers) -> Any:
+    options = by_proxy(scene, refused=True)
+    return lambda: create_connection(scene.told, NAME, 1, **options)
+
+
+def a_tls_transport_by_tls_to_a_proxy(scene: HandOvers) -> Any:
+    options = by_proxy(scene, Forward(scene.tls_address))
+    return lambda: create_connection(scene.told, NAME, 1, ssl=scene.context, **options)
+
+
+def a_stream_by_tls_to_a_proxy(scene: HandOvers) -> Any:
+    options = by_proxy(scene, b"surplus")
+    return lambda: open_stream(NAME, 1, **options)
+
+
+def a_tls_stream_by_tls_to_a_proxy(scene: HandOvers) -> Any:
+    options = by_proxy(scene, Forward(scene.tls_address))
+    return lambda: open_stream(NAME, 1, ssl=scene.context, **options)
+
+
+def a_tls_stream_by_tls_to_a_proxy_that_is_refused(scene: HandOvers) -> Any:
+    options = by_proxy(scene, Forward(scene.tls_address))
+    return lambda: open_stream(NAME, 1, ssl=scene.strangers, **options)
+
+
+def a_trio_stream_by_tls_to_a_proxy(scene: HandOvers) -> Any:
+    options = by_proxy(scene, b"surplus")
+    return lambda: open_trio_stream(NAME, 1, **options)
+
+
+def a_trio_tls_stream_by_tls_to_a_proxy(scene: HandOvers) -> Any:
+    options = by_proxy(scene, Forward(scene.tls_address))
+    return lambda: open_trio_stream(NAME, 1, ssl=scene.context, **options)
+
+
 def infos(*addresses: Any) -> list[Any]:
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
@@ -264,6 +317,9 @@ ON_ASYNCIO = [
     a_tls_transport_that_is_refused,
     a_tls_transport_to_the_second_address,
     a_tls_handshake_that_stalls,
+    a_transport_by_tls_to_a_proxy,
+    a_transport_by_tls_to_a_proxy_that_is_refused,
+    a_tls_transport_by_tls_to_a_proxy,
 ]
 ANYWHERE = [
     a_stream,
@@ -272,6 +328,9 @@ ANYWHERE = [
     a_tls_stream_that_is_refused,
     a_tls_stream_that_stalls,
     a_stream_of_a_subclass,
+    a_stream_by_tls_to_a_proxy,
+    a_tls_stream_by_tls_to_a_proxy,
+    a_tls_stream_by_tls_to_a_proxy_that_is_refused,
 ]
 ON_TRIO = [
     a_trio_stream,
@@ -279,14 +338,18 @@ ON_TRIO = [
     a_trio_tls_stream_that_is_refused,
     a_trio_stream_of_a_subclass,
     a_trio_tls_stream_of_a_subclass,
+    a_trio_stream_by_tls_to_a_proxy,
+    a_trio_tls_stream_by_tls_to_a_proxy,
 ]
 
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: Any) -> Iterator[Any]:
     certificates = Certificates()
-    with tls_process(certificates.of("good"), tmp_path_factory.mktemp("tls")) as address:
-        yield address, certificates.client(), Certificates().client()
+    folder = tmp_path_factory.mktemp("tls")
+    with tls_process(certificates.of("good"), folder) as address:
+        path = str(folder / "certificate.pem")
+        yield address, certificates.client(), Certificates().client(), path
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Rules:
 
 * The standard library's `ssl.SSLSocket` does it, on a socket that does not block.  It takes the
   descriptor over, and is closed if the handshake fails or is cancelled.
+* An SSLSocket is over a socket, so there is none over TLS to a proxy.
 * Of one address, the calling thread waits for the peer.  In a race, a task does.
 
 Source: "Notes on non-blocking sockets" in the documentation of `ssl`.
@@ -30,6 +31,8 @@ __all__ = ["BlockingTLS"]
 
 class BlockingTLS(TLSHandshake["ssl.SSLSocket"]):
     """The handshake, on whatever waits."""
+
+    tunnels: bool = False
 
     async def shake(self, sock: socket.socket) -> ssl.SSLSocket:
         return await _shake(self.tls, sock, wait_in_task)

@@ -1,14 +1,11 @@
-"""TLS for the command: a handshake that any of the loops can wait for.
-
-Source: "Notes on non-blocking sockets" in the documentation of `ssl`.
-"""
+"""TLS for the command: a handshake that any of the loops can wait for."""
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, Any
 
 from ..handshakes.contexts import default_context
+from ..handshakes.proxies.tunnel import Tunnel, tunnel_over
 from ..handshakes.tls import TLS, TLSHandshake
 
 if TYPE_CHECKING:
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CheckTLS"]
 
 
-class CheckTLS(TLSHandshake["ssl.SSLSocket"]):
+class CheckTLS(TLSHandshake[Tunnel]):
     """A handshake in which each host has to prove its name.
 
     Args:
@@ -31,32 +28,21 @@ class CheckTLS(TLSHandshake["ssl.SSLSocket"]):
         super().__init__(TLS(default_context(), None, each_host=True))
         self._loop = loop
 
-    async def shake(self, sock: socket.socket) -> ssl.SSLSocket:
-        """Do the handshake; the socket's descriptor is taken over."""
-        name = self.tls.server_hostname
-        if name is None:
+    async def shake(self, sock: socket.socket) -> Tunnel:
+        """Do the handshake."""
+        if self.tls.server_hostname is None:
             raise ValueError("there is no host name to check the certificate against")
-        wrapped = self.tls.context.wrap_socket(
-            sock, server_hostname=name, do_handshake_on_connect=False
-        )
-        try:
-            while True:
-                try:
-                    wrapped.do_handshake()
-                except ssl.SSLWantReadError:
-                    await self._loop.readable(wrapped)
-                except ssl.SSLWantWriteError:
-                    await self._loop.writable(wrapped)
-                else:
-                    return wrapped
-        except BaseException:
-            wrapped.close()
-            raise
+        tunnel = tunnel_over(sock, self._ready)
+        await tunnel.shake(self.tls)
+        return tunnel
 
-    def ssl_object(self, result: ssl.SSLSocket) -> Any:
-        return result
+    async def _ready(self, sock: socket.socket, write: bool) -> None:
+        await (self._loop.writable if write else self._loop.readable)(sock)
 
-    def details(self, result: ssl.SSLSocket) -> Mapping[str, Any]:
+    def ssl_object(self, result: Tunnel) -> Any:
+        return result.ssl_object
+
+    def details(self, result: Tunnel) -> Mapping[str, Any]:
         """What was agreed upon, and until when the certificate is good."""
-        certificate: Any = result.getpeercert() or {}
+        certificate: Any = result.ssl_object.getpeercert() or {}
         return {**super().details(result), "expires": certificate.get("notAfter")}

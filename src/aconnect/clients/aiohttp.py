@@ -106,8 +106,10 @@ class AConnectConnector(aiohttp.BaseConnector):
 
     A dialer with a proxy goes through that, whatever is requested.  A ``proxy`` of a request, or
     of the environment (``trust_env``), takes its place for "https": it is asked by CONNECT, with
-    its ``proxy_auth`` and ``proxy_headers``.  For "http" it is a ValueError: such requests would
-    have to be made of the proxy, and not of the host.
+    its ``proxy_auth`` and ``proxy_headers``; over TLS if its scheme is "https", with the ``ssl``
+    of the request.  For "http" it is a ValueError: such requests would have to be made of the
+    proxy, and not of the host.  Of the environment, aiohttp takes no proxy of the scheme "https",
+    and says so: ``Dialer(proxy=from_environment("https"))`` does.
 
     Tracing has no events for lookups; a `Report` has.
 
@@ -148,14 +150,14 @@ class AConnectConnector(aiohttp.BaseConnector):
         traces: object,  # noqa: ARG002  # for lookups
         timeout: aiohttp.ClientTimeout,
     ) -> ResponseHandler:
-        dialer = self._dialer if req.proxy is None else _by_proxy(self._dialer, req)
+        wanted: SSL | None = None
+        if req.is_ssl():
+            wanted = self._tls if req.ssl is True else req.ssl  # a request may know better
+        dialer = self._dialer if req.proxy is None else _by_proxy(self._dialer, req, wanted)
         try:
             address = self._unix or TCPAddress(host_of_url(req.host), req.port or 0)
         except ValueError as error:  # it may come from a redirect
             raise aiohttp.InvalidUrlClientError(req.url, str(error)) from error
-        wanted: SSL | None = None
-        if req.is_ssl():
-            wanted = self._tls if req.ssl is True else req.ssl  # a request may know better
         context = None if wanted is None else _context_for(wanted)
         # By default it is the host that is connected to.  A unix socket has none.
         name = req.server_hostname or (req.host if self._unix else None)
@@ -235,8 +237,12 @@ def _unverifying(kind: type[SSLContext]) -> SSLContext:
     return context
 
 
-def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest) -> Dialer:
+def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest, wanted: SSL | None) -> Dialer:
     """The dialer for a request that names a proxy.
+
+    Args:
+        wanted: what the request wants of TLS, which is wanted of a proxy with TLS as well; but
+            for a Fingerprint, which is that of the host.
 
     Raises:
         ValueError: there is no dialling through it, or not for this request.
@@ -249,11 +255,15 @@ def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest) -> Dialer:
             "HTTP is sent to the proxy itself, not through a tunnel. Use Dialer(proxy=...), "
             "which tunnels everything, or a TCPConnector"
         )
+    context = None
+    if url.scheme == "https" and isinstance(wanted, (SSLContext, bool)):
+        context = _context_for(wanted)
     proxy = Proxy(
         url.scheme,
         (url.host or "", url.port or 0),
         username=url.user if login is None else login.login,
         password=url.password if login is None else login.password,
+        ssl=context,
         headers=[(str(name), str(value)) for name, value in (req.proxy_headers or {}).items()],
     )
     return dialer.replace(proxy=proxy)

@@ -13,6 +13,7 @@ Source: `asyncssh.connect`.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ from ..sockets.syscalls import close
 from ..transports.as_asyncio import to_dialer
 from ..transports.calls import asyncio_loop, dialer_of, keep_nagle, not_done
 from ..transports.hand_over import closed, lent
+from ..transports.loop_tls import tunnelled
 
 try:
     import asyncssh
@@ -33,9 +35,10 @@ except ImportError as _error:
     raise ImportError(not_installed("asyncssh", "asyncssh")) from _error
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from ..dial.dialer import Dialer
+    from ..handshakes.proxies.tunnel import Tunnel
     from ..report.report import Report
 
 __all__ = ["connect"]
@@ -124,17 +127,25 @@ class connect:
         return await self._connection.__aexit__(*error)  # type: ignore[arg-type]
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
-        asyncio_loop("connect")
+        loop = asyncio_loop("connect")
         started = time.monotonic()
         until = Deadline(earliest(*self._limits))
-        sock = await self._dialer.connect(self._to, deadline=until, report=self._report)
+        target = target_of(self._to)
+        got = await self._dialer.dial(target, None, until, report=self._report, streams=True)
+        way: dict[str, Any]
+        if isinstance(got, socket.socket):
+            sock = got
+            way = {"sock": sock, "tunnel": None}
+        else:
+            sock = got.sock
+            way = {"tunnel": _Ready(got, loop)}
         limit = asyncio.timeout(until.remaining())
         try:
             async with limit:
-                # No tunnel: one from a configuration file would be opened, and not be used.
+                # No other tunnel: one from a configuration file would be opened, and not be used.
                 with lent(sock):
                     connection = await asyncssh.connect(
-                        self._host, self._to.port, sock=sock, tunnel=None, **self._options
+                        self._host, self._to.port, **way, **self._options
                     )
         except BaseException as error:
             if isinstance(error, GeneratorExit):  # which cannot wait
@@ -147,3 +158,15 @@ class connect:
         if not self._dialer.nodelay:
             keep_nagle(sock)
         return connection
+
+
+class _Ready:
+    """What asyncssh calls a tunnel, of one that is there: with TLS to a proxy, it is no socket."""
+
+    def __init__(self, tunnel: Tunnel, loop: asyncio.AbstractEventLoop) -> None:
+        self._tunnel = tunnel
+        self._loop = loop
+
+    async def create_connection(self, factory: Callable[[], Any], _: str, __: int) -> Any:
+        made = await tunnelled(self._loop, factory, self._tunnel)
+        return made.transport, made.protocol

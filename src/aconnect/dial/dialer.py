@@ -96,7 +96,8 @@ class Dialer(Value, kw_only=True):
             callable that is asked once for each dial, before anything is looked up, with the
             address, and gives one of these, or None for a direct dial, such as
             `proxies.from_environment`.  The race is over the proxy's addresses then, and options
-            of sockets apply to them.  It is kept as a Proxy, and no repr has its password.
+            of sockets apply to them.  It is kept as a Proxy, and no repr has its password.  TLS
+            to one ("https") makes no socket: it is for what opens transports and streams.
         permit_proxy: an address policy for the proxies; None permits all.  ``permit`` is asked
             about the targets then: where a proxy would look a name up, that is refused.
         permit_name: a policy for names, asked with each host before anything is looked up: a
@@ -179,7 +180,8 @@ class Dialer(Value, kw_only=True):
         kind: Any = Plan
         if self.proxy is not None:
             # What is for proxies is imported with the first dialer that has one.
-            from .proxied import ProxiedPlan, checked
+            from .chains import checked
+            from .proxied import ProxiedPlan
 
             set_derived(self, "proxy", checked(self.proxy))
             asked = self.permit_proxy
@@ -330,15 +332,18 @@ class Dialer(Value, kw_only=True):
         loop: asyncio.AbstractEventLoop | None = None,
         report: Report | None = None,
         waiting_on: Callable[[], DialDriver] = running_driver,
+        *,
+        streams: bool = False,
     ) -> Coroutine[Any, Any, Any]:
         """`connect`, to what has been looked at; not for users.
 
         Args:
             loop: the running loop of asyncio, if the socket is for a transport of its.
             waiting_on: gives the driver, if there is no ``loop``.
+            streams: whether it may be a `Tunnel` that this gives in place of a socket.
         """
         plan = self._plan if report is None else self._plan.reporting(report)
-        return connect(plan, target, timeout, deadline, handshake, loop, waiting_on)
+        return connect(plan, target, timeout, deadline, handshake, loop, waiting_on, streams)
 
 
 _KEPT: Final = ("local_address", "socket_options", "user_timeout", "mark", "tos", "interface")

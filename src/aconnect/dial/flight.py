@@ -92,6 +92,13 @@ class Running:
         self.cancel: Callable[[], object] | None = None
         self.ended: Callable[[], Commands] | None = None
 
+    @property
+    def given(self) -> Any:
+        """The connection: what the last of its handshakes gave that gave something, or else its
+        socket."""
+        given = None if self.layers is None else self.layers.given
+        return self.sock if given is None else given
+
 
 class Flight:
     """The attempts of one race, their sockets and the tasks that work on them.

@@ -134,8 +134,12 @@ class Plan:
         own = self.rules.attempt_timeout
         return until if own is None else min(until, start + own)
 
-    def detour(self, target: Target) -> Detour | None:  # noqa: ARG002
-        """The way by proxies to ``target``; None for a direct one."""
+    def detour(self, target: Target, streams: bool) -> Detour | None:  # noqa: ARG002
+        """The way by proxies to ``target``; None for a direct one.
+
+        Args:
+            streams: whether what comes of it may be a `Tunnel` in place of a socket.
+        """
         return None
 
 

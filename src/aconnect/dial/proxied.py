@@ -8,6 +8,7 @@ Rules:
 * What cannot be asked of a proxy (a datagram, a unix socket, a zone of this host's) is a
   ValueError before anything is done.
 * There is no way around the race, nor around the proxy.
+* TLS to a proxy leads to no socket, so who wants one is refused.
 * Whoever says which proxy it is to be is asked once for a dial, before anything is looked up.
 """
 
@@ -15,124 +16,35 @@ from __future__ import annotations
 
 import errno as errnos
 import socket
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..addresses.literal import has_named_zone
-from ..addresses.target import Target, target_of
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress
 from ..errors.making import not_permitted, resolve_error
-from ..explanations.extras import not_installed
-from ..handshakes.proxies.asking import Asking
-from ..handshakes.proxies.heading import Heading
-from ..proxies.header import ProxyHeader
-from ..proxies.text import parse_proxy
-from ..proxies.values import Proxy
-from ..sansio.socks import Socks4, Socks5
+from .chains import Chain, chain_of, checked
 from .plan import NONE, Plan
 from .preparation import Lost, judged
 from .resolution import Resolution
 from .routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import TypeAlias
+    from collections.abc import Callable
 
+    from ..addresses.target import Target
     from ..drivers.base import Watch
     from ..errors.errors import ConnectError
     from ..handshakes.base import Handshake
-    from ..sansio.negotiation import Negotiation
+    from ..proxies.values import Proxy
     from ..sansio.race import Race
     from ..sansio.rules import Rules
     from ..trace import Event
     from .routes import Side
     from .ways import Commands, Known, Route, Step, Way
 
-    Chain: TypeAlias = tuple[Proxy | ProxyHeader, ...]
-
-__all__ = ["Proxied", "ProxiedPlan", "checked"]
-
-_MOST_HOPS: Final = 8
-"""Proxies in a chain at the most: more is a mistake, or a loop."""
-
-"""No address family: there is no way around the race."""
+__all__ = ["Proxied", "ProxiedPlan"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
-_IPV4_ONLY: Final = ("socks4", "socks4a")
-
-
-def checked(given: Any) -> Any:
-    """The option ``proxy`` as it is kept: one proxy or header, a tuple of several, or a callable.
-
-    Raises:
-        TypeError, ValueError: it is none of these; the message shows no user and no password.
-        ImportError: it takes what is not installed.
-    """
-    if callable(given):
-        return given
-    if isinstance(given, (str, Proxy, ProxyHeader)):
-        return _one(given)
-    if not isinstance(given, (list, tuple)):
-        raise TypeError(
-            "proxy must be a str, a Proxy, a ProxyHeader, a sequence of those, a callable or "
-            f"None, not {type(given).__name__}"
-        )
-    chain = tuple(map(_one, given))
-    hops = _hops_of(chain)
-    if not chain or len(hops) > _MOST_HOPS:
-        raise ValueError(f"proxy must have from 1 to {_MOST_HOPS} proxies, not {len(hops)}")
-    for each in hops[1:]:
-        if not isinstance(each.address, TCPAddress):
-            raise ValueError(f"proxy: {each} cannot be reached through another proxy")
-    return chain
-
-
-def _one(given: Any) -> Proxy | ProxyHeader:
-    each = parse_proxy(given) if isinstance(given, str) else given
-    if not isinstance(each, (Proxy, ProxyHeader)):
-        raise TypeError(f"proxy must be a sequence of proxies, not of {type(each).__name__}")
-    if isinstance(each, Proxy) and not each.is_socks:
-        _http_connect()
-    return each
-
-
-def _hops_of(chain: Iterable[Proxy | ProxyHeader]) -> tuple[Proxy, ...]:
-    return tuple(each for each in chain if isinstance(each, Proxy))
-
-
-def _http_connect() -> Any:
-    """What speaks HTTP.
-
-    Raises:
-        ImportError: h11 is not installed.
-    """
-    try:
-        from ..sansio.http_connect import HTTPConnect
-    except ImportError as error:
-        raise ImportError(not_installed("h11", "proxy")) from error
-    return HTTPConnect
-
-
-class _Way(NamedTuple):
-    """A chain, and what every dial through it needs."""
-
-    chain: Chain
-    hops: tuple[Proxy, ...]
-    via: tuple[str, ...]
-    targets: tuple[Target, ...]
-    ipv4_only: tuple[bool, ...]
-
-
-def _way_by(proxy: Any) -> _Way:
-    chain: Chain = proxy if isinstance(proxy, tuple) else (proxy,)
-    hops = _hops_of(chain)
-    return _Way(
-        chain,
-        hops,
-        tuple(map(str, hops)),
-        tuple(target_of(each.address) for each in hops),
-        tuple(each.scheme in _IPV4_ONLY for each in hops),
-    )
 
 
 class ProxiedPlan(Plan):
@@ -144,7 +56,7 @@ class ProxiedPlan(Plan):
         shaking_rules: of the race, in which every attempt has a handshake.
     """
 
-    __slots__ = ("_way", "permit_proxy", "proxy", "shaking_rules")
+    __slots__ = ("_chain", "permit_proxy", "proxy", "shaking_rules")
 
     def __init__(
         self, *, proxy: Any, permit_proxy: Callable[[Endpoint], bool] | None, **others: Any
@@ -154,20 +66,28 @@ class ProxiedPlan(Plan):
         self.proxy: Any = proxy
         self.permit_proxy: Callable[[Endpoint], bool] | None = permit_proxy
         self.shaking_rules: Rules = self.rules.replace(handshake=True)
-        self._way: _Way | None = None if callable(proxy) else _way_by(proxy)
+        self._chain: Chain | None = None if callable(proxy) else chain_of(proxy)
 
-    def detour(self, target: Target) -> Proxied | None:
+    def detour(self, target: Target, streams: bool) -> Proxied | None:
         """The way by proxies to ``target``; None for a direct one.
 
         Raises:
             TypeError, ValueError: a proxy cannot be asked for it, or what was asked for a proxy
-                gave none.
-            Exception: whatever that raised.
+                gave none; or there is TLS to one, and it is a socket that is wanted.
+            Exception: whatever was raised by what was asked for a proxy.
         """
-        way = self._asked(target) if self._way is None else self._way
-        return None if way is None else Proxied(self, way, target)
+        chain = self._asked(target) if self._chain is None else self._chain
+        if chain is None:
+            return None
+        if not streams and chain.over_tls is not None:
+            raise ValueError(
+                f"{chain.over_tls} cannot be used here: a tunnel through TLS to a proxy is not a "
+                "socket; use open_connection(), create_connection(), open_stream() or "
+                "open_trio_stream(), or an http:// proxy"
+            )
+        return Proxied(self, chain, target)
 
-    def _asked(self, target: Target) -> _Way | None:
+    def _asked(self, target: Target) -> Chain | None:
         asked = dict.fromkeys(map(_asked_of, target.parts))
         answers = [self.proxy(each) for each in asked]
         if any(each != answers[0] for each in answers):
@@ -179,7 +99,7 @@ class ProxiedPlan(Plan):
         proxy = checked(answers[0])
         if callable(proxy):
             raise TypeError("proxy must return a proxy, not another callable")
-        return _way_by(proxy)
+        return chain_of(proxy)
 
 
 def _asked_of(part: Target) -> Any:
@@ -197,7 +117,7 @@ class Proxied:
 
     Args:
         plan: the dialer's.
-        way: the proxies, the nearest first.
+        chain: the proxies.
         target: what is to be connected to.
 
     Raises:
@@ -208,22 +128,17 @@ class Proxied:
         rules: of the race.
     """
 
-    def __init__(self, plan: ProxiedPlan, way: _Way, target: Target) -> None:
-        self._hops = way.hops
-        for each in self._hops:
-            if each.scheme == "https":
-                raise ValueError(
-                    f"{each} cannot be used: a tunnel through TLS to a proxy is not a socket; "
-                    "use an http:// proxy"
-                )
+    def __init__(self, plan: ProxiedPlan, chain: Chain, target: Target) -> None:
+        self._hops = chain.hops
         for part in target.parts:
             _check(part, bool(self._hops))
-        self.via: tuple[str, ...] = way.via
+        self.via: tuple[str, ...] = chain.via
         self.rules: Rules = plan.shaking_rules
         self._plan = plan
-        self._chain = way.chain
+        self._chain = chain
+        self._tls = chain.tls()
         self._target = target
-        self._routes = Routes(way.targets, target, way.ipv4_only)
+        self._routes = Routes(chain.targets, target, chain.ipv4_only)
         self._searches: list[tuple[Resolution, Side]] = []
 
     def begin(
@@ -313,16 +228,7 @@ class Proxied:
         return None
 
     def layers(self, route: Route, watch: Watch) -> tuple[Handshake[Any], ...]:
-        layers: list[Handshake[Any]] = []
-        hop = 0
-        for each in self._chain:
-            if isinstance(each, ProxyHeader):
-                layers.append(Heading(str(each), each.encode, watch.ready))
-            else:
-                talk = _talk(each, *_host_and_port(route[hop + 1]))
-                layers.append(Asking(talk, str(each), watch.ready, hop))
-                hop += 1
-        return tuple(layers)
+        return self._chain.layers(route, self._tls, watch.ready)
 
     def not_permitted(self, now: float, route: Route, step: int) -> Commands:
         return self._routes.withdraw(now, step, route[step])
@@ -332,11 +238,12 @@ class Proxied:
     ) -> tuple[Commands, bool]:
         if handshake is None:
             return self._routes.failed(now, route, 0, None), False
-        if not isinstance(handshake, Asking):
-            return [], False  # the caller's own, which another route may do better
-        commands = self._routes.failed(now, route, handshake.hop, error)
+        hop = getattr(handshake, "hop", None)
+        if hop is None:
+            return [], False  # it is not with a proxy, and another route may do better
+        commands = self._routes.failed(now, route, hop, error)
         about = getattr(error, "about", "address")
-        return commands, about == "target" and self._routes.is_last(handshake.hop)
+        return commands, about == "target" and self._routes.is_last(hop)
 
 
 def _check(part: Target, by_proxy: bool) -> None:
@@ -365,18 +272,3 @@ def _check(part: Target, by_proxy: bool) -> None:
 
 def _no_ipv6(proxy: Proxy | None) -> str:
     return f"{proxy} speaks SOCKS4, which has IPv4 addresses only"
-
-
-def _host_and_port(step: Step) -> tuple[str, int]:
-    if isinstance(step, Endpoint):
-        return str(step.sockaddr[0]), cast("Any", step.sockaddr[1])
-    return step.host, step.port
-
-
-def _talk(proxy: Proxy, host: str, port: int) -> Negotiation:
-    if proxy.scheme in _IPV4_ONLY:
-        return Socks4(host, port, proxy.username or "")
-    if proxy.is_socks:
-        return Socks5(host, port, proxy.username, proxy.password)
-    talk: Negotiation = _http_connect()(host, port, proxy.username, proxy.password, proxy.headers)
-    return talk

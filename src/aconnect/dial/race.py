@@ -61,6 +61,7 @@ async def race(
     telling: Telling | None = None,
     begun: Begun | None = None,
     recalled: tuple[Endpoint, ...] | None = None,
+    streams: bool = False,
 ) -> Any:
     """Race for a target.
 
@@ -75,6 +76,7 @@ async def race(
             if nobody has.
         begun: an attempt on the only endpoint, or the first of those recalled.
         recalled: what the resolver knows of the target, if that is a name.
+        streams: whether it may be a `Tunnel` that this gives in place of a socket.
 
     Returns:
         The socket, or what the handshake gave.
@@ -85,7 +87,7 @@ async def race(
     The socket that has begun is closed, unless this returns it.
     """
     told = telling is not None
-    detour = plan.detour(target)
+    detour = plan.detour(target, streams or getattr(handshake, "tunnels", False))
     if telling is None:
         via = () if detour is None else detour.via
         telling = Telling(plan, target, started, until, via)

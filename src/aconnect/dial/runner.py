@@ -152,7 +152,7 @@ class Runner:
             if self.winner is not None:
                 self._flight.close(self.winner, tell=not over)
             raise
-        return self.winner.result if self._shaking.gives else self.winner.sock
+        return self.winner.result if self._shaking.gives else self.winner.given
 
     @property
     def records(self) -> dict[int, AttemptRecord]:

@@ -60,6 +60,7 @@ async def connect(
     handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
     waiting_on: Callable[[], DialDriver] = running_driver,
+    streams: bool = False,
 ) -> Any:
     """Connect to the target.
 
@@ -69,6 +70,7 @@ async def connect(
         timeout, deadline, handshake: as for `Dialer.connect`.
         loop: the running loop of asyncio, if the socket is for a transport of its.
         waiting_on: gives the driver, if there is no ``loop``.
+        streams: whether it may be a `Tunnel` that this gives in place of a socket.
 
     Returns:
         The socket, or what the handshake gave.
@@ -94,7 +96,9 @@ async def connect(
         if recalled is not None and (len(recalled) == 1 or not plan.rules.one_by_one):
             endpoint = recalled[0]
     if endpoint is None or driver.completes or plan.quick_family not in (_ANY, endpoint.family):
-        return await race(plan, target, driver, started, until, handshake, recalled=recalled)
+        return await race(
+            plan, target, driver, started, until, handshake, recalled=recalled, streams=streams
+        )
     alone = recalled is None or len(recalled) < 2
     start = time.monotonic()
     telling = None
@@ -133,7 +137,7 @@ async def connect(
             else:
                 begun = Begun(start, begun)
         return await race(
-            plan, target, driver, started, until, handshake, telling, begun, recalled
+            plan, target, driver, started, until, handshake, telling, begun, recalled, streams
         )
     except BaseException:
         ours = begun.sock if isinstance(begun, Begun) else begun

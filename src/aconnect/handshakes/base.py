@@ -35,10 +35,12 @@ class Handshake(Generic[T]):
     Attributes:
         phase: "handshake"; of one with a proxy, or about one, "proxy".
         proxy: the proxy that it is with, as text; empty if it is with none.
+        tunnels: whether it can be carried out on a `Tunnel` in place of a socket.
     """
 
     phase: Literal["proxy", "handshake"] = "handshake"
     proxy: str = ""
+    tunnels: bool = False
 
     def __init__(
         self, function: Callable[[socket.socket], Awaitable[T]], *, name: str = "handshake"

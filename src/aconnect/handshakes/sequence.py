@@ -50,6 +50,7 @@ class Sequence(Handshake[Any]):
         made = (each if isinstance(each, Handshake) else Handshake(each) for each in handshakes)
         self._layers = tuple(chain.from_iterable(each.layers for each in made))
         self.name: str = ", ".join(each.name for each in self._layers)
+        self.tunnels: bool = self._layers[0].tunnels
 
     @property
     def layers(self) -> tuple[Handshake[Any], ...]:

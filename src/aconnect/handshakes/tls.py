@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno as errnos
 import os
+import socket
 import ssl
 from copy import copy
 from functools import lru_cache
@@ -26,14 +27,14 @@ from ..errors.foreign import words
 from ..sansio.value import Value, plain
 from .base import BoundedHandshake
 from .contexts import default_context
+from .layered import Wrapper
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
     from ..addresses.target import Target
 
-__all__ = ["TLS", "TLSHandshake", "failure", "reason", "settings", "settings_of"]
+__all__ = ["TLS", "TLSHandshake", "agreed", "failure", "reason", "settings", "settings_of"]
 
 T = TypeVar("T")
 
@@ -61,33 +62,17 @@ class TLS(Value):
     @property
     def wrapper(self) -> ssl.SSLContext:
         """What an event loop has to wrap its buffers with, in place of the context."""
-        wrapper: Any = self.context
-        if self.session is not None:
-            wrapper = _Resuming(self.context, self.session)
-        return cast("ssl.SSLContext", wrapper)
-
-
-class _Resuming:
-    """Does what a context does, and hands it the session: no event loop takes one itself."""
-
-    def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession) -> None:
-        self._context = context
-        self._session = session
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        return self._context.wrap_bio(
-            incoming, outgoing, server_side, server_hostname, session or self._session
+        context, session = self.context, self.session
+        if session is None:
+            return context
+        # No event loop takes a session itself.
+        wrapper: Any = Wrapper(
+            context,
+            lambda incoming, outgoing, name, given: context.wrap_bio(
+                incoming, outgoing, False, name, given or session
+            ),
         )
+        return cast("ssl.SSLContext", wrapper)
 
 
 def settings(
@@ -180,9 +165,13 @@ def settings_of(
 class TLSHandshake(BoundedHandshake[T]):
     """What the TLS handshakes of all event loops have in common.
 
+    It is done on a connected socket; where there is TLS to a proxy, on a `Tunnel`.
+
     Args:
         tls: what it is done with.
     """
+
+    tunnels: bool = True
 
     def __init__(self, tls: TLS) -> None:
         self.name = "TLS"
@@ -210,6 +199,12 @@ class TLSHandshake(BoundedHandshake[T]):
         """Do the handshake, and raise whatever the event loop's TLS raises."""
         raise NotImplementedError
 
+    def over(self, given: Any) -> tuple[socket.socket, ssl.SSLContext]:
+        """The socket of what it is done on, and what to wrap buffers with for it."""
+        if isinstance(given, socket.socket):
+            return given, self.tls.wrapper
+        return given.sock, given.wrapper(self.tls)
+
     def ssl_object(self, result: T) -> Any:
         """The `ssl.SSLObject` of a result, or what has its methods."""
         raise NotImplementedError
@@ -217,19 +212,23 @@ class TLSHandshake(BoundedHandshake[T]):
     def details(self, result: T) -> Mapping[str, Any]:
         """The version, the cipher, the protocol of ALPN if any, and whether a session was
         resumed."""
-        agreed = self.ssl_object(result)
-        cipher = agreed.cipher()
-        found = {
-            "version": agreed.version(),
-            "cipher": cipher and cipher[0],
-            "ALPN": agreed.selected_alpn_protocol(),
-            "session": "resumed" if agreed.session_reused else None,
-        }
-        return {key: value for key, value in found.items() if value}
+        return agreed(self.ssl_object(result))
 
     def reason(self, error: Exception) -> str:
         """What is wrong, and what to do about it."""
         return reason(error, self.tls.server_hostname)
+
+
+def agreed(ssl_object: Any) -> dict[str, Any]:
+    """What the two ends of a connection have agreed upon."""
+    cipher = ssl_object.cipher()
+    found = {
+        "version": ssl_object.version(),
+        "cipher": cipher and cipher[0],
+        "ALPN": ssl_object.selected_alpn_protocol(),
+        "session": "resumed" if ssl_object.session_reused else None,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def failure(error: Exception) -> Exception:

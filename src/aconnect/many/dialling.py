@@ -55,7 +55,9 @@ async def result_of(dialer: Dialer, dial: Wanted, how: How) -> Result:
         report = Report()
     begun, start = time.time(), time.monotonic()
     try:
-        made = await dialer.dial(target, timeout, deadline, handshake, report=report)
+        made = await dialer.dial(
+            target, timeout, deadline, handshake, report=report, streams=not keep
+        )
     except ConnectError as error:
         return _failure(error, dial, begun, how)
     except (TypeError, ValueError) as error:  # such as datagrams by way of a proxy
@@ -63,6 +65,8 @@ async def result_of(dialer: Dialer, dial: Wanted, how: How) -> Result:
         return Result(address, index, "invalid", error=error, key=key, time=begun)
     seconds = time.monotonic() - start
     if not keep:
+        if handshake is None and dialer.proxy is not None:
+            made = getattr(made, "sock", made)  # of a tunnel
         if handshake is None and not reset:
             made.close()
         else:

@@ -34,6 +34,7 @@ class Remembering(Handshake[Any]):
         self._handshake = handshake
         self._socks = socks
         self.name: str = handshake.name
+        self.tunnels: bool = handshake.tunnels
 
     @property
     def kind(self) -> str:
@@ -47,7 +48,7 @@ class Remembering(Handshake[Any]):
         return (Remembering(first, self._socks), *others)
 
     async def __call__(self, sock: socket.socket) -> Any:
-        self._socks.append(sock)
+        self._socks.append(getattr(sock, "sock", sock))  # of a tunnel
         return await self._handshake(sock)
 
     def towards(self, host: str | None) -> Handshake[Any]:

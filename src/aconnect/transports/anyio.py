@@ -24,16 +24,15 @@ from ..explanations.extras import not_installed
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, settings_of
 from ..sansio.naming import check_names, spelled_out
-from ..sockets.syscalls import close
+from .anyio_streams import abandoned, close_now, gone, stream_over
 from .calls import (
     OF_A_DIALER,
     DialerOptions,
     dialer_of,
-    keep_nagle,
     left_quietly,
     stream_target,
 )
-from .hand_over import closed, lent, plain, take_over
+from .hand_over import take_over
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -150,7 +149,7 @@ async def open_stream(
 
     Returns:
         A `anyio.abc.SocketStream`, or a `anyio.abc.UNIXSocketStream`, which is one; with TLS a
-        `anyio.streams.tls.TLSStream` around it.
+        `anyio.streams.tls.TLSStream` around it.  By way of TLS to a proxy it has no half-close.
 
     Raises:
         TypeError, ValueError: an argument is no good; nothing was done.
@@ -170,8 +169,8 @@ async def open_stream(
     tls = settings_of(ssl, server_hostname, ssl_session, target)
     dialer = dialer_of(dialer, options)
     if tls is None:
-        sock = await dialer.dial(target, timeout, deadline, report=report)
-        return await _stream(sock, dialer)
+        got = await dialer.dial(target, timeout, deadline, report=report, streams=True)
+        return await stream_over(got, dialer)
     handshake = _AnyioTLS(tls, dialer, tls_standard_compatible)
     wrapped: TLSStream
     try:
@@ -254,8 +253,8 @@ class _AnyioTLS(TLSHandshake["TLSStream"]):
     async def shake(self, sock: socket.socket) -> TLSStream:
         from anyio.streams.tls import TLSStream
 
-        own = take_over(sock)
-        stream = await _stream(own, self._dialer)
+        own = take_over(self.over(sock)[0])
+        stream = await stream_over(sock, self._dialer, own)
         try:
             wrapped = await TLSStream.wrap(
                 stream,
@@ -265,7 +264,7 @@ class _AnyioTLS(TLSHandshake["TLSStream"]):
                 standard_compatible=self._standard_compatible,
             )
         except BaseException as error:
-            await _abandon(stream, own, error)
+            await abandoned(stream, own, error)
             raise
         self.made.append((wrapped, own))
         return wrapped
@@ -292,72 +291,15 @@ class _AnyioTLS(TLSHandshake["TLSStream"]):
         """Close what was made, because of ``error``, but for the one that is ``kept``."""
         lost = [each for each in self.made if each[0] is not kept]
         for stream, sock in lost:
-            _close_now(stream, sock)
+            close_now(stream, sock)
         for _, sock in lost:
             if not isinstance(error, GeneratorExit):  # nothing can be waited for
-                await _gone(sock)
+                await gone(sock)
 
     def ssl_object(self, result: TLSStream) -> Any:
         from anyio.streams.tls import TLSAttribute
 
         return result.extra(TLSAttribute.ssl_object)
-
-
-async def _stream(sock: socket.socket, dialer: Dialer) -> SocketStream:
-    """A stream of anyio's that owns the socket, which is closed if there is none."""
-    from anyio.abc import SocketStream, UNIXSocketStream
-
-    kind = UNIXSocketStream if sock.family == _AF_UNIX else SocketStream
-    if in_trio():
-        sock = plain(sock)
-    try:
-        with lent(sock):
-            stream = await kind.from_socket(sock)
-    except GeneratorExit:  # nothing can be waited for
-        close(sock)
-        raise
-    except BaseException:
-        await _gone(sock)
-        raise
-    try:
-        if not dialer.nodelay:
-            keep_nagle(sock)
-    except BaseException as error:
-        await _abandon(stream, sock, error)
-        raise
-    return stream
-
-
-async def _abandon(stream: SocketStream, sock: socket.socket, error: BaseException) -> None:
-    """Close a stream and its socket, because of ``error``."""
-    _close_now(stream, sock)
-    if not isinstance(error, GeneratorExit):  # nothing can be waited for
-        await _gone(sock)
-
-
-def _close_now(stream: SocketStream | TLSStream, sock: socket.socket) -> None:
-    """Close a stream without waiting for anything.
-
-    Its `aclose` has done all there is to do when it waits for the first time, or it could not be
-    cancelled there.  What the loop has to do after that it will do.
-    """
-    closing = getattr(stream, "transport_stream", stream).aclose()
-    try:
-        closing.send(None)
-    except StopIteration:
-        pass  # it has not had to wait
-    except RuntimeError:  # the loop is closed
-        close(sock)
-    finally:
-        closing.close()
-
-
-async def _gone(sock: socket.socket) -> None:
-    """Wait until a socket is closed; by its transport if it has one, else here."""
-    if in_trio():
-        close(sock)
-    else:
-        await closed(sock)
 
 
 def _need_anyio() -> None:

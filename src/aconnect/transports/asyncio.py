@@ -34,7 +34,7 @@ from .as_asyncio import (
 )
 from .calls import OF_A_DIALER, asyncio_loop, dialer_of, keep_nagle
 from .hand_over import HandOver
-from .loop_tls import LoopTLS, time_limits
+from .loop_tls import LoopTLS, time_limits, tunnelled
 
 if TYPE_CHECKING:
     import os
@@ -113,7 +113,8 @@ async def create_connection(
         options: options of a `Dialer`, for this call; a `Dialer` that is made once is quicker.
 
     Returns:
-        The transport, and what the factory gave.
+        The transport, and what the factory gave.  By way of TLS to a proxy the transport has TLS,
+        and so no half-close, whether the target has TLS or not.
 
     Raises:
         TypeError, ValueError: an argument is no good; nothing was done.
@@ -148,9 +149,12 @@ async def create_connection(
     dialer = dialer_of(dialer, options, local_addr)
     try:
         if tls is None:
-            sock = await dialer.dial(target, timeout, deadline, None, loop, report)
-            hand_over = HandOver(protocol_factory, loop)
-            await hand_over.begin(sock, loop.connect_accepted_socket(hand_over, sock))
+            got = await dialer.dial(target, timeout, deadline, None, loop, report, streams=True)
+            if isinstance(got, socket.socket):
+                hand_over = HandOver(protocol_factory, loop)
+                await hand_over.begin(got, loop.connect_accepted_socket(hand_over, got))
+            else:
+                hand_over = await tunnelled(loop, protocol_factory, got)
         else:
             handshake = LoopTLS(tls, protocol_factory, loop, limits)
             try:

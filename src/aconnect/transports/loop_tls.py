@@ -22,14 +22,16 @@ from .hand_over import HandOver, lent, take_over
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl as ssl_module
     from collections.abc import Callable, Coroutine, Generator
     from typing import TypeAlias
 
+    from ..handshakes.proxies.tunnel import Tunnel
     from ..handshakes.tls import TLS
 
     Maker: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 
-__all__ = ["LoopTLS", "time_limits"]
+__all__ = ["LoopTLS", "time_limits", "tunnelled"]
 
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
 _SHORTEST: Final = 1e-6  # seconds: the loop takes no limit of 0
@@ -84,10 +86,12 @@ class LoopTLS(TLSHandshake[HandOver]):
         self._limits = limits
 
     async def shake(self, sock: socket.socket) -> HandOver:
+        sock, wrapper = self.over(sock)
         made = HandOver(self._factory, self._loop)
         own = sock if self._alone else take_over(sock)  # from the dial
+        name = self.tls.server_hostname
         try:
-            await made.begin(own, self._make(made, own))
+            await made.begin(own, with_tls(self._loop, made, own, wrapper, name, **self._limits))
         except ConnectionAbortedError as error:
             if error.errno:
                 raise
@@ -106,20 +110,6 @@ class LoopTLS(TLSHandshake[HandOver]):
         for made in self.made:
             await made.abandon(error)
 
-    async def _make(self, made: HandOver, sock: socket.socket) -> None:
-        loop = self._loop
-        unix = sock.family == _AF_UNIX
-        make: Maker = loop.create_unix_connection if unix else loop.create_connection
-        with lent(sock):
-            await _made_to_the_last(
-                make,
-                made,
-                sock=sock,
-                ssl=self.tls.wrapper,
-                server_hostname=self.tls.server_hostname or "",
-                **self._limits,
-            )
-
     async def within(self, sock: socket.socket, until: float) -> HandOver:
         self._alone = True
         seconds = until - time.monotonic()
@@ -135,6 +125,47 @@ class LoopTLS(TLSHandshake[HandOver]):
 
     def ssl_object(self, result: HandOver) -> Any:
         return result.transport.get_extra_info("ssl_object")
+
+
+async def tunnelled(
+    loop: asyncio.AbstractEventLoop, factory: Callable[[], Any], tunnel: Tunnel
+) -> HandOver:
+    """Have the loop make a transport that goes on with TLS to a proxy, to a target without.
+
+    Args:
+        factory: makes the user's protocol.
+
+    Raises:
+        As `HandOver.begin`.
+    """
+    made, sock = HandOver(factory, loop), tunnel.sock
+    await made.begin(sock, with_tls(loop, made, sock, tunnel.wrapper(), None))
+    return made
+
+
+async def with_tls(
+    loop: asyncio.AbstractEventLoop,
+    made: HandOver,
+    sock: socket.socket,
+    wrapper: ssl_module.SSLContext,
+    name: str | None,
+    **limits: float,
+) -> None:
+    """Have the loop make a transport of ``sock`` that has TLS.
+
+    Args:
+        made: gets it.
+        wrapper: what it is to wrap its buffers with, in place of a context.
+        name: what the server has to prove; None for nothing.
+        limits: as create_connection() of the loop takes them.
+    """
+    unix = sock.family == _AF_UNIX
+    make: Maker = loop.create_unix_connection if unix else loop.create_connection
+    given: dict[str, Any] = {"ssl_handshake_timeout": _NO_LIMIT, **limits}
+    with lent(sock):
+        await _made_to_the_last(
+            make, made, sock=sock, ssl=wrapper, server_hostname=name or "", **given
+        )
 
 
 @coroutine

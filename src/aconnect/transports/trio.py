@@ -10,6 +10,7 @@ Source: the functions of the same kind in trio, `open_tcp_stream` and `open_ssl_
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -29,7 +30,6 @@ from .calls import (
 from .hand_over import plain
 
 if TYPE_CHECKING:
-    import socket
     import ssl as ssl_module
     from typing import Literal, Unpack
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..addresses.text import AddressLike, Port
     from ..deadline import Deadline
     from ..dial.dialer import Dialer
+    from ..handshakes.proxies.tunnel import Tunnel
     from ..handshakes.tls import TLS
     from ..report.report import Report
 
@@ -132,7 +133,8 @@ async def open_trio_stream(
         options: options of a `Dialer`, for this call.
 
     Returns:
-        A `trio.SocketStream`; with TLS a `trio.SSLStream` around one.
+        A `trio.SocketStream`; with TLS a `trio.SSLStream` around one.  By way of TLS to a proxy
+        it is a `trio.SSLStream` as well.
 
     Raises:
         TypeError, ValueError: an argument is no good; nothing was done.
@@ -151,9 +153,12 @@ async def open_trio_stream(
     tls = settings_of(ssl, server_hostname, ssl_session, target)
     dialer = dialer_of(dialer, options)
     if tls is None:
-        sock = plain(await dialer.dial(target, timeout, deadline, report=report))
+        got = await dialer.dial(target, timeout, deadline, report=report, streams=True)
+        tunnel = None if isinstance(got, socket.socket) else got
+        sock = plain(got if tunnel is None else tunnel.sock)
         try:
-            return _stream(sock, dialer)
+            plainly = _stream(sock, dialer)
+            return plainly if tunnel is None else await _through(plainly, tunnel)
         except BaseException:
             close(sock)
             raise
@@ -176,6 +181,15 @@ def _stream(sock: socket.socket, dialer: Dialer) -> trio.SocketStream:
     return stream
 
 
+async def _through(stream: trio.SocketStream, tunnel: Tunnel) -> TLSStream:
+    """What goes on with TLS to a proxy, whose target has none."""
+    import trio
+
+    through = trio.SSLStream(stream, tunnel.wrapper(), https_compatible=True)
+    await through.do_handshake()  # which is done
+    return through
+
+
 class _TrioTLS(TLSHandshake["TLSStream"]):
     """TLS by trio.
 
@@ -192,11 +206,12 @@ class _TrioTLS(TLSHandshake["TLSStream"]):
     async def shake(self, sock: socket.socket) -> TLSStream:
         import trio
 
+        sock, wrapper = self.over(sock)
         own = plain(sock)
         try:
             stream = trio.SSLStream(
                 _stream(own, self._dialer),
-                self.tls.wrapper,
+                wrapper,
                 server_hostname=self.tls.server_hostname,
                 https_compatible=self._https_compatible,
             )

@@ -10,14 +10,15 @@ Rules:
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...sansio.negotiation import Refusal
 from ..base import Handshake
-from .wire import SocketWire
+from .wire import wire_of
 
 if TYPE_CHECKING:
+    import socket
+
     from ...sansio.negotiation import Negotiation
     from .wire import Ready, Wire
 
@@ -58,8 +59,7 @@ class Asking(Handshake[None]):
             Refusal: the proxy does not do it.
             OSError: the connection has failed.
         """
-        given: Any = sock
-        wire: Wire = SocketWire(given, self._ready) if isinstance(given, socket.socket) else given
+        wire = wire_of(sock, self._ready)
         negotiation = self._negotiation
         while negotiation.wanted:
             data = negotiation.to_send()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ..base import Handshake
-from .wire import SocketWire
+from .wire import wire_of
 
 if TYPE_CHECKING:
     import socket
@@ -39,5 +39,5 @@ class Heading(Handshake[None]):
             OSError: the connection has failed.
             ValueError: it cannot be written of the ends of the connection.
         """
-        data = self._encode(sock.getsockname(), sock.getpeername())
-        await SocketWire(sock, self._ready).send(data)
+        wire = wire_of(sock, self._ready)
+        await wire.send(self._encode(wire.sock.getsockname(), wire.sock.getpeername()))

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Ready", "SocketWire", "Wire"]
+__all__ = ["Ready", "SocketWire", "Wire", "wire_of"]
 
 Ready: TypeAlias = "Callable[[socket.socket, bool], Awaitable[None]]"
 """Waits until a socket has something to read or, if the second argument is True, takes more."""
@@ -33,7 +33,14 @@ _GONE: Final = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
 class Wire(Protocol):
-    """A connection, on which a proxy is talked to."""
+    """A connection, on which a proxy is talked to.
+
+    Attributes:
+        sock: its socket.
+    """
+
+    @property
+    def sock(self) -> socket.socket: ...
 
     async def send(self, data: bytes) -> None:
         """Send all of it; to a peer that is gone, as much as it took."""
@@ -54,7 +61,7 @@ class SocketWire:
     """
 
     def __init__(self, sock: socket.socket, ready: Ready) -> None:
-        self._sock = sock
+        self.sock: socket.socket = sock
         self._ready = ready
         self._quick = _QUICKACK is not None and sock.family in _INTERNET
 
@@ -62,9 +69,9 @@ class SocketWire:
         rest = memoryview(data)
         while rest:
             try:
-                sent = self._sock.send(rest)
+                sent = self.sock.send(rest)
             except BlockingIOError:
-                await self._ready(self._sock, True)
+                await self._ready(self.sock, True)
                 continue
             except _GONE:
                 return  # what it has said before that is still to be read
@@ -81,9 +88,9 @@ class SocketWire:
     async def _receive(self, most: int, flags: int) -> bytes:
         while True:
             try:
-                return self._sock.recv(most, flags)
+                return self.sock.recv(most, flags)
             except BlockingIOError:
-                await self._ready(self._sock, False)
+                await self._ready(self.sock, False)
             except _GONE:
                 return b""
 
@@ -91,6 +98,14 @@ class SocketWire:
         if self._quick:
             assert _QUICKACK is not None
             try:
-                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+                self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             except OSError:
                 self._quick = False  # then it takes its time
+
+
+def wire_of(given: Any, ready: Ready) -> Wire:
+    """What a handshake is given, as a wire: a socket, or one already."""
+    if isinstance(given, socket.socket):
+        return SocketWire(given, ready)
+    wire: Wire = given
+    return wire
