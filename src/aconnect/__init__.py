@@ -6,9 +6,11 @@ import encodings.idna as _idna  # noqa: F401
 import encodings.punycode as _punycode  # noqa: F401
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from .addresses.service_addresses import ServiceAddress as ServiceAddress
+from .addresses.service_addresses import SRVAddress as SRVAddress
+from .addresses.text import Address as Address
 from .addresses.text import AddressLike as AddressLike
 from .addresses.text import parse_address as parse_address
-from .addresses.values import Address as Address
 from .addresses.values import Endpoint as Endpoint
 from .addresses.values import TCPAddress as TCPAddress
 from .addresses.values import UDPAddress as UDPAddress
@@ -68,8 +70,10 @@ __all__ = [
     "Report",
     "ResolveError",
     "Resolver",
+    "SRVAddress",
     "Sequence",
     "Service",
+    "ServiceAddress",
     "SocketOption",
     "StaticResolver",
     "SystemCalls",

@@ -82,6 +82,16 @@ def test_a_star_is_every_host() -> None:
     )
 
 
+def test_a_service_is_led_to_a_host_with_a_port() -> None:
+    """Whoever says where to go asks for no records."""
+    redirects = Redirects({"a.test": "b.test:8443"})
+    found = redirects.of(target_of("https://a.test"))
+    assert found.address == TCPAddress("b.test", 8443)
+    assert found.host == "a.test"
+    service = target_of("srv:_x._tcp.a.test")
+    assert redirects.of(service) is service
+
+
 def test_of_several_each_is_led_for_itself() -> None:
     redirects = Redirects({"a.test": "127.0.0.1"})
     target = target_of(["a.test:1", "b.test:1", UnixAddress("/run/x")])

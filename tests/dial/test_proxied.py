@@ -212,6 +212,13 @@ class TestTheWay:
                 pass
         assert b"\x03\x15xn--bcher-kva.example" in proxy.heard[0]
 
+    async def test_p2_what_takes_records_is_looked_up_here(self) -> None:
+        dialer = Dialer(proxy="socks5h://127.0.0.1:1", resolver=StaticResolver({}))
+        with pytest.raises(ConnectError, match="SRV records are looked up by a resolver"):
+            await dialer.connect("srv:_x._tcp.a.test", timeout=LONG)
+        with pytest.raises(ValueError, match="for TCP only"):
+            await dialer.connect("srv:_x._udp.a.test", timeout=LONG)
+
     @pytest.mark.parametrize(
         ("target", "asked"),
         [

@@ -109,6 +109,13 @@ class TestVariables:
     def test_p9_what_is_not_tcp_goes_directly(self, address: str) -> None:
         assert chosen({"https_proxy": "http://a:1"}, address) == "direct"
 
+    def test_services_go_as_what_they_are_of(self) -> None:
+        environ = {"https_proxy": "http://a:1", "no_proxy": "x.org, y.org:5"}
+        for address in ("srv:_s._tcp.x.org", "https://x.org", "srv:_s._tcp.y.org:5"):
+            assert chosen(environ, address) == "direct"
+        for address in ("srv:_s._tcp.y.org", "https://y.org"):
+            assert chosen(environ, address) != "direct"
+
 
 NO_PROXY = [
     # An entry, and what is dialled: directly or not.

@@ -11,6 +11,7 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Liar:
 
     Args:
         tcp: whether it takes connections.
-        say: is called with the query, its type as text ("A", "AAAA") and "udp" or "tcp", and gives
+        say: is called with the query, its type as text ("HTTPS") and "udp" or "tcp", and gives
             the messages to send, in their order; None in their place closes the connection.
 
     Attributes:
@@ -141,7 +142,7 @@ class Liar:
             sock.close()
 
     def _answers(self, query: bytes, way: str) -> Any:
-        kind = {1: "A", 28: "AAAA"}[dns.message.from_wire(query).question[0].rdtype]
+        kind = dns.rdatatype.to_text(dns.message.from_wire(query).question[0].rdtype)
         self.asked.append((kind, way))
         self.queries.append(query)
         return self._say(query, kind, way)

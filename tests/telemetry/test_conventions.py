@@ -16,7 +16,15 @@ from support.fake_proxy import CLOSE, HEAD, FakeProxy
 from support.listeners import listening
 from support.tls import BAD, NAME, Certificates, hang_up, serving
 
-from aconnect import ConnectError, Dialer, Report, ResolveError, StaticResolver, open_connection
+from aconnect import (
+    ConnectError,
+    Dialer,
+    Report,
+    ResolveError,
+    StaticResolver,
+    open_connection,
+    parse_address,
+)
 from aconnect.explanations.errnos import ERRNOS
 from aconnect.explanations.resolving import RESOLVE_CODES
 from aconnect.handshakes.tls import _CERTIFICATE
@@ -232,6 +240,22 @@ class TestT7OfRealOnes:
         with pytest.raises(ResolveError):
             await dialer.connect("nowhere.invalid:443")
         assert await kind_of(lambda: dialer.connect("nowhere.invalid:443")) == "host_not_found"
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("https://a.test", ("a.test", 443)),
+        ("https://a.test:8443", ("a.test", 8443)),
+        ("https://[::1]:8443 and 2 more", ("::1", 8443)),
+        ("svcb://a.test:5?scheme=foo&alpn=x", ("a.test", 5)),
+        ("srv:_x._tcp.a.test", ("a.test", None)),
+        ("srv:_x._udp.a.test:5", ("a.test", 5)),
+    ],
+)
+def test_the_server_of_a_service(text: str, server: tuple[str, int | None]) -> None:
+    assert str(parse_address(text.partition(" ")[0])) == text.partition(" ")[0]
+    assert server_of(text) == server
 
 
 @pytest.mark.parametrize(

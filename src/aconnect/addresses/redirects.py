@@ -90,7 +90,9 @@ class Redirects:
         return None
 
     def _instead(self, address: TCPAddress | UDPAddress, host: str, port: int | None) -> Target:
-        new = type(address)(host, address.port if port is None else port)
+        # What is offered elsewhere is not asked for: it is said here where to go.
+        kind = UDPAddress if isinstance(address, UDPAddress) else TCPAddress
+        new = kind(host, address.port if port is None else port)
         made = target_of(new)
         text = f"{address} (connect_to {new})"
         return Target(made.address, made.endpoints, text, host=address.host)

@@ -20,8 +20,8 @@ from .text import format_sockaddr, of_parts, parse_address, printable
 from .values import TCPAddress
 
 if TYPE_CHECKING:
-    from .text import AddressLike, Port
-    from .values import Address, Endpoint, SockAddr, UDPAddress
+    from .text import Address, AddressLike, Port
+    from .values import Endpoint, SockAddr, UDPAddress
 
 __all__ = ["Target", "loopback", "target_of"]
 

@@ -3,7 +3,8 @@
 Rules:
 
 * Text is `host:port`, `[v6]:port`, `[v6%zone]:port`, `tcp://host:port`,
-  `udp://host:port`, `unix:PATH`, `unixgram:PATH`, `unixpacket:PATH`, `vsock:cid:port`.
+  `udp://host:port`, `unix:PATH`, `unixgram:PATH`, `unixpacket:PATH`, `vsock:cid:port`,
+  `https://host`, `svcb://host:port?scheme=NAME`, `srv:_service._proto.domain`.
   A PATH that begins with `@` is a Linux abstract name.  `/PATH`, `./PATH` and `../PATH` can be
   nothing else, and are `unix:PATH`.
 * A port is a number, or the name of a service, for which no name server is asked.
@@ -20,13 +21,13 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from ..sansio.value import plain
+from .service_addresses import HTTPS_PORT, HTTPS_PROTOCOLS, ServiceAddress, SRVAddress
 from .services import may_be_service, service_port
 from .values import (
     MAX_FLOWINFO,
     MAX_PORT,
     MAX_U32,
     UNIX_TYPES,
-    Address,
     InternetAddress,
     SockAddr,
     TCPAddress,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 __all__ = [
+    "Address",
     "AddressLike",
     "Host",
     "Port",
@@ -57,6 +59,8 @@ Host: TypeAlias = "str | bytes"
 """A host beside a port."""
 Port: TypeAlias = "int | str | bytes"
 """A port beside a host."""
+Address: TypeAlias = TCPAddress | UDPAddress | UnixAddress | VsockAddress | SRVAddress
+"""Any address value."""
 AddressLike: TypeAlias = (
     "str | tuple[Host, Port] | tuple[Host, Port, int, int] | os.PathLike[str] | Address"
 )
@@ -80,7 +84,10 @@ def parse_address(address: AddressLike) -> Address:
             seqpacket), ``"vsock:cid:port"``, ``"/path"``, ``"./path"``, ``(host, port)``,
             ``(host, port, flowinfo, scope_id)``, a path object, or an address, which is
             returned as it is.  In a tuple, the host may be bytes, and the port text.
-            A port may be the name of a service, such as ``"https"``.
+            A port may be the name of a service, such as ``"https"``.  ``"https://host"`` and
+            ``"https://host:port"`` are a `ServiceAddress`, as is
+            ``"svcb://host:port?scheme=NAME&alpn=A,B"``; ``"srv:_service._proto.domain"`` is an
+            `SRVAddress`, with ``:port`` to fall back on.
 
     Raises:
         TypeError: the argument, or a part of the tuple, is of another type.
@@ -97,7 +104,7 @@ def parse_address(address: AddressLike) -> Address:
         return of_parts(TCPAddress, *address)
     if isinstance(address, str):
         return _parse_text(plain(address))
-    if isinstance(address, (InternetAddress, UnixAddress, VsockAddress)):
+    if isinstance(address, (InternetAddress, UnixAddress, VsockAddress, SRVAddress)):
         return address
     if isinstance(address, os.PathLike):
         return UnixAddress(address)
@@ -225,13 +232,60 @@ def _parse_text(text: str) -> Address:
         return VsockAddress(
             _parse_number(cid, text, "cid", MAX_U32), _parse_number(port, text, "port", MAX_U32)
         )
+    if lowered == "srv" and rest.startswith("_"):
+        return _parse_srv(rest, text)
     if not rest.startswith("//"):
         return _parse_internet(TCPAddress, text, text)
     if lowered == "tcp":
         return _parse_internet(TCPAddress, rest[2:], text)
     if lowered == "udp":
         return _parse_internet(UDPAddress, rest[2:], text)
+    if lowered == "https":
+        return _parse_https(rest[2:], text)
+    if lowered == "svcb":
+        return _parse_svcb(rest[2:], text)
     return _refuse(text, f"unknown scheme {scheme!r}; {_FORMS}")
+
+
+def _parse_https(authority: str, text: str) -> Address:
+    if not set(authority).isdisjoint("/?#@"):
+        _refuse(text, "https:// takes a host and a port alone, as in https://example.org")
+    if _is_unported(authority):
+        authority += f":{HTTPS_PORT}"
+    found = _parse_internet(TCPAddress, authority, text)
+    return ServiceAddress(
+        found.host, found.port, 0, found.scope_id, scheme="https", alpn=HTTPS_PROTOCOLS
+    )
+
+
+def _parse_svcb(rest: str, text: str) -> Address:
+    authority, _, query = rest.partition("?")
+    given = dict(each.partition("=")[::2] for each in query.split("&"))
+    if not given.keys() <= {"scheme", "alpn", "flowinfo"} or "scheme" not in given:
+        _refuse(
+            text, "an address for SVCB is svcb://host:port?scheme=NAME, with &alpn=A,B if need be"
+        )
+    flow = f"?flowinfo={given['flowinfo']}" if "flowinfo" in given else ""
+    found = _parse_internet(TCPAddress, authority + flow, text)
+    alpn = tuple(given["alpn"].split(",")) if "alpn" in given else ()
+    where = (found.host, found.port, found.flowinfo, found.scope_id)
+    try:
+        return ServiceAddress(*where, scheme=given["scheme"], alpn=alpn)
+    except ValueError as error:
+        return _refuse(text, str(error))
+
+
+def _parse_srv(rest: str, text: str) -> SRVAddress:
+    name, colon, port = rest.partition(":")
+    service, _, others = name.partition(".")
+    proto, dot, host = others.partition(".")
+    if not (dot and proto.startswith("_")):
+        _refuse(text, "a service with SRV records is srv:_service._tcp.domain, or _udp")
+    number = _parse_number(port, text, "port", MAX_PORT) if colon else None
+    try:
+        return SRVAddress(service, host, proto[1:], number)
+    except ValueError as error:
+        return _refuse(text, str(error))
 
 
 def _is_unported(authority: str) -> bool:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 __all__ = [
-    "Address",
     "TCPAddress",
     "UDPAddress",
     "UnixAddress",
@@ -81,9 +80,9 @@ class InternetAddress(Value):
     """AF_INET or AF_INET6, if this stands for an address without any lookup."""
 
     def __post_init__(self) -> None:
-        set_derived(self, "port", _check_int(self.port, "port", MAX_PORT))
-        set_derived(self, "flowinfo", _check_int(self.flowinfo, "flowinfo", MAX_FLOWINFO))
-        set_derived(self, "scope_id", _check_int(self.scope_id, "scope_id", MAX_U32))
+        set_derived(self, "port", check_int(self.port, "port", MAX_PORT))
+        set_derived(self, "flowinfo", check_int(self.flowinfo, "flowinfo", MAX_FLOWINFO))
+        set_derived(self, "scope_id", check_int(self.scope_id, "scope_id", MAX_U32))
         family, host, zone = _split_host(self.host)
         if (self.flowinfo or self.scope_id) and family != socket.AF_INET6:
             raise ValueError(
@@ -243,8 +242,8 @@ class VsockAddress(Value):
     port: int
 
     def __post_init__(self) -> None:
-        set_derived(self, "cid", _check_int(self.cid, "cid", MAX_U32))
-        set_derived(self, "port", _check_int(self.port, "port", MAX_U32))
+        set_derived(self, "cid", check_int(self.cid, "cid", MAX_U32))
+        set_derived(self, "port", check_int(self.port, "port", MAX_U32))
 
     @property
     def endpoint(self) -> Endpoint:
@@ -254,9 +253,6 @@ class VsockAddress(Value):
     def __str__(self) -> str:
         return f"vsock:{self.cid}:{self.port}"
 
-
-Address: TypeAlias = TCPAddress | UDPAddress | UnixAddress | VsockAddress
-"""Any address value."""
 
 _UNIX_SCHEMES: Final[dict[int, str]] = {
     socket.SOCK_STREAM: "unix",
@@ -294,7 +290,7 @@ def check_path(path: str | bytes, name: str) -> str | bytes:
     return plain(path)
 
 
-def _check_int(value: int, name: str, most: int) -> int:
+def check_int(value: int, name: str, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
     if not 0 <= value <= most:

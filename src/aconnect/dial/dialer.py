@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias, Unpack
 
     from ..addresses.target import Target
-    from ..addresses.text import AddressLike, Port
-    from ..addresses.values import Address, Endpoint
+    from ..addresses.text import Address, AddressLike, Port
+    from ..addresses.values import Endpoint
     from ..deadline import Deadline
     from ..drivers.base import DialDriver
     from ..policy import NamePolicy, Policy

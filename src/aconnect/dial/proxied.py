@@ -19,6 +19,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..addresses.literal import has_named_zone
+from ..addresses.service_addresses import SRVAddress
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress
 from ..errors.making import not_permitted, resolve_error
@@ -153,6 +154,7 @@ class Proxied:
         for side in (*routes.hops, *routes.parts):
             before = self._hops[side.step - 1] if side.step else None
             by_name = before is not None and before.remote_dns and side.target.endpoints is None
+            by_name &= isinstance(side.target.address, TCPAddress)  # else it takes records
             if by_name and ":" not in side.target.name.host:
                 self._check_policy(side, started)
                 side.add([cast("Step", side.target.address)])
@@ -257,7 +259,7 @@ def _check(part: Target, by_proxy: bool) -> None:
             raise ValueError(f"the PROXY protocol needs a stream socket, and {part.text} is none")
         return
     if part.type != socket.SOCK_STREAM or not (
-        isinstance(part.address, TCPAddress)
+        isinstance(part.address, (TCPAddress, SRVAddress))
         or all(each.family in _INTERNET for each in part.endpoints or ())
     ):
         raise ValueError(f"a proxy can reach TCP addresses only, not {part.text}")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from ..addresses.values import Address, SockAddr
+    from ..addresses.text import Address
+    from ..addresses.values import SockAddr
     from ..report.attempt import AttemptRecord, Phase
     from ..report.report import Report
 

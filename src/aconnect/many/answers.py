@@ -18,7 +18,7 @@ from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..drivers.select import running_driver
-from ..resolvers.answers import check_batch, closable
+from ..resolvers.answers import check_batch, closable, service_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -72,7 +72,7 @@ class SharedAnswers:
         if question is None or question.ended is None or self._is_stale(question):
             return None
         if question.error is not None or not all(
-            batch.sorted and not batch.withdrawn for batch in question.batches
+            batch.sorted and not (batch.withdrawn or batch.rank) for batch in question.batches
         ):
             return None
         answers = (_with_port(each, question.address, address) for each in question.batches)
@@ -117,7 +117,10 @@ class SharedAnswers:
             async with aclosing(closable(self._resolver.resolve(address))) as answers:
                 async for answer in answers:
                     batch = check_batch(answer)
-                    if any(_port(each) != address.port for each in batch.endpoints):
+                    of_service = bool(service_of(address))
+                    if not of_service and any(
+                        _port(each) != address.port for each in batch.endpoints
+                    ):
                         self._port_matters = True
                     question.batches.append(batch)
                     question.tell()
@@ -137,7 +140,7 @@ class SharedAnswers:
             question.tell()
 
     def _key(self, address: TCPAddress | UDPAddress) -> Key:
-        name = (type(address), address.host.lower().removesuffix("."))
+        name = (type(address), address.host.lower().removesuffix("."), *service_of(address))
         return (*name, address.port) if self._port_matters else name
 
     def _is_stale(self, question: _Question) -> bool:

@@ -22,6 +22,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import TCPAddress, literal_family
 from ..sansio.value import Value, derived, set_derived
 from .text import parse_proxy, redacted
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-    from ..addresses.values import Address
+    from ..addresses.text import Address
     from .values import Proxy
 
 __all__ = ["FromEnvironment", "from_environment"]
@@ -113,7 +114,7 @@ class FromEnvironment(Value):
 
     def __call__(self, address: Address | Any) -> Proxy | None:
         """The proxy for an address; None for a direct dial."""
-        if self.proxy is None or not isinstance(address, TCPAddress):
+        if self.proxy is None or not isinstance(address, (TCPAddress, SRVAddress)):
             return None
         host = _host(address.host)
         if host == "localhost" or getattr(host, "is_loopback", False):
@@ -135,7 +136,7 @@ class _Entry(NamedTuple):
     network: IPv4Network | IPv6Network | None = None
     port: int | None = None
 
-    def covers(self, host: str | IPv4Address | IPv6Address, port: int) -> bool:
+    def covers(self, host: str | IPv4Address | IPv6Address, port: int | None) -> bool:
         if self.port not in (None, port):
             return False
         if self.network is not None:

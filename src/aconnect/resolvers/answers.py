@@ -14,6 +14,7 @@ from socket import AF_INET, AF_INET6, AF_UNSPEC, SOCK_RAW
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.literal import check_result, has_named_zone, numbered
+from ..addresses.service_addresses import ServiceAddress, SRVAddress
 from ..addresses.values import Endpoint
 from ..sansio.order import sort_by_history, sort_by_rfc6724
 from ..sockets.datagrams import source_address
@@ -22,7 +23,16 @@ from .base import Batch, Question, Service
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["Explained", "check_batch", "check_endpoint", "closable", "in_order", "of_family"]
+__all__ = [
+    "Explained",
+    "check_batch",
+    "check_endpoint",
+    "closable",
+    "in_order",
+    "of_family",
+    "refuse_srv",
+    "service_of",
+]
 
 _FAMILIES: Final = (
     AF_INET,
@@ -37,6 +47,26 @@ _NOTHING_MORE: Final = Batch(())[4:]
 
 class Explained(socket.gaierror):
     """An error of a lookup whose words say more than its code does."""
+
+
+def refuse_srv(address: object) -> None:
+    """For resolvers that ask for no SRV records.
+
+    Raises:
+        socket.gaierror: the address needs them.
+    """
+    if isinstance(address, SRVAddress):
+        raise Explained(
+            socket.EAI_NONAME,
+            "SRV records are looked up by a resolver that asks name servers, "
+            "as Dialer(resolver=DnsResolver()) does",
+        )
+
+
+def service_of(address: object) -> tuple[object, ...]:
+    """What makes a question about a service another one than that about its host; nothing for a
+    host with a port."""
+    return (address,) if isinstance(address, (ServiceAddress, SRVAddress)) else ()
 
 
 def check_batch(batch: Any) -> Batch:

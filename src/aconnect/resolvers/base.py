@@ -41,6 +41,7 @@ class Service(NamedTuple):
         alpn: the protocols, as ALPN has them; what is not printable is escaped.
         ech: the configuration for Encrypted Client Hello, as it came; empty if there is none.
         hint: whether the addresses are those that the record itself has, and not the host's own.
+        refused: why it is not used; empty if it is.
     """
 
     target: str
@@ -49,6 +50,7 @@ class Service(NamedTuple):
     alpn: tuple[str, ...] = ()
     ech: bytes = b""
     hint: bool = False
+    refused: str = ""
 
 
 class Question(NamedTuple):

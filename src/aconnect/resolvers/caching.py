@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..drivers.select import running_driver
 from ..sansio.memory import Memory
 from ..sansio.value import plain
-from .answers import check_batch, closable, in_order
+from .answers import check_batch, closable, in_order, service_of
 from .base import Batch
 from .clock import uptime
 from .system import NO_ADDRESS
@@ -275,7 +275,7 @@ class CachingResolver:
 
 def _key(address: TCPAddress | UDPAddress) -> Hashable:
     """What an answer is for.  A dot at the end counts: without it there may be a search list."""
-    return (address.type, address.host.lower(), address.port)
+    return (address.type, address.host.lower(), address.port, *service_of(address))
 
 
 def _serves(entry: Entry[_Answer], now: float) -> bool:

@@ -12,8 +12,10 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.literal import zoned_endpoint
+from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import Endpoint, TCPAddress, UDPAddress, literal_family
 from ..sansio.value import plain
+from .answers import refuse_srv
 from .base import Batch
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class StaticResolver:
         """
         key = address.host.lower().removesuffix(".")
         hosts = self._quick.get(key)
-        if hosts:
+        if hosts and not isinstance(address, SRVAddress):
             kind, proto, port = address.type, address.proto, address.port
             return [
                 Endpoint(family, kind, proto, (host, port, *rest)) for family, host, rest in hosts
@@ -96,11 +98,13 @@ class StaticResolver:
             async for batch in self._otherwise.resolve(address):
                 yield batch
             return
+        refuse_srv(address)
         if not hosts:
             known = hosts is not None
             code = getattr(socket, "EAI_NODATA", socket.EAI_NONAME) if known else socket.EAI_NONAME
             raise socket.gaierror(code, "not in the mapping" if not known else "no address")
-        targets = [type(address)(host, address.port) for host in hosts]
+        kind = UDPAddress if isinstance(address, UDPAddress) else TCPAddress
+        targets = [kind(host, address.port) for host in hosts]
         yield Batch([each.endpoint or zoned_endpoint(each) for each in targets], sorted=True)
 
 

@@ -26,6 +26,7 @@ from ..addresses.values import Endpoint
 from ..drivers.select import running_driver
 from ..drivers.threads import LOOKUPS, SharedCall
 from ..sansio.value import Value, plain, set_derived
+from .answers import refuse_srv
 from .base import Batch
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _question(
     address: TCPAddress | UDPAddress, flags: int, family: int = socket.AF_UNSPEC
 ) -> SharedCall:
     """What is asked of getaddrinfo(3) for an address."""
+    refuse_srv(address)
     type, proto = address.type, address.proto
     options: Any = {"family": family} if family else {}
 

@@ -194,6 +194,11 @@ _SERVER: Final = re.compile(
     r"(?:[a-z0-9]+://(?:[^@]*@)?)?(?:\[(?P<v6>[^\]]*)\]|(?P<host>.*)):(?P<port>\d+)", re.DOTALL
 )
 _PATH: Final = re.compile(r"unix(?:gram|packet)?:(?P<path>.*)", re.DOTALL)
+_SERVICE: Final = re.compile(
+    r"(?:(?P<https>https)://|svcb://|srv:_[^.]*\._[^.]*\.)(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^:?]*))"
+    r"(?::(?P<port>\d+))?(?:\?.*)?"
+)
+_HTTPS_PORT: Final = 443
 _MORE: Final = re.compile(r" and \d+ more\Z")
 
 
@@ -207,6 +212,10 @@ def server_of(text: str) -> tuple[str, int | None]:
     text = _MORE.sub("", text)
     if path := _PATH.fullmatch(text):
         return path["path"], None
+    if service := _SERVICE.fullmatch(text):
+        default = _HTTPS_PORT if service["https"] else None
+        port = int(service["port"]) if service["port"] else default
+        return service["v6"] or service["host"], port
     if server := _SERVER.fullmatch(text):
         return server["v6"] or server["host"], int(server["port"])
     return text, None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..addresses.values import TCPAddress, UDPAddress
 from ..drivers.select import running_driver
+from ..resolvers.answers import refuse_srv
 from ..resolvers.base import Batch
 from ..sansio.value import plain
 from .journal import FakeLookup
@@ -91,13 +92,15 @@ class Names:
         Raises:
             socket.gaierror: there is no such name, or it has no address, or as it was told to.
         """
+        refuse_srv(address)
         start = time.monotonic()
         self._journal.append(FakeLookup(start, address.host, address.port))
         name = self._names.get(_key(address.host))
         if name is None:
             raise socket.gaierror(socket.EAI_NONAME, "not a name of the fake network")
         code, after = name.codes.next(), name.after
-        made = [type(address)(host, address.port).endpoint for host in name.addresses]
+        kind = UDPAddress if isinstance(address, UDPAddress) else TCPAddress
+        made = [kind(host, address.port).endpoint for host in name.addresses]
         endpoints = [endpoint for endpoint in made if endpoint is not None]
         if code or not endpoints:
             last = max(after.values()) if isinstance(after, dict) else after

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ..addresses.target import Target
-    from ..addresses.text import AddressLike, Port
-    from ..addresses.values import Address, Endpoint
+    from ..addresses.text import Address, AddressLike, Port
+    from ..addresses.values import Endpoint
     from ..dial.history import History
     from ..policy import NamePolicy, Policy
     from ..report.report import Report

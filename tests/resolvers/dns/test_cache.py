@@ -12,7 +12,7 @@ from support.liar import Liar, answer
 
 from aconnect import Batch, DnsCache, DnsResolver, TCPAddress
 from aconnect.resolvers.dns import resolver as module
-from aconnect.resolvers.dns.cache import Answers
+from aconnect.resolvers.dns.cache import _NO_DATA, Answers
 from aconnect.resolvers.dns.exchange import Outcome
 from aconnect.resolvers.dns.wire import AAAA, A, Reply
 
@@ -53,7 +53,7 @@ class TestNoSuchName:
 
     def test_that_there_is_no_data_holds_for_its_type(self) -> None:
         answers = kept((A, NODATA))
-        assert code(answers, A) == module._NO_DATA
+        assert code(answers, A) == _NO_DATA
         assert code(answers, AAAA) is None
 
     @pytest.mark.parametrize("order", [1, -1])

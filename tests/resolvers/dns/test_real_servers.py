@@ -12,7 +12,7 @@ import pytest
 from support.netns import in_new_network
 from support.programs import program, running
 
-from aconnect import DnsCache, DnsResolver, TCPAddress
+from aconnect import DnsCache, DnsResolver, TCPAddress, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,36 @@ circle2 CNAME circle
 nobody A 0.0.0.0
 {"".join(f"many A 192.0.2.{number}" + chr(10) for number in range(1, MANY + 1))}
 *.wild A 192.0.2.9
+web HTTPS 1 svc port=8443 alpn=h2 ipv4hint=192.0.2.77
+web HTTPS 2 . alpn=h2
+web A 192.0.2.10
+svc A 192.0.2.11
+svc AAAA 2001:db8::11
+apex HTTPS 0 web
+apex A 192.0.2.12
+_5._foo.web SVCB 1 svc
+bad TYPE65 \\# 5 0001000001
+bad A 192.0.2.13
+_x._tcp SRV 1 0 501 svc
+_x._tcp SRV 2 0 502 four
+_no._tcp SRV 0 0 0 .
 """
+
+SERVICES: dict[str, Any] = {
+    "https://web.test": [["192.0.2.11 8443", "2001:db8::11 8443"], ["192.0.2.10 443"]],
+    "https://apex.test": [
+        ["192.0.2.11 8443", "2001:db8::11 8443"],
+        ["192.0.2.10 443"],
+        ["192.0.2.12 443"],
+    ],
+    "https://bad.test": [["192.0.2.13 443"]],
+    "https://four.test": [["192.0.2.4 443"]],
+    "svcb://web.test:5?scheme=foo": [["192.0.2.11 5", "2001:db8::11 5"], ["192.0.2.10 5"]],
+    "srv:_x._tcp.test": [["192.0.2.11 501", "2001:db8::11 501"], ["192.0.2.4 502"]],
+    "srv:_no._tcp.test": socket.EAI_NONAME,
+    "srv:_none._tcp.four.test:6": [["192.0.2.4 6"]],
+}
+"""The addresses of each rank."""
 
 EXPECTED: dict[str, Any] = {
     "a.test": {"192.0.2.1", "2001:db8::1"},
@@ -66,6 +95,27 @@ async def look_up(resolver: DnsResolver, name: str) -> Any:
     except socket.gaierror as error:
         return error.errno
     return found
+
+
+async def find(resolver: DnsResolver, address: str) -> Any:
+    """The addresses of each rank, or the code of why there are none."""
+    of: dict[Any, int] = {}
+    try:
+        async with aclosing(resolver.resolve(parse_address(address))) as answers:
+            async for batch in answers:
+                for each in batch.withdrawn:
+                    del of[each]
+                of.update(dict.fromkeys(batch.endpoints, batch.rank))
+    except socket.gaierror as error:
+        return error.errno
+    found: dict[int, list[str]] = {}
+    for each, rank in of.items():
+        found.setdefault(rank, []).append(f"{each.sockaddr[0]} {each.sockaddr[1]}")
+    return [sorted(found[rank]) for rank in sorted(found)]
+
+
+async def find_all(resolver: DnsResolver) -> dict[str, Any]:
+    return {address: await find(resolver, address) for address in SERVICES}
 
 
 async def look_all_up(resolver: DnsResolver) -> dict[str, Any]:
@@ -157,6 +207,46 @@ def test_knot(tmp_path: Path) -> None:
             assert asyncio.run(look_up(once, "circle.test")) == socket.EAI_FAIL
             assert asyncio.run(look_up(once, "outside.test")) == socket.EAI_FAIL
             assert asyncio.run(look_up(once, "other.example")) == socket.EAI_FAIL
+
+    in_new_network(body)
+
+
+def test_services_by_knot(tmp_path: Path) -> None:
+    def body() -> Any:
+        once = resolver()
+        with knot(tmp_path):
+            assert on_all_loops(lambda: find_all(resolver())) == [SERVICES] * 3
+            asyncio.run(find_all(once))
+        return asyncio.run(find(once, "https://apex.test"))  # there is no server any more
+
+    assert in_new_network(body) == SERVICES["https://apex.test"]
+
+
+def test_services_by_dnsmasq(tmp_path: Path) -> None:
+    """It checks nothing of what it serves, and has no SOA record."""
+    target = "037376630474657374 00".replace(" ", "")  # svc.test
+    options = [
+        "--host-record=web.test,192.0.2.10",
+        "--host-record=svc.test,192.0.2.11,2001:db8::11",
+        "--host-record=bad.test,192.0.2.13",
+        f"--dns-rr=web.test,65,0001{target}000300020bb8",
+        "--dns-rr=bad.test,65,0001000001",
+        "--srv-host=_x._tcp.test,svc.test,501,1",
+        "--local=/test/",
+    ]
+
+    def body() -> None:
+        with dnsmasq(tmp_path, *options):
+            once = resolver()
+            both = ["192.0.2.11 3000", "2001:db8::11 3000"]
+            assert (
+                on_all_loops(lambda: find(resolver(), "https://web.test"))
+                == [[both, ["192.0.2.10 443"]]] * 3
+            )
+            assert asyncio.run(find(once, "https://bad.test")) == [["192.0.2.13 443"]]
+            assert asyncio.run(find(once, "srv:_x._tcp.test")) == [
+                ["192.0.2.11 501", "2001:db8::11 501"]
+            ]
 
     in_new_network(body)
 

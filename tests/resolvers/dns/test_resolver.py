@@ -28,6 +28,7 @@ from aconnect import (
     TCPAddress,
     UDPAddress,
 )
+from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
 from aconnect.testing.conformance import check_resolver
 
@@ -115,7 +116,7 @@ async def test_over_ipv6_and_for_datagrams(stack: ExitStack) -> None:
 async def test_a_family_that_is_silent_does_not_hold_up_the_other(
     stack: ExitStack, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(module, "sources", lambda: (None, None))
+    monkeypatch.setattr(machine_module, "source_addresses", lambda: (None, None))
     liar = stack.enter_context(Liar(lambda q, kind, _: good(q, kind, _) if kind == "A" else []))
     async with aclosing(resolver_of(liar).resolve(NAME)) as answers:
         await anext(answers)
@@ -144,7 +145,7 @@ async def test_the_first_batch_is_empty_and_says_what_is_worth_waiting_for(
     stack: ExitStack, monkeypatch: Any, machine: Any, sources: Any, options: str, preferred: int
 ) -> None:
     machine.write("resolv.conf", options)
-    monkeypatch.setattr(module, "sources", lambda: sources)
+    monkeypatch.setattr(machine_module, "source_addresses", lambda: sources)
     liar = stack.enter_context(Liar(good))
     resolver = resolver_of(liar)
     async with aclosing(resolver.resolve(NAME)) as answers:
@@ -158,7 +159,7 @@ async def test_the_first_batch_is_empty_and_says_what_is_worth_waiting_for(
 async def test_a_negative_answer_is_not_awaited_any_more(
     stack: ExitStack, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(module, "sources", lambda: (None, None))
+    monkeypatch.setattr(machine_module, "source_addresses", lambda: (None, None))
 
     def say(query: bytes, kind: str, way: str) -> Any:
         return [answer(query, *([RECORDS["A"]] if kind == "A" else []), authority=[SOA])]

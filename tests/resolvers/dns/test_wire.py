@@ -11,7 +11,7 @@ import pytest
 from support.liar import answer
 
 from aconnect import DnsResolver
-from aconnect.resolvers.dns.wire import AAAA, A, Question, Reply, encode, read, require
+from aconnect.resolvers.dns.wire import AAAA, A, Question, Reply, encode, read, require, type_name
 
 require()
 NAME = "a.test"
@@ -196,3 +196,14 @@ def test_of_very_many_records_some_are_left_out(before: int, used: int) -> None:
     reply = read(message + b"\xff" * bool(before), ASKED, OURS)
     assert reply is not None
     assert (len(reply.addresses), reply.problem) == (used, "")
+
+
+def test_types_have_their_names() -> None:
+    require()
+    assert [type_name(each) for each in (1, 28, 33, 64, 65)] == [
+        "A",
+        "AAAA",
+        "SRV",
+        "SVCB",
+        "HTTPS",
+    ]

@@ -14,7 +14,7 @@ from .settings import DNS_PORT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_count", "check_seconds", "domains_of", "servers_of"]
+__all__ = ["check_count", "check_seconds", "domains_of", "preferences_of", "servers_of"]
 
 
 def check_count(name: str, value: int, least: int) -> int:
@@ -88,3 +88,27 @@ def domains_of(domains: Iterable[str]) -> tuple[str, ...]:
     if isinstance(domains, str):
         raise TypeError(f"search must be an iterable of domains, not the str {domains!r}")
     return tuple(canonical(TCPAddress(each, 0).host) for each in domains)
+
+
+def preferences_of(prefer: Iterable[Any]) -> tuple[Any, ...]:
+    """Which services come first: groups of protocols, or "ech".
+
+    Raises:
+        TypeError, ValueError: one is neither.
+    """
+    if isinstance(prefer, str):
+        raise TypeError(
+            f"prefer must be an iterable of groups of protocols, not the str {prefer!r}"
+        )
+    groups: list[Any] = []
+    for each in prefer:
+        if isinstance(each, str):
+            if each != "ech":
+                raise ValueError(f"prefer must have tuples of protocols, or 'ech', not {each!r}")
+            groups.append("ech")
+            continue
+        group = tuple(each)
+        if not group or not all(isinstance(one, str) and one for one in group):
+            raise TypeError(f"prefer must have tuples of protocols as str, not {each!r}")
+        groups.append(tuple(map(plain, group)))
+    return tuple(groups)

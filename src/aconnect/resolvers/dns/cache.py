@@ -20,7 +20,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from ...sansio.memory import Memory, Recent
+from ..answers import Explained
 from ..caching import PAUSE
+from ..system import NO_ADDRESS
 from .arguments import check_count, check_seconds
 from .wire import AAAA, LONGEST_TTL, A
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     _Key: TypeAlias = tuple[Hashable, str, int | None]
     """A network, a name and the type of records that were asked for; None for all types."""
 
-__all__ = ["Answer", "DnsCache"]
+__all__ = ["Answer", "DnsCache", "error_of"]
 
 _FIRST_FAILURE: Final = 1.0
 _LONGEST_FAILURE: Final = 30.0
@@ -47,6 +49,9 @@ class Answer:
 
     Attributes:
         addresses: empty for none.
+        records: of a service; empty for none.
+        owner: whose records they are.
+        additional: addresses of their targets, which came with them, and are not kept.
         code: why there is none, of getaddrinfo(3) or errno(3); else 0.
         words: the same in words.
         failed: whether nobody could, or would, tell.
@@ -54,12 +59,18 @@ class Answer:
         failures: how many there have been, one after the other.
     """
 
-    __slots__ = ("addresses", "code", "failed", "failures", "retry_at", "words")
+    __slots__ = (
+        *("additional", "addresses", "code", "failed", "failures", "owner", "records"),
+        *("retry_at", "words"),
+    )
 
     def __init__(
         self, addresses: tuple[str, ...], code: int = 0, words: str = "", failed: bool = False
     ) -> None:
         self.addresses: tuple[str, ...] = addresses
+        self.records: tuple[Any, ...] = ()
+        self.owner: str = ""
+        self.additional: dict[tuple[str, int], tuple[str, ...]] | None = None
         self.code: int = code
         self.words: str = words
         self.failed: bool = failed
@@ -74,11 +85,32 @@ class Answer:
             return cls((), outcome.code, outcome.words, failed=True)
         if reply.addresses:
             return cls(reply.addresses)
+        if reply.records:
+            answer = cls(())
+            answer.records, answer.owner = reply.records, reply.owner
+            answer.additional = reply.additional
+            return answer
         if reply.nobody:
             return cls((), _NO_DATA, "answered with the address of nobody, as filters do")
         if reply.rcode == _NXDOMAIN:
             return cls((), socket.EAI_NONAME, "there is no such name")
         return cls((), _NO_DATA, "the name has no address")
+
+
+def error_of(failures: list[Answer]) -> OSError:
+    """Why there is no address: the first that is more than that there is none."""
+    worst = next((each for each in failures if each.failed), failures[0])
+    if worst.failed and worst.code not in _GAI:
+        return OSError(worst.code, worst.words)
+    code = worst.code
+    if worst.failed and any(each.code == socket.EAI_AGAIN for each in failures):
+        code = socket.EAI_AGAIN
+    elif not worst.failed and any(each.code == _NO_DATA for each in failures):
+        code = _NO_DATA
+    return Explained(code, worst.words)
+
+
+_GAI: Final = {*NO_ADDRESS, socket.EAI_AGAIN, socket.EAI_FAIL}
 
 
 class Answers:
@@ -120,6 +152,7 @@ class Answers:
     def keep(self, key: _Key, outcome: Outcome, now: float) -> None:
         """Remember what came of a question, if that is to be."""
         answer, reply = Answer.of(outcome), outcome.reply
+        answer.additional = None
         with self._lock:
             self._see(key[0])
             entry: Any = self._memory.get(key, now)
@@ -134,7 +167,8 @@ class Answers:
                     # It counts for as long again, for the next failure to be the second.
                     self._memory.put(key, answer, now, seconds, seconds)
                 return
-            fresh_for = reply.ttl if answer.addresses else reply.negative_ttl
+            there = answer.addresses or answer.records
+            fresh_for = reply.ttl if there else reply.negative_ttl
             if answer.words and reply.nobody:
                 fresh_for = reply.ttl
             keys = [key]

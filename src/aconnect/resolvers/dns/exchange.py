@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -52,11 +53,19 @@ class Outcome(NamedTuple):
         reply: the answer; None if there is none.
         code: of getaddrinfo(3), or of errno(3) if this machine is to blame: why there is none.
         words: what each server has said.
+        server: who has answered, as text; empty if nobody has.
+        over: "udp" or "tcp", if somebody has.
+        seconds: how long it took.
+        ignored: how many messages were no answer to it.
     """
 
     reply: Reply | None
     code: int = 0
     words: str = ""
+    server: str = ""
+    over: str = ""
+    seconds: float = 0.0
+    ignored: int = 0
 
 
 class _Try:
@@ -112,6 +121,8 @@ class Exchange:
         self._ttl = LONGEST_TTL  # of the aliases so far
         self._said: dict[str, str] = {}
         self._again = False  # somebody may know another time
+        self._started = now
+        self._ignored = 0
         self._begin(now)
 
     @property
@@ -172,7 +183,7 @@ class Exchange:
         """See whether it is over."""
         if self.outcome is None and self._asking.over:
             code = socket.EAI_AGAIN if self._again else socket.EAI_FAIL
-            self._end(Outcome(None, code, "; ".join(f"{k}: {v}" for k, v in self._said.items())))
+            self._fail(code, "; ".join(f"{k}: {v}" for k, v in self._said.items()))
 
     def _open(self, each: _Try, now: float, tcp: bool) -> None:
         """Put the question to a server."""
@@ -232,6 +243,7 @@ class Exchange:
         reply = read(data, each.asked, self.question)
         if reply is None:
             each.ignored += 1
+            self._ignored += 1
             if each.ignored > MOST_IGNORED and not each.tcp:
                 self._drop(each)
                 self._open(each, now, tcp=True)
@@ -260,7 +272,7 @@ class Exchange:
         self._servers.answered(each.server, now - each.start)
         self._ttl = min(self._ttl, reply.ttl)
         if not reply.leads_to:
-            self._end(Outcome(reply._replace(ttl=self._ttl)))
+            self._end_with(each, reply._replace(ttl=self._ttl), now)
             return
         self._links += 1
         if self._links > _MOST_LINKS:
@@ -283,7 +295,7 @@ class Exchange:
         self._drop(each)
         words = error.strerror or str(error)
         if error.errno in _OURS:
-            self._end(Outcome(None, error.errno or 0, words))
+            self._fail(error.errno or 0, words)
             return
         self._servers.failed(each.server, now)
         self._refused(each, words, now, again=True)
@@ -298,9 +310,23 @@ class Exchange:
 
     def _say(self, server: int, words: str, again: bool) -> None:
         self._again |= again
+        self._said[self._name(server)] = words
+
+    def _name(self, server: int) -> str:
         host, port = self._settings.servers[server]
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._said[format_sockaddr(family, (host, port))] = words
+        return format_sockaddr(family, (host, port))
+
+    def _end_with(self, each: _Try, reply: Reply, now: float) -> None:
+        if reply.malformed:  # which another server would hardly say otherwise
+            self._fail(socket.EAI_FAIL, f"{self._name(each.server)}: {reply.malformed}")
+            return
+        how = self._name(each.server), "tcp" if each.tcp else "udp", now - self._started
+        self._end(Outcome(reply, 0, "", *how, self._ignored))
+
+    def _fail(self, code: int, words: str) -> None:
+        seconds = time.monotonic() - self._started
+        self._end(Outcome(None, code, words, seconds=seconds, ignored=self._ignored))
 
     def _end(self, outcome: Outcome) -> None:
         self.close()

@@ -1,15 +1,16 @@
-"""The lookup of one name: both its questions, for all who ask for it on one event loop.
+"""The lookup of one name: all its questions, for all who ask for it on one event loop.
 
 Rules:
 
 * AAAA is asked before A, in one turn of the loop; with ``single-request``, one after the other.
-* One question never waits for the other.
+* One question never waits for the other.  More may be put while it goes on; each is put once.
 * Whoever waits for a lookup may carry it on: one does, and when he leaves, another.  The last to
   leave ends it.  So it has no task, and a thousand dials at a time cost one exchange.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
@@ -46,6 +47,7 @@ class Lookup:
     Attributes:
         found: what came of the questions so far.
         waiting: who waits.
+        seed: for all who wait to draw the same.
     """
 
     def __init__(
@@ -58,17 +60,26 @@ class Lookup:
         self.found: list[Found] = []
         self._settings = settings
         self._servers = servers
-        self._to_ask = list(questions)
+        self._put: dict[Question, None] = {}
+        self._to_ask: list[Question] = []
         self._running: dict[Question, Exchange] = {}
         self._keep = keep
         self.waiting: dict[Watch, None] = {}
         self._led = False
-        self._begin()
+        self.seed: int = int.from_bytes(os.urandom(8), "big")
+        self.ask(questions)
 
     @property
     def over(self) -> bool:
         """Whether all questions have come to something."""
         return not (self._running or self._to_ask)
+
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Put more questions; those that have been put already are not put again."""
+        new = [each for each in questions if each not in self._put]
+        self._put.update(dict.fromkeys(new))
+        self._to_ask += new
+        self._begin()
 
     def join(self, driver: Driver) -> Watch:
         """Somebody waits for it, who has to `leave`."""

@@ -14,12 +14,17 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from ...sansio.finding import AAAA, A
+from ...sockets.datagrams import source_addresses
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...drivers.base import Driver
+    from ...sansio.asking import Servers
+    from .settings import Settings
 
-__all__ = ["LOOK_AGAIN", "Watched"]
+__all__ = ["LOOK_AGAIN", "Machine", "Watched"]
 
 T = TypeVar("T")
 
@@ -72,3 +77,34 @@ class Watched(Generic[T]):
                 return file.read()
         except OSError:
             return ""
+
+
+class Machine:
+    """What holds for lookups until it is looked at again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        servers: Servers,
+        hosts: dict[str, tuple[str, ...]],
+        order: tuple[str, ...],
+        looked: float,
+    ) -> None:
+        self.settings = settings
+        self.servers = servers
+        self.hosts = hosts
+        self.order = order
+        self.looked = looked
+        self.sources = source_addresses()
+
+    @property
+    def types(self) -> list[int]:
+        """Of the addresses that are asked for."""
+        return [A] if self.settings.no_aaaa else [AAAA, A]
+
+    @property
+    def preferred(self) -> int:
+        """The type that is worth waiting for."""
+        ipv4, ipv6 = self.sources
+        only_ipv4 = self.settings.no_aaaa or (ipv6 is None and ipv4 is not None)
+        return A if only_ipv4 else AAAA

@@ -15,12 +15,23 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
+from ..answers import Explained
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from ...addresses.service_addresses import SRVAddress
+    from ...addresses.values import TCPAddress, UDPAddress
     from .settings import Settings
 
-__all__ = ["business_of", "candidates_of", "files_last", "is_systems"]
+__all__ = [
+    "business_of",
+    "candidates_of",
+    "files_last",
+    "is_loopback",
+    "is_systems",
+    "without_records",
+]
 
 _LONGEST: Final = 253
 _NOBODYS: Final = {"invalid": "RFC 6761", "onion": "RFC 7686", "alt": "RFC 9476"}
@@ -82,3 +93,21 @@ def candidates_of(host: str, name: str, settings: Settings) -> list[str]:
     searched = [f"{name}.{domain}" for domain in settings.search]
     searched = [each for each in searched if len(each) <= _LONGEST]
     return [name, *searched] if name.count(".") >= settings.ndots else [*searched, name]
+
+
+def without_records(address: SRVAddress) -> TCPAddress | UDPAddress:
+    """The domain itself, where nobody is asked for records.
+
+    Raises:
+        socket.gaierror: there is no port to fall back on.
+    """
+    if address.port is None:
+        raise Explained(
+            socket.EAI_NONAME, "nobody is asked for its SRV records, and it has no port"
+        )
+    return address.at(address.host, address.port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's to itself."""
+    return host == "::1" or host.startswith("127.")

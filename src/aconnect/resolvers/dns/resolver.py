@@ -8,6 +8,7 @@ Rules:
   no address of any family.
 * Answers are passed on as they come, unsorted: the dial sorts them together.  The first batch is
   empty, and says which family is worth waiting for: IPv6, unless only IPv4 has a route.
+* What an `https://` or `srv:` address asks for is `services`'; only DNS's names have services.
 * What is remembered belongs to a network: another one sees nothing of it.
 * A failure is remembered, too, for a moment that doubles (RFC 9520); a question that fails is not
   put again before.
@@ -24,32 +25,33 @@ import time
 from contextlib import aclosing
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakValueDictionary
 
 from ...addresses.literal import zoned_endpoint
 from ...addresses.redirects import canonical
-from ...addresses.values import Endpoint
+from ...addresses.service_addresses import ServiceAddress, SRVAddress
+from ...addresses.values import Endpoint, TCPAddress, UDPAddress
 from ...drivers.select import running_driver
 from ...sansio.asking import Servers
-from ...sockets.datagrams import source_addresses as sources
 from ..answers import Explained, in_order
 from ..base import Batch
 from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
-from ..system import NO_ADDRESS, SystemResolver
-from .arguments import check_count, check_seconds, domains_of, servers_of
-from .cache import Answer, DnsCache
+from ..system import SystemResolver
+from .arguments import check_count, check_seconds, domains_of, preferences_of, servers_of
+from .asking import Asking
+from .cache import Answer, DnsCache, error_of
 from .lookup import Lookup
-from .machine import LOOK_AGAIN, Watched
-from .names import business_of, candidates_of, files_last, is_systems
-from .settings import Settings, read_hosts, read_nsswitch, read_resolv_conf
+from .machine import LOOK_AGAIN, Machine, Watched
+from .names import business_of, candidates_of, files_last, is_loopback, is_systems, without_records
+from .services import Services, web_ports
+from .settings import read_hosts, read_nsswitch, read_resolv_conf
 from .wire import AAAA, A, Question, require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 
-    from ...addresses.values import TCPAddress, UDPAddress
     from ...drivers.base import Driver
     from ...sansio.memory import Entry
     from ..base import Resolver
@@ -60,34 +62,8 @@ __all__ = ["DnsCache", "DnsResolver"]
 RESOLV_CONF: Final = "/etc/resolv.conf"
 NSSWITCH_CONF: Final = "/etc/nsswitch.conf"
 HOSTS: Final = "/etc/hosts"
+_SERVICES: Final = (ServiceAddress, SRVAddress)
 _FAMILIES: Final = {AAAA: socket.AF_INET6, A: socket.AF_INET}
-_NO_DATA: Final[int] = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
-
-
-class _Machine:
-    """What holds for lookups until it is looked at again."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        servers: Servers,
-        hosts: dict[str, tuple[str, ...]],
-        order: tuple[str, ...],
-        looked: float,
-    ) -> None:
-        self.settings = settings
-        self.servers = servers
-        self.hosts = hosts
-        self.order = order
-        self.looked = looked
-        self.sources = sources()
-
-    @property
-    def preferred(self) -> int:
-        """The family that is worth waiting for."""
-        ipv4, ipv6 = self.sources
-        only_ipv4 = self.settings.no_aaaa or (ipv6 is None and ipv4 is not None)
-        return socket.AF_INET if only_ipv4 else socket.AF_INET6
 
 
 class DnsResolver:
@@ -106,6 +82,11 @@ class DnsResolver:
         attempts: how often each server is asked, at the most.
         hosts: whether /etc/hosts counts.
         cache: what is remembered, and where; None for nothing.  Several resolvers may share one.
+        ports: is called with a port to which a record of a service leads, and says whether it may
+            be dialled; the one that was asked for always may.
+        prefer: which services come first, before their priorities count: groups of protocols, of
+            which one that offers any comes before the others; or "ech", for those that have a
+            configuration for Encrypted Client Hello.
         system: the resolver for names that are not DNS's: those below ``local``, and where
             nsswitch.conf(5) names a source that is not understood; None for none.
         network: gives what identifies the network that this machine is on, hashable; None for the
@@ -130,6 +111,8 @@ class DnsResolver:
         attempts: int | None = None,
         hosts: bool = True,
         cache: DnsCache | None = DnsCache(),  # noqa: B008 - one for all, unless told otherwise
+        ports: Callable[[int], bool] = web_ports,
+        prefer: Iterable[Iterable[str] | Literal["ech"]] = (),
         system: Resolver | None = SystemResolver(),  # noqa: B008 - it has no state
         network: Callable[[], Hashable] | None = None,
     ) -> None:
@@ -149,6 +132,9 @@ class DnsResolver:
             raise TypeError(f"hosts must be a bool, not {hosts!r}")
         if cache is not None and not isinstance(cache, DnsCache):
             raise TypeError(f"cache must be a DnsCache or None, not {cache!r}")
+        if not callable(ports):
+            raise TypeError(f"ports must be callable, not {ports!r}")
+        preferences = preferences_of(prefer)
         if system is not None and not callable(getattr(system, "resolve", None)):
             raise TypeError(f"system must have a resolve() method or be None, not {system!r}")
         if network is not None and not callable(network):
@@ -162,9 +148,10 @@ class DnsResolver:
         self._resolv_conf = Watched(RESOLV_CONF, str)
         self._nsswitch = Watched(NSSWITCH_CONF, read_nsswitch)
         self._hosts = Watched(HOSTS, read_hosts)
-        self._machine: _Machine | None = None
+        self._machine: Machine | None = None
         # Who waits for one keeps it: if his loop is closed under him, it goes with him.
         self._lookups: WeakValueDictionary[Hashable, Lookup] = WeakValueDictionary()
+        self._services = Services(ports, preferences)
 
     def __repr__(self) -> str:
         own = ", ".join(f"{name}={value!r}" for name, value in self._own.items())
@@ -179,13 +166,18 @@ class DnsResolver:
         if name in machine.hosts or business_of(name) or is_systems(name, machine.order):
             return None
         now, network = uptime(), self._network(machine)
+        if isinstance(address, _SERVICES):
+            recall = partial(self._fresh, network, now=now)
+            names = candidates_of(address.host, name, machine.settings)
+            found = self._services.known(address, names, recall, machine.types, machine.preferred)
+            return in_order(found) if found else None
         for candidate in candidates_of(address.host, name, machine.settings):
             answers = [self._fresh(network, each, now) for each in self._asked(candidate, machine)]
             if None in answers:
                 return None
-            found = [host for each in answers if each is not None for host in each.addresses]
-            if found:
-                return in_order(_endpoints(address, found))
+            hosts = [host for each in answers if each is not None for host in each.addresses]
+            if hosts:
+                return in_order(_endpoints(address, hosts))
         return None
 
     def forget(self, address: TCPAddress | UDPAddress) -> None:
@@ -193,7 +185,14 @@ class DnsResolver:
         machine = self._machine
         if machine is not None and self._cache is not None:
             network = self._network(machine)
-            for name in candidates_of(address.host, canonical(address.host), machine.settings):
+            names = candidates_of(address.host, canonical(address.host), machine.settings)
+            if isinstance(address, _SERVICES):
+                recall = partial(self._fresh, network, now=uptime())
+                asked = self._services.questions(address, names, recall, machine.types)
+                for question in [*asked]:
+                    self._cache.forget((network, *question))
+                return
+            for name in names:
                 for question in self._asked(name, machine):
                     self._cache.forget((network, *question))
 
@@ -217,8 +216,12 @@ class DnsResolver:
         name = canonical(address.host)
         own = machine.hosts.get(name, ())
         business = business_of(name)
+        if isinstance(address, SRVAddress):
+            own = ()  # which has no records
+            if business or is_systems(name, machine.order):
+                address = without_records(address)
         if business == "loopback":
-            own = tuple(each for each in own if _is_loopback(each)) or ("::1", "127.0.0.1")
+            own = tuple(each for each in own if is_loopback(each)) or ("::1", "127.0.0.1")
         last = bool(own) and not business and files_last(machine.order)
         if own and not last:
             yield Batch(tuple(_endpoints(address, own)))
@@ -229,8 +232,20 @@ class DnsResolver:
             return
         if business:
             raise Explained(socket.EAI_NONAME, business)
+        if isinstance(address, _SERVICES):
+            names = candidates_of(address.host, name, machine.settings)
+            how = self._asking(driver, machine), machine.types, machine.preferred
+            async with aclosing(self._services.look_up(address, name, names, *how)) as batches:
+                try:
+                    async for batch in batches:
+                        yield batch
+                except OSError:
+                    if not last:
+                        raise
+                    yield Batch(tuple(_endpoints(address, own)))
+            return
         failures: list[Answer] = []
-        awaited = frozenset({machine.preferred})
+        awaited = frozenset({_FAMILIES[machine.preferred]})
         yield Batch((), awaiting=awaited)
         candidates = candidates_of(address.host, name, machine.settings)
         for candidate in candidates:
@@ -257,8 +272,14 @@ class DnsResolver:
             if found:
                 return
         if not last:
-            raise _error(failures)
+            raise error_of(failures)
         yield Batch(tuple(_endpoints(address, own)))
+
+    def _asking(self, driver: Driver, machine: Machine) -> Asking:
+        network = self._network(machine)
+        cache = None if network is _NOWHERE else self._cache
+        told = machine.settings, machine.servers, cache, network, self._keep, self._lookups
+        return Asking(driver, *told)
 
     async def _ask_system(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         if self._system is None:
@@ -266,7 +287,7 @@ class DnsResolver:
         async for batch in self._system.resolve(address):
             yield batch
 
-    async def _answers(self, driver: Driver, machine: _Machine, name: str) -> Any:
+    async def _answers(self, driver: Driver, machine: Machine, name: str) -> Any:
         """What is said to each question about a name, as it comes: its type, the answer, and
         whether another may follow that takes its place."""
         network, now = self._network(machine), uptime()
@@ -311,9 +332,8 @@ class DnsResolver:
                 self._lookups.pop(key, None)
             lookup.leave(watch)
 
-    def _asked(self, name: str, machine: _Machine) -> list[Question]:
-        types = (A,) if machine.settings.no_aaaa else (AAAA, A)
-        return [Question(name, type) for type in types]
+    def _asked(self, name: str, machine: Machine) -> list[Question]:
+        return [Question(name, type) for type in machine.types]
 
     def _fresh(self, network: Hashable, question: Question, now: float) -> Answer | None:
         entry = self._recall(network, question, now)
@@ -329,7 +349,7 @@ class DnsResolver:
         if self._cache is not None and network is not _NOWHERE:
             self._cache.keep((network, *found.question), found.outcome, uptime())
 
-    def _network(self, machine: _Machine) -> Hashable:
+    def _network(self, machine: Machine) -> Hashable:
         if self._network_of is not None:
             try:
                 network = self._network_of()
@@ -339,7 +359,7 @@ class DnsResolver:
             return network
         return (machine.settings.servers, *machine.sources)
 
-    async def _look(self, driver: Driver) -> _Machine:
+    async def _look(self, driver: Driver) -> Machine:
         """What the machine says, looked at every five seconds at the most."""
         now, machine = time.monotonic(), self._machine
         if machine is not None and now - machine.looked < LOOK_AGAIN:
@@ -355,7 +375,7 @@ class DnsResolver:
             servers = machine.servers
         else:
             servers = Servers(len(settings.servers))
-        self._machine = _Machine(settings, servers, hosts, order, now)
+        self._machine = Machine(settings, servers, hosts, order, now)
         return self._machine
 
 
@@ -373,22 +393,4 @@ def _endpoints(address: TCPAddress | UDPAddress, hosts: Iterable[str]) -> list[E
     return endpoints
 
 
-def _is_loopback(host: str) -> bool:
-    return host == "::1" or host.startswith("127.")
-
-
-def _error(failures: list[Answer]) -> OSError:
-    """Why there is no address: the first that is more than that there is none."""
-    worst = next((each for each in failures if each.failed), failures[0])
-    if worst.failed and worst.code not in _GAI:
-        return OSError(worst.code, worst.words)
-    code = worst.code
-    if worst.failed and any(each.code == socket.EAI_AGAIN for each in failures):
-        code = socket.EAI_AGAIN
-    elif not worst.failed and any(each.code == _NO_DATA for each in failures):
-        code = _NO_DATA
-    return Explained(code, worst.words)
-
-
 _NOWHERE: Final = object()
-_GAI: Final = {*NO_ADDRESS, socket.EAI_AGAIN, socket.EAI_FAIL}

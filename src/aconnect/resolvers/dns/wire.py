@@ -7,6 +7,10 @@ Rules:
   whatever case.  A refusal may come without the question.
 * Of it count the records of class IN in the answer section that lie on the chain of CNAMEs which
   begins at the question, and the SOA record of the authority section.  Nothing else can slip in.
+* With the records of a service, the addresses of their targets in the additional section count.
+* Records of HTTPS and SVCB are read by us (`service_records`), from their octets: of one that
+  dnspython refuses, the rest of the message would go with it.  It is shown them as of a type that
+  nobody knows.
 * 0.0.0.0 and :: are nobody's addresses, and left out.  An IPv4-mapped address is an IPv4 address.
 * 1024 records of a message are read, and 256 addresses used; more is left out.
 * Whatever a message is, reading it raises nothing.
@@ -23,15 +27,25 @@ from struct import pack, unpack_from
 from typing import Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
+from ...sansio.finding import AAAA, HTTPS, SRV, SVCB, A
+from ...sansio.service_records import Malformed, SRVRecord, read_svcb
 from .plain import plain_addresses
 
-__all__ = ["AAAA", "LONGEST_TTL", "A", "Question", "Reply", "encode", "read", "require"]
+__all__ = [
+    "AAAA",
+    "LONGEST_TTL",
+    "A",
+    "Question",
+    "Reply",
+    "encode",
+    "read",
+    "require",
+    "type_name",
+]
 
 dns: Any = None
 """dnspython, as soon as `require` has imported it."""
 
-A: Final = 1
-AAAA: Final = 28
 LONGEST_TTL: Final = 86400
 """RFC 8767, section 4: days, not years."""
 LONGEST_NEGATIVE_TTL: Final = 3600
@@ -47,6 +61,9 @@ _NOERROR: Final = 0
 _IN: Final = 1
 _WITHOUT_QUESTION: Final = (1, 2, 4, 5)
 """FORMERR, SERVFAIL, NOTIMP, REFUSED."""
+_SERVICES: Final = (SVCB, HTTPS)
+_UNKNOWN: Final = 0xFF00
+"""Of the types for private use (RFC 6895): added to a type, dnspython does not know it."""
 _FAMILIES: Final = {A: socket.AF_INET, AAAA: socket.AF_INET6}
 _NOBODY: Final = ("0.0.0.0", "::")
 _MAPPED: Final = "::ffff:"
@@ -57,7 +74,7 @@ class Question(NamedTuple):
 
     Attributes:
         name: in A-labels, lowered, without a dot at the end.
-        type: `A` or `AAAA`.
+        type: of the records that are asked for, by its number.
     """
 
     name: str
@@ -77,6 +94,10 @@ class Reply(NamedTuple):
         lame: it knows nothing of the name, and does not ask anybody either.
         nobody: it answers with the address of nobody, as filters do.
         problem: what is wrong with the message; else empty.
+        records: those of a service.
+        owner: whose records they are, where the aliases end.
+        additional: addresses of their targets, by name and type.
+        malformed: what is wrong with those records; else empty.
     """
 
     rcode: int
@@ -88,6 +109,10 @@ class Reply(NamedTuple):
     lame: bool = False
     nobody: bool = False
     problem: str = ""
+    records: tuple[Any, ...] = ()
+    owner: str = ""
+    additional: dict[tuple[str, int], tuple[str, ...]] | None = None
+    malformed: str = ""
 
     @property
     def rcode_name(self) -> str:
@@ -109,8 +134,15 @@ def require() -> None:
         raise ImportError(not_installed("dnspython", "dns")) from error
     dns = import_module("dns")
     # What reads a type of record is imported with the first record of that type.
-    for text in ("A 192.0.2.1", "AAAA ::", "CNAME a.", "SOA a. b. 1 2 3 4 5"):
+    for text in ("A 192.0.2.1", "AAAA ::", "CNAME a.", "SOA a. b. 1 2 3 4 5", "SRV 1 2 3 a."):
         dns.rdata.from_text("IN", *text.split(" ", 1))
+    for type in _SERVICES:
+        dns.rdata.get_rdata_class(_IN, _UNKNOWN + type)
+
+
+def type_name(type: int) -> str:
+    """A type of record as its registry has it."""
+    return str(dns.rdatatype.to_text(dns.rdatatype.RdataType(type)))
 
 
 def encode(question: Question, identity: int, *, edns: bool, authentic: bool = False) -> bytes:
@@ -173,6 +205,8 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
             texts = [socket.inet_ntop(family, each) for each in plain[0]]
             return _addresses(texts, min(plain[1], LONGEST_TTL))
     try:
+        if question.type in _SERVICES:
+            data = _disguised(data)
         return _reply(_parsed(data), question)
     except Exception:  # dnspython's, and what it may have overlooked
         return Reply(flags & 0xF, problem="an answer that makes no sense")
@@ -196,7 +230,7 @@ def _reply(message: Any, question: Question) -> Reply:
     name, ttl = _name(question.name), LONGEST_TTL
     seen = {name}
     rcode = int(message.rcode())
-    wanted = dns.rdatatype.RdataType(question.type)
+    wanted = question.type + (_UNKNOWN if question.type in _SERVICES else 0)
     while (name, dns.rdatatype.CNAME) in found and (name, wanted) not in found:
         alias = found[name, dns.rdatatype.CNAME]
         name, ttl = alias[0].target, min(ttl, alias.ttl)
@@ -204,12 +238,15 @@ def _reply(message: Any, question: Question) -> Reply:
             return Reply(rcode, problem="its aliases lead in a circle")
         seen.add(name)
     records = found.get((name, wanted))
+    if records is not None and rcode == _NOERROR and question.type not in _FAMILIES:
+        owner = _text(name)
+        return _of_service(message, records, owner, min(ttl, records.ttl))
     if records is not None and rcode == _NOERROR:
         return _addresses([each.address for each in records], min(ttl, records.ttl))
     negative = _negative_ttl(message)
     leads_to = ""
     if len(seen) > 1 and negative is None and rcode == _NOERROR:
-        leads_to = name.to_text(omit_final_dot=True).lower()
+        leads_to = _text(name)
     says_something = len(seen) > 1 or negative is not None
     lame = not says_something and not message.flags & (_AA | _RA)
     return Reply(rcode, ttl=ttl, negative_ttl=negative, leads_to=leads_to, lame=lame)
@@ -219,6 +256,60 @@ def _addresses(texts: list[str], ttl: int) -> Reply:
     given = dict.fromkeys(map(_plain, texts))
     addresses = tuple(each for each in given if each not in _NOBODY)[:_MOST_ADDRESSES]
     return Reply(_NOERROR, addresses=addresses, ttl=ttl, nobody=not addresses)
+
+
+def _of_service(message: Any, rrset: Any, owner: str, ttl: int) -> Reply:
+    """Records of SRV, SVCB or HTTPS."""
+    additional = {
+        (_text(each.name), int(each.rdtype)): _addresses(
+            [one.address for one in each], 0
+        ).addresses
+        for each in message.additional
+        if each.rdclass == _IN and each.rdtype in _FAMILIES
+    }
+    try:
+        records = tuple(map(_record, rrset))
+    except Malformed as error:
+        return Reply(_NOERROR, ttl=ttl, malformed=str(error))
+    return Reply(_NOERROR, ttl=ttl, records=records, owner=owner, additional=additional)
+
+
+def _record(rdata: Any) -> Any:
+    if rdata.rdtype == SRV:
+        target = _text(rdata.target)
+        return SRVRecord(rdata.priority, rdata.weight, rdata.port, "" if target == "." else target)
+    return read_svcb(rdata.data)
+
+
+def _text(name: Any) -> str:
+    return str(name.to_text(omit_final_dot=True).lower())
+
+
+def _disguised(data: bytes) -> bytes:
+    """The message, with records of HTTPS and SVCB as of types that nobody knows.
+
+    Raises:
+        IndexError: it is cut.
+    """
+    shown = bytearray(data)
+    questions, *records = unpack_from("!4H", data, 4)
+    at = _HEADER
+    for _ in range(questions):
+        at = _behind_name(data, at) + 4
+    for _ in range(sum(records)):
+        at = _behind_name(data, at)
+        if int.from_bytes(data[at : at + 2], "big") in _SERVICES:
+            shown[at] = _UNKNOWN >> 8
+        at += 10 + int.from_bytes(data[at + 8 : at + 10], "big")
+    return bytes(shown)
+
+
+def _behind_name(data: bytes, at: int) -> int:
+    while data[at]:
+        if data[at] >= 0xC0:
+            return at + 2
+        at += 1 + data[at]
+    return at + 1
 
 
 def _negative_ttl(message: Any) -> int | None:

@@ -1,0 +1,171 @@
+"""The questions of one lookup of a service: answered from memory, or put to name servers.
+
+Rules:
+
+* What is remembered is told at once; what is not is asked.  More may be asked at any time.
+* Who begins with the same questions about the same service shares one `Lookup`, and draws the same
+  where there is something to be drawn: so all ask the same in the end.
+* What is stale serves if a question fails, or if nobody has said anything for too long.
+
+Source: RFC 8767 section 5.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from math import inf
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from ...sansio.finding import AAAA, A
+from ..caching import PATIENCE, PAUSE
+from ..clock import uptime
+from .cache import Answer
+from .lookup import Lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, MutableMapping
+
+    from ...drivers.base import Driver, Watch
+    from ...sansio.asking import Servers
+    from .cache import Answers
+    from .lookup import Found
+    from .settings import Settings
+    from .wire import Question
+
+__all__ = ["Asking"]
+
+
+class Asking:
+    """The questions of one lookup: answered from memory, or put to name servers.
+
+    Args:
+        driver: the running event loop.
+        settings, servers: as for `Lookup`.
+        cache: what is remembered; None for nothing.
+        network: which part of it.
+        keep: as for `Lookup`.
+        lookups: those that are under way.
+
+    Attributes:
+        random: draws the same for all who share a lookup.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        settings: Settings,
+        servers: Servers,
+        cache: Answers | None,
+        network: Hashable,
+        keep: Callable[[Hashable, Found], object],
+        lookups: MutableMapping[Hashable, Lookup],
+    ) -> None:
+        self.random: Random = Random()
+        self._driver = driver
+        self._settings = settings
+        self._servers = servers
+        self._cache = cache
+        self._network = network
+        self._keep = partial(keep, network)
+        self._lookups = lookups
+        self._lookup: Lookup | None = None
+        self._key: Any = ()
+        self._watch: Watch | None = None
+        self._told = 0
+        self._pending: dict[Question, Answer | None] = {}  # and what is stale
+        self._until = inf
+
+    def begin(self, key: tuple[object, ...]) -> list[tuple[Question, Answer]]:
+        """Another lookup begins; who begins with an equal key asks the same."""
+        self.close()
+        self._key = (threading.get_ident(), self._driver, self._network, *key)
+        return []
+
+    def ask(self, questions: list[Question]) -> list[tuple[Question, Answer]]:
+        """Put questions.
+
+        Returns:
+            The answers to those that are remembered.
+        """
+        answered: list[tuple[Question, Answer]] = []
+        new: list[Question] = []
+        now = uptime()
+        for each in questions:
+            entry = None if self._cache is None else self._cache.get((self._network, *each), now)
+            if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
+                answered.append((each, entry.value))
+                continue
+            new.append(each)
+            self._pending[each] = None if entry is None else entry.value
+            if entry is not None:
+                self._until = min(self._until, time.monotonic() + PATIENCE)
+        if new:
+            if self._settings.one_by_one:
+                new.sort(key=lambda each: each.type not in (AAAA, A))
+            self._put(new)
+        return answered
+
+    def _put(self, questions: list[Question]) -> None:
+        if self._lookup is None:
+            self._key = (*self._key, *questions)
+            self._lookup = self._lookups.get(self._key)
+            if self._lookup is None:
+                made = Lookup((), self._settings, self._servers, self._keep)
+                self._lookup = self._lookups[self._key] = made
+            self._watch = self._lookup.join(self._driver)
+            self.random.seed(self._lookup.seed)
+        self._lookup.ask(questions)
+        self._told = 0  # one of them may have been answered before
+
+    async def more(self) -> list[tuple[Question, Answer]]:
+        """Wait for an answer.
+
+        Returns:
+            What has been answered; nothing if nothing more will be.
+        """
+        while self._pending:
+            assert self._lookup is not None
+            assert self._watch is not None
+            found, self._told = self._lookup.found[self._told :], len(self._lookup.found)
+            answered = [
+                (each.question, self._better(each))
+                for each in found
+                if each.question in self._pending
+            ]
+            if answered:
+                for question, _ in answered:
+                    del self._pending[question]
+                return answered
+            if time.monotonic() >= self._until:
+                return self._out_of_patience()
+            await self._lookup.go_on(self._driver, self._watch, self._until)
+        return []
+
+    def _better(self, found: Found) -> Answer:
+        """What was answered, or what is remembered if that was a failure."""
+        answer, stale = Answer.of(found.outcome), self._pending[found.question]
+        return stale if stale is not None and answer.failed else answer
+
+    def _out_of_patience(self) -> list[tuple[Question, Answer]]:
+        """Nobody has said anything for too long: what is stale will do."""
+        self._until = inf
+        answered = [(each, stale) for each, stale in self._pending.items() if stale is not None]
+        for question, stale in answered:
+            stale.retry_at = uptime() + PAUSE
+            del self._pending[question]
+        return answered
+
+    def close(self) -> None:
+        """Ask nothing more."""
+        lookup, watch = self._lookup, self._watch
+        if lookup is not None and watch is not None:
+            if lookup.over or len(lookup.waiting) == 1:
+                self._lookups.pop(self._key, None)
+            lookup.leave(watch)
+        self._lookup = self._watch = None
+        self._told = 0
+        self._pending.clear()
+        self._until = inf
