@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pydoc
+import re
 import socket
 import subprocess
 import sys
@@ -512,6 +514,13 @@ def test_nothing_is_listed_but_what_is_public() -> None:
     listed = {name for name in dir(aconnect) if not name.startswith("__")}
     assert listed == {*aconnect.__all__, *aconnect._MODULES}
     assert aconnect.__version__
+
+
+def test_help_says_which_modules_are_public() -> None:
+    """It lists all others as well, as pydoc looks for itself."""
+    _, _, said = pydoc.plaintext.document(aconnect).partition("Public are")
+    named = said.partition("PACKAGE CONTENTS")[0].partition(" modules ")[2].partition(".")[0]
+    assert set(re.findall(r"\w+", named)) - {"and"} == aconnect._MODULES
 
 
 def test_names_that_are_imported_later_are_listed_afterwards_too() -> None:

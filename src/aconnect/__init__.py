@@ -1,4 +1,8 @@
-"""Connecting as an awaitable, on asyncio, uvloop and trio."""
+"""Connecting as an awaitable, on asyncio, uvloop and trio.
+
+Public are the names here, as in ``dir(aconnect)``, and the modules blocking, clients, many,
+policy, proxies, sansio, telemetry, testing and trace.  What else help() lists is not.
+"""
 
 # What the first dial on asyncio needs is imported here, so that no dial has to wait for it: the
 # codecs too, which the socket module has for names.

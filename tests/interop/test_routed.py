@@ -13,7 +13,7 @@ import gmqtt
 import nats
 import pytest
 from conftest import ASYNCIO_LOOPS
-from support import servers
+from support import proxy_servers, servers
 from support.clients import REFUSED, SILENT, dead_addresses_first
 from support.listeners import silent
 from support.tls import NAME, Certificates
@@ -138,6 +138,12 @@ def exim() -> Iterator[int]:
         yield port
 
 
+@pytest.fixture(scope="module")
+def socks_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with proxy_servers.microsocks(tmp_path_factory.mktemp("microsocks")) as port:
+        yield port
+
+
 @pytest.fixture(params=ASK)
 def library(request: pytest.FixtureRequest) -> Any:
     """What asks a server, and the port of that."""
@@ -182,6 +188,17 @@ async def test_a_policy_refuses(library: Any) -> None:
         error = error.__cause__ or error.__context__
     if ask is not ask_nats:  # which tells its callback alone
         assert AddressNotPermitted.__name__ in errors
+
+
+async def test_through_a_proxy(library: Any, socks_proxy: int) -> None:
+    ask, port = library
+    login = f"{proxy_servers.USER}:{proxy_servers.PASSWORD}"
+    way = f"socks5://{login}@127.0.0.1:{socks_proxy}"  # the name is looked up here
+    routes = Routes(resolver=StaticResolver({NAME: ["127.0.0.1"]}), proxy=way)
+    with routed(routes.dialer):
+        await ask(NAME, port)
+    assert routes.reports[0].winner is not None
+    assert f"127.0.0.1:{socks_proxy}" in str(routes.reports[0])
 
 
 @pytest.mark.parametrize("name", ASK)
