@@ -186,7 +186,12 @@ def test_the_calling_thread_looks_up_what_nothing_could_end_early(
     threads: list[int] = []
     answers(monkeypatch, LOOPBACK, after=lambda: threads.append(threading.get_ident()))
     port = listener.getsockname()[1]
-    for limit in ({}, {"timeout": 60}, {"deadline": Deadline(60)}, {"deadline": Deadline(inf)}):
+    for limit in (
+        {},
+        {"timeout": 60},
+        {"deadline": Deadline.after(60)},
+        {"deadline": Deadline(inf)},
+    ):
         blocking.connect(NAME, port, **limit).close()
     here = threading.get_ident()
     assert [each == here for each in threads] == [True, False, False, True]

@@ -640,7 +640,7 @@ class TestRace:
         addresses = [stack.enter_context(listening()).getsockname() for _ in range(2)]
         monkeypatch.setattr("aconnect.sansio.race.Race.attempts_connected", connected)
         with pytest.raises(LookupError, match="a bug"):
-            await Dialer().connect(results(*addresses), timeout=LONG)
+            await Dialer(trace=Report()).connect(results(*addresses), timeout=LONG)
         assert counter.open == 0
 
     async def test_cancelled_while_the_others_end(

@@ -518,3 +518,16 @@ class TestSockConnect:
             assert cancelled_in_clean_up > 2
 
         self.run(body)
+
+
+def test_an_outcome_that_nobody_is_left_to_get() -> None:
+    async def main() -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        asyncio_selector._deliver(weakref.ref(waiter), "a result", None)
+        assert await waiter == ("a result", None)
+        gone = weakref.ref(waiter)
+        del waiter
+        gc.collect()
+        asyncio_selector._deliver(gone, "a result", None)
+
+    asyncio.run(main())

@@ -43,10 +43,21 @@ class Target:
 
     Attributes:
         only: the endpoint, if there is but one, and it needs no look at the interfaces.
+        listed: all endpoints of a list of results, likewise.
         is_name: whether it is one name, for a resolver.
     """
 
-    __slots__ = ("_host", "_parts", "_text", "address", "endpoints", "is_name", "only", "refused")
+    __slots__ = (
+        "_host",
+        "_parts",
+        "_text",
+        "address",
+        "endpoints",
+        "is_name",
+        "listed",
+        "only",
+        "refused",
+    )
 
     def __init__(
         self,
@@ -60,8 +71,10 @@ class Target:
     ) -> None:
         self.address: Final = address
         self.endpoints: Final = endpoints
-        only = endpoints[0] if endpoints is not None and len(endpoints) == 1 else None
-        self.only: Final = None if only is None or has_named_zone(only) else only
+        quick = endpoints is not None and not any(map(has_named_zone, endpoints))
+        alone = endpoints is not None and len(endpoints) == 1
+        self.only: Final = endpoints[0] if endpoints and quick and alone else None
+        self.listed: Final = endpoints if quick and not alone else None
         self._parts: Final = parts
         own = getattr(address, "host", ":")
         self.is_name: Final = endpoints is None and ":" not in own

@@ -15,7 +15,6 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.target import loopback, target_of
-from ..deadline import earliest
 from ..dial.single import connect as connect_one
 from ..drivers.private_loop import forget_private_loop
 from ..drivers.select import calling_thread
@@ -24,7 +23,6 @@ from ..errors.making import each_error
 from ..sansio.naming import check_names, spelled_out
 from ..sockets.syscalls import close
 from ..transports.calls import OF_A_DIALER, DialerOptions, checked, dialer_of, stream_target
-from .lookup import waiting
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -213,8 +211,6 @@ def _dial(
     handshake: Handshake[Any] | None = None,
 ) -> Any:
     plan = dialer._plan if report is None else dialer._plan.reporting(report)
-    if target.is_name:
-        plan = waiting(plan, target, earliest(timeout, deadline))
     try:
         sock = _run(connect_one(plan, target, timeout, deadline, handshake, None, calling_thread))
     except Exception:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import socket
 
-    from ..addresses.values import SockAddr
+    from ..addresses.values import Endpoint, SockAddr
     from .preparation import Prepared
 
 __all__ = ["Begun", "Shaken"]
@@ -26,8 +26,9 @@ class Shaken(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """An attempt on the only endpoint."""
+    """An attempt."""
 
+    endpoint: Endpoint
     start: float
     sock: socket.socket | None
     answer: int = 0

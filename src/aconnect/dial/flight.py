@@ -180,10 +180,11 @@ class Flight:
         errno: int | None,
         note: str = "",
         reason: str = "",
+        now: float | None = None,
     ) -> None:
         """The attempt has ended, and has not won; ``reason`` is why its handshake failed."""
         del self.running[running.number]
-        now = time.monotonic()
+        now = time.monotonic() if now is None else now
         if running.sock is not None and running.local is None:
             running.local = local_address(running.sock)
         local = running.local

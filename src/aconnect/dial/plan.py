@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..report.capture import captures
 from ..report.report import Report
+from ..resolvers.system import SystemResolver
 from ..sockets.syscalls import SYSTEM_CALLS, open_bare_socket
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ NONE: Final = -1
 class Waited(Protocol):
     """A lookup that has been waited for before there was anybody to tell of it."""
 
-    since: float | None
+    since: float
     done: float
 
 
@@ -58,13 +59,14 @@ class Plan:
         tells: whether anybody is told of what happens.
         past_of: gives what earlier dials have shown that counts for one, if anything; None for
             never.
-        waited: of one dial, whose thread waits for the lookup by itself.
+        looks_up: the resolver, if it is the system's and has one answer; see `look_up`.
+        waited: of one dial, whose lookup has been waited for.
     """
 
     __slots__ = (
-        *("asks", "entrance", "family", "forget", "known", "lends", "on_report", "on_socket"),
-        *("open", "open_bare", "past_of", "permit", "quick_family", "report", "resolver", "rules"),
-        *("settings", "tells", "trace", "waited"),
+        *("asks", "entrance", "family", "forget", "known", "lends", "looks_up", "on_report"),
+        *("on_socket", "open", "open_bare", "past_of", "permit", "quick_family", "report"),
+        *("resolver", "rules", "settings", "tells", "trace", "waited"),
     )
 
     def __init__(
@@ -93,6 +95,9 @@ class Plan:
         self.entrance: Entrance | None = entrance
         self.report: Report | None = None
         self.past_of: Callable[[Target, Rules], Past | None] | None = past_of
+        self.looks_up: SystemResolver | None = None
+        if type(resolver) is SystemResolver and not resolver.by_family:
+            self.looks_up = resolver
         self.waited: Waited | None = None
         self.known: Callable[[Any], Any] | None = getattr(resolver, "known", None)
         self.forget: Callable[[Any], Any] | None = getattr(resolver, "forget", None)

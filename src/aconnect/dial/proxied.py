@@ -64,6 +64,7 @@ class ProxiedPlan(Plan):
     ) -> None:
         super().__init__(**others)
         self.quick_family = NONE
+        self.looks_up = None
         self.proxy: Any = proxy
         self.permit_proxy: Callable[[Endpoint], bool] | None = permit_proxy
         self.shaking_rules: Rules = self.rules.replace(handshake=True)

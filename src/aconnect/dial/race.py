@@ -34,7 +34,7 @@ from .telling import Telling
 from .ways import OfHost
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
@@ -59,7 +59,7 @@ async def race(
     until: float,
     handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
     telling: Telling | None = None,
-    begun: Begun | None = None,
+    begun: Sequence[Begun] = (),
     recalled: tuple[Endpoint, ...] | None = None,
     streams: bool = False,
 ) -> Any:
@@ -74,7 +74,8 @@ async def race(
         handshake: as for `Dialer.connect`.
         telling: who has been told of the start, and of that of the attempt that has begun; None
             if nobody has.
-        begun: an attempt on the only endpoint, or the first of those recalled.
+        begun: the attempts that there have been, on the first endpoints in their order; only the
+            last may have come to anything.
         recalled: what the resolver knows of the target, if that is a name.
         streams: whether it may be a `Tunnel` that this gives in place of a socket.
 
@@ -84,7 +85,7 @@ async def race(
     Raises:
         ConnectError: there is none.
 
-    The socket that has begun is closed, unless this returns it.
+    The sockets that have begun are closed, unless this returns one.
     """
     told = telling is not None
     detour = plan.detour(target, streams or getattr(handshake, "tunnels", False))
@@ -145,6 +146,9 @@ async def race(
                     for each in known[rank]:
                         hosts.setdefault(each, part)
         if searches and not known and time.monotonic() >= until:
+            if plan.waited is not None:
+                searches[0].start()
+                searches[0].abandon(timed_out=True)
             raise resolve_timeout(target, time.monotonic() - started)
         result = await runner.run(known, searches, now, begun, told)
         if runner.winner is None:

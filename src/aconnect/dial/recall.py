@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from ..report.attempt import AttemptRecord
     from .plan import Plan
 
-__all__ = ["forget", "recall"]
+__all__ = ["forget", "recall", "wanted"]
 
 
 def recall(plan: Plan, target: Target) -> tuple[Endpoint, ...] | None:
     """The endpoints of a name that the resolver knows, of the plan's family; None if it has to be
     waited for, or has none of that family.
 
-    The first of them is the one that a race begins with.
+    They are in the order of `wanted`.
     """
     if plan.known is None or not target.is_name or target.refused:
         return None
@@ -41,8 +41,12 @@ def recall(plan: Plan, target: Target) -> tuple[Endpoint, ...] | None:
         found = None if known is None else tuple(map(check_endpoint, known))
     except Exception:
         return None
-    if not found:
-        return None
+    return wanted(plan, found or ())
+
+
+def wanted(plan: Plan, found: tuple[Endpoint, ...]) -> tuple[Endpoint, ...] | None:
+    """Those of the plan's family, the first of which is the one that a race begins with; None if
+    there are none."""
     if plan.family != socket.AF_UNSPEC:
         found = tuple([each for each in found if each.family == plan.family])
     prefer = plan.rules.prefer

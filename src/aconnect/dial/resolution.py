@@ -101,8 +101,7 @@ class Resolution:
         """It begins; `run` comes next."""
         self._running = True
         waited = self._plan.waited
-        since = None if waited is None else waited.since
-        now = time.monotonic() if since is None else since
+        now = time.monotonic() if waited is None else waited.since
         self._emit(ResolutionStarted(now, self._text, self.of))
 
     async def run(self, post: Callable[[Callable[[], Commands]], None]) -> None:

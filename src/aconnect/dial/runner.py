@@ -103,7 +103,7 @@ class Runner:
         self._shaking = Shaking(
             race, self._flight, self._watch, handshake, hosts, detour, emit, self.errors
         )
-        self._begun: Begun | None = None
+        self._begun: Sequence[Begun] = ()
         self._one_by_one = race.rules.one_by_one
 
     async def run(
@@ -111,7 +111,7 @@ class Runner:
         known: Mapping[int, Sequence[Way]],
         searches: Sequence[Resolution],
         now: float,
-        begun: Begun | None = None,
+        begun: Sequence[Begun] = (),
         told: bool = False,
     ) -> Any:
         """Run the race.
@@ -121,8 +121,8 @@ class Runner:
             searches: what finds those of the others.
             now: the moment of the first start, if they are known: it is before the race's end,
                 however long the processor is away.
-            begun: the attempt on the first endpoint of the first rank, if it has been begun.
-            told: whether its start has been told of.
+            begun: the attempts on the first endpoints of the first rank that there have been.
+            told: whether the start of the first has been told of.
 
         Returns:
             The winner's socket, or what its handshake gave; None if nobody has won.
@@ -130,16 +130,16 @@ class Runner:
         When cancelled, nothing is open, registered or running when this is left.
         """
         self._searches = searches
-        if begun is not None:
-            self._begun, now = begun, begun.start
-            self._flight.enter(0, known[0][0], now, told=told).sock = begun.sock
+        if begun:
+            self._begun, now = begun, begun[0].start
+            self._flight.enter(0, known[0][0], now, told=told).sock = begun[0].sock
         cut_off, over = True, False
         try:
             try:
                 await self._until_over(known, now)
                 cut_off = False
             finally:
-                self._begun = None
+                self._begun = ()
                 with ExitStack() as stack:  # whatever a trace may raise
                     for search in searches:
                         stack.callback(search.abandon, self.timed_out)
@@ -177,7 +177,7 @@ class Runner:
                         commands += self._race.addresses_added(now, endpoints, rank)
                     commands += self._race.rank_finished(now, rank)
                 self._do(commands)
-                if self._begun is not None:  # it may have taken the time to the next start
+                if self._begun:  # it may have taken the time to the next start
                     self._do(self._race.time_passed(time.monotonic()))
                 while not self._race.over:
                     await self._turn()
@@ -223,7 +223,8 @@ class Runner:
             if isinstance(command, Start):
                 queue.extend(self._start(command.attempt, command.address))
             elif isinstance(command, BeginHandshake):
-                shaken = None if self._begun is None else self._begun.shaken
+                begun = self._begun[command.attempt : command.attempt + 1]
+                shaken = begun[0].shaken if begun else None
                 running = self._flight.running[command.attempt]
                 queue.extend(self._shaking.begin(running, shaken))
             elif isinstance(command, Cancel):
@@ -234,9 +235,16 @@ class Runner:
     # Attempts.
 
     def _start(self, number: int, way: Way) -> Commands:
-        if number == 0 and self._begun is not None:
-            return self._take_up(self._flight.running[number], self._begun)
+        if number == 0 and self._begun:
+            return self._take_up(self._flight.running[number])
         known = number + 1 + self._race.untried
+        if number < len(self._begun):
+            begun = self._begun[number]
+            assert begun.endpoint == way
+            self._race.attempt_started(begun.start)
+            running = self._flight.enter(number, way, begun.start, known)
+            running.sock = begun.sock
+            return self._take_up(running)
         now = time.monotonic()
         self._race.attempt_started(now)
         host = self._hosts[way].text if self._hosts else ""
@@ -254,7 +262,11 @@ class Runner:
             return []  # `_closed_late` will open it
         return self._open(running)
 
-    def _take_up(self, running: Running, begun: Begun) -> Commands:
+    def _take_up(self, running: Running) -> Commands:
+        begun, *later = self._begun[running.number :]
+        if later:  # it had been refused when the next was begun
+            lost = Lost("failed", begun.answer)
+            return self._lose(running, lost, later[0].start)
         if begun.prepared is not None:
             return self._prepared(running, begun.prepared)
         if begun.shaken is not None:
@@ -296,10 +308,8 @@ class Runner:
         try:
             calls = self._plan.settings.system_calls
             answer = connected_now(running.sock, running.endpoint, calls, self._plan.lends)
-        except OSError:  # a unix path that is too long
+        except Exception:  # a unix path that is too long, or no address: it will say so again
             return self._advance(running, Step.CONNECT)
-        except Exception as error:
-            return self._lose(running, broken(error))
         if answer is None:
             return self._advance(running, Step.CONNECTED)
         return self._advance(running, running.attempt.called(answer, time.monotonic()))
@@ -357,12 +367,12 @@ class Runner:
         self._emit(AttemptEnded(now, running.number, "connected", None, local, note, *told))
         return self._race.attempts_connected(now, [running.number])
 
-    def _lose(self, running: Running, lost: Lost) -> Commands:
+    def _lose(self, running: Running, lost: Lost, now: float | None = None) -> Commands:
         """The attempt has failed, before it was connected."""
+        now = time.monotonic() if now is None else now
         if lost.error is not None:
             self.errors[running.number] = lost.error
-        self._flight.end(running, lost.outcome, lost.errno, lost.note)
-        now = time.monotonic()
+        self._flight.end(running, lost.outcome, lost.errno, lost.note, now=now)
         withdrawn: Commands = []
         way = running.way
         if self._detour is not None and isinstance(way, Route) and lost.outcome == "failed":

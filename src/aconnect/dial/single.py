@@ -1,19 +1,20 @@
-"""From an address to a connection: the quick way of a single address, and the race for the rest.
+"""From an address to a connection: the quick way, and the race for the rest.
 
 Rules:
 
 * There is one quick way, for `aconnect`, a `Dialer`, transports, streams and clients alike.
-* The first address of a name that the resolver knows goes the quick way too, for as long as it is
-  the only one in a race: until the next would start.
-* Most connects to a single address are over when connect(2) returns, and most others when the
-  socket is writable.  Those end here.  Whatever comes otherwise, the race takes up from where it
-  has come to: nothing is done, asked or told twice.
+* Most connects are over when connect(2) returns, and most others when the socket is writable.
+  Those end here.  Whatever comes otherwise, the race takes up from where it has come to: nothing
+  is done, asked or told twice.
+* Of several addresses, those of a list or of a name, the next is tried here for as long as each is
+  refused by connect(2) itself; and one is waited for until the next would start.
+* A name of the system's resolver is looked up here; see `look_up`.
 * With one address there is nothing to move on to, so TLS comes after the connection, without a
   task; unless somebody is told of the dial, for then the race has it.
 * Who wants to be told of everything is told here of what is over at once.  What has to wait,
-  and might be cancelled, is the race's to tell of.
+  and might be cancelled, is the race's to tell of; and so is a second attempt.
 
-Why: a race costs three times the memory, and twice the time.
+Why: a race costs three times the memory, and two to five times the time.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from __future__ import annotations
 import errno as errnos
 import socket
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from ..deadline import earliest
-from ..drivers.select import driver_of, running_driver
+from ..drivers.select import calling_thread, driver_of, running_driver
 from ..errors.making import driver_error
 from ..handshakes.base import BoundedHandshake, OutOfTime
 from ..report.capture import OPEN
+from ..sansio.waiting import Waiting
 from ..sockets.syscalls import close, connected_after_all, connected_now, local_address
 from ..trace import AttemptStarted
 from .begun import Begun, Shaken
+from .lookup import look_up
 from .preparation import Prepared, broken, opened, refusal
 from .race import race
-from .recall import recall
+from .recall import recall, wanted
 from .telling import Telling
 
 if TYPE_CHECKING:
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
 __all__ = ["connect"]
 
 _HAS_BEGUN: Final = errnos.EINPROGRESS
+_REFUSALS: Final = frozenset({errnos.ECONNREFUSED, errnos.ENETUNREACH, errnos.EHOSTUNREACH})
+_FAMILY: Final = attrgetter("family")
 _ANY: Final[int] = socket.AF_UNSPEC
 
 
@@ -90,30 +96,51 @@ async def connect(
         await driver.checkpoint()
     if plan.entrance is not None:
         target = plan.entrance.admit(target)
-    endpoint, recalled = target.only, None
-    if endpoint is None and plan.known is not None:
-        recalled = recall(plan, target)
-        if recalled is not None and (len(recalled) == 1 or not plan.rules.one_by_one):
-            endpoint = recalled[0]
-    if endpoint is None or driver.completes or plan.quick_family not in (_ANY, endpoint.family):
+    recalled = None
+    if target.only is not None:
+        ways: tuple[Endpoint, ...] | None = (target.only,)
+    else:
+        ways = recalled = recall(plan, target)
+        if ways is None and _is_looked_up(plan, target, waiting_on is calling_thread, until):
+            plan, recalled = await look_up(plan, target, driver, until)
+            ways = recalled
+        elif ways is None and not plan.tells and target.listed is not None:
+            ways = wanted(plan, target.listed)
+    if (
+        ways is None
+        or driver.completes
+        or plan.quick_family not in (_ANY, ways[0].family)
+        or (len(ways) > 1 and plan.rules.one_by_one)
+    ):
         return await race(
             plan, target, driver, started, until, handshake, recalled=recalled, streams=streams
         )
-    alone = recalled is None or len(recalled) < 2
+    endpoint, left = ways[0], len(ways) - 1
     start = time.monotonic()
     telling = None
     if plan.tells:
         telling = Telling(plan, target, started, until)
         if recalled is not None:
             telling.recalled(target.text, recalled)
-        telling.emit(AttemptStarted(start, 0, endpoint, 0, len(recalled or (0,))))
+        telling.emit(AttemptStarted(start, 0, endpoint, 0, len(ways)))
     begun: socket.socket | Begun | None = None
+    past: list[Begun] = []
     try:
         begun = _begin(plan, endpoint, start, loop is not None)
+        if left and telling is None:
+            turns: Waiting[Endpoint] | None = None
+            while isinstance(begun, Begun) and begun.answer in _REFUSALS:
+                turns = _turns(plan, ways) if turns is None else turns
+                left = len(turns)
+                if not left:
+                    break
+                past.append(begun)
+                endpoint, start, left = turns.take(), time.monotonic(), left - 1
+                begun = _begin(plan, endpoint, start, loop is not None)
         if isinstance(begun, Begun) and begun.answer == _HAS_BEGUN and telling is None:
             assert begun.sock is not None
             limit = plan.limit(start, until)
-            if not alone:
+            if left:
                 limit = min(limit, start + (plan.rules.attempt_delay or 0))
             # Awaited here: a coroutine for it would cost every pending connect 200 bytes.
             try:
@@ -128,26 +155,56 @@ async def connect(
             if handshake is None:
                 if telling is not None:
                     telling.connected(begun, plan.settings.note(begun))
+                _close(past)
                 return begun
-            if alone and telling is None and isinstance(handshake, BoundedHandshake):
+            if not left and telling is None and isinstance(handshake, BoundedHandshake):
                 sock, begun = begun, None  # it is the handshake's from here
-                begun, result = await _shake(plan, handshake, start, sock, until)
+                begun, result = await _shake(plan, handshake, endpoint, start, sock, until)
                 if begun is None:
+                    _close(past)
                     return result
             else:
-                begun = Begun(start, begun)
+                begun = Begun(endpoint, start, begun)
+        if not past or begun.sock is not None or plan.asks:
+            past.append(begun)  # or else the race may have a descriptor more to open it with
         return await race(
-            plan, target, driver, started, until, handshake, telling, begun, recalled, streams
+            plan, target, driver, started, until, handshake, telling, past, recalled, streams
         )
     except BaseException:
         ours = begun.sock if isinstance(begun, Begun) else begun
         if ours is not None and ours.fileno() >= 0:
             close(ours)
+        _close(past)
         if telling is not None:
             telling.cancel(had_socket=ours is not None)
         raise
     finally:
-        del begun  # the traceback of an error in it leads to this frame
+        del begun, past  # the traceback of an error in them leads to this frame
+
+
+def _is_looked_up(plan: Plan, target: Target, blocks: bool, until: float) -> bool:
+    """Whether a name that nobody remembers is looked up here, which there must be time for."""
+    if plan.looks_up is None or not target.is_name or target.refused:
+        return False
+    if (plan.tells or plan.past_of is not None) and not blocks:
+        return False
+    return time.monotonic() < until
+
+
+def _turns(plan: Plan, ways: tuple[Endpoint, ...]) -> Waiting[Endpoint]:
+    """The others in the order in which a race tries them."""
+    rules = plan.rules
+    turns: Waiting[Endpoint] = Waiting(_FAMILY, rules.first_family_count, rules.prefer)
+    turns.add(ways, (0, 0))
+    turns.take()
+    return turns
+
+
+def _close(past: list[Begun]) -> None:
+    """Close what has been refused."""
+    for each in past:
+        if each.sock is not None and each.sock.fileno() >= 0:
+            close(each.sock)
 
 
 def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.socket | Begun:
@@ -164,28 +221,33 @@ def _begin(plan: Plan, endpoint: Endpoint, start: float, bare: bool) -> socket.s
         lost = refusal(plan, endpoint)
         prepared = opened(plan, endpoint) if lost is None else Prepared(None, lost)
         if prepared.lost is not None or prepared.answer is not None:
-            return Begun(start, prepared.sock, prepared=prepared)
+            return Begun(endpoint, start, prepared.sock, prepared=prepared)
         assert prepared.sock is not None
         sock = prepared.sock
     else:
         try:
             sock = (plan.open_bare if bare else plan.open)(endpoint)
         except Exception as error:
-            return Begun(start, None, prepared=Prepared(None, broken(error)))
+            return Begun(endpoint, start, None, prepared=Prepared(None, broken(error)))
     try:
         answer = connected_now(sock, endpoint, plan.settings.system_calls, plan.lends)
     except OSError:  # a unix path that is too long
-        return Begun(start, sock, prepared=Prepared(sock))
+        return Begun(endpoint, start, sock, prepared=Prepared(sock))
     except Exception as error:
-        return Begun(start, sock, prepared=Prepared(sock, broken(error)))
+        return Begun(endpoint, start, sock, prepared=Prepared(sock, broken(error)))
     except BaseException:
         close(sock)
         raise
-    return sock if answer is None else Begun(start, sock, answer)
+    return sock if answer is None else Begun(endpoint, start, sock, answer)
 
 
 async def _shake(
-    plan: Plan, handshake: BoundedHandshake[Any], start: float, sock: socket.socket, until: float
+    plan: Plan,
+    handshake: BoundedHandshake[Any],
+    endpoint: Endpoint,
+    start: float,
+    sock: socket.socket,
+    until: float,
 ) -> tuple[Begun | None, Any]:
     """Carry out a handshake that keeps to a moment by itself.
 
@@ -202,6 +264,6 @@ async def _shake(
     except Exception as caught:
         error = caught
     try:
-        return Begun(start, sock, shaken=Shaken(connected, local, note, error)), None
+        return Begun(endpoint, start, sock, shaken=Shaken(connected, local, note, error)), None
     finally:
         del error  # its traceback leads to this frame

@@ -83,9 +83,9 @@ class Telling:
         """The resolver knows the endpoints of a name, without being asked; or it has been waited
         for before this."""
         waited, found = self._waited, len(endpoints)
-        remembered = waited is None or waited.since is None
+        remembered = waited is None
         since = now = time.monotonic()
-        if waited is not None and waited.since is not None:
+        if waited is not None:
             since, now = waited.since, waited.done
         self.emit(ResolutionStarted(since, text))
         self.emit(ResolutionBatch(now, endpoints, text))

@@ -119,6 +119,20 @@ class DialDriver(Protocol):
     def watch(self) -> Watch:
         """A new watch."""
 
+    async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
+        """Make a blocking call and wait for it; on an event loop, in a daemon thread that is not
+        the loop's own pool's.
+
+        A call that nobody waits for any more is not started, and its result is dropped.
+
+        Returns:
+            What it returned, or None if ``until`` came first.
+
+        Raises:
+            BaseException: what the call raised.
+            RuntimeError: no thread could be started.
+        """
+
 
 class Driver(DialDriver, Protocol):
     """One event loop, to wait on."""
@@ -159,18 +173,5 @@ class Driver(DialDriver, Protocol):
             What can be abandoned: a call that has not been taken up yet is not made then.
 
         Raises:
-            RuntimeError: no thread could be started.
-        """
-
-    async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
-        """Run a blocking call in a daemon thread that is not the loop's own pool's.
-
-        A call that nobody waits for any more is not started, and its result is dropped.
-
-        Returns:
-            What it returned, or None if ``until`` came first.
-
-        Raises:
-            BaseException: what the call raised.
             RuntimeError: no thread could be started.
         """

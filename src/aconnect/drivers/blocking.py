@@ -7,6 +7,9 @@ Rules:
 * Sockets are waited for with poll(2), and no event loop is made.  Only what needs a task (a
   lookup, a handshake in a race, a hook that is asynchronous) has one, the thread's private loop,
   and that runs only while the dial waits.
+* A blocking call that may take for ever is made by the thread itself: nothing could end it early,
+  and to hand it to another thread and back takes as long as many a lookup, twice.  With a deadline
+  it is handed over, so that the deadline holds, and a signal is answered at once.
 * Whatever a signal handler raises ends a wait at once, and leaves nothing registered.
 
 Source: poll(2), signal(7); PEP 475 for a wait that a signal interrupts.
@@ -14,12 +17,16 @@ Source: poll(2), signal(7); PEP 475 for a wait that a signal interrupts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from _thread import TIMEOUT_MAX, allocate_lock
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..sockets.syscalls import so_error
 from .asyncio_watch import AsyncioWatch
 from .polling import ready_of
 from .private_loop import private_loop
+from .threads import LOOKUPS
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
     from .private_loop import PrivateLoop
 
 __all__ = ["BlockingDriver"]
+
+T = TypeVar("T")
 
 
 class BlockingDriver:
@@ -45,6 +54,9 @@ class BlockingDriver:
         self, sock: socket.socket, sockaddr: SockAddr, until: float
     ) -> int | None:
         raise NotImplementedError("this driver tells when a socket is writable")
+
+    async def run_blocking(self, call: Callable[[], T], until: float) -> T | None:
+        return call() if until == inf else _made_by(call, until)
 
     def watch(self) -> BlockingWatch:
         return BlockingWatch()
@@ -111,3 +123,30 @@ class BlockingWatch:
         for sock in ready:
             del self._watched[sock]
         return [(sock, so_error(sock)) for sock in ready]
+
+
+def _made_by(call: Callable[[], T], until: float) -> T | None:
+    """What a call returns that is made in a thread for lookups; None if it is too late."""
+    outcomes: list[tuple[Any, BaseException | None]] = []
+    there = allocate_lock()
+    there.acquire()
+
+    def deliver(result: Any, error: BaseException | None) -> None:
+        outcomes.append((result, error))
+        there.release()
+
+    job = LOOKUPS.submit(call, deliver)
+    try:
+        if not there.acquire(timeout=min(max(until - time.monotonic(), 0), TIMEOUT_MAX)):
+            # The wait for a lock may end a little early; the moment is to have come.
+            time.sleep(max(until - time.monotonic(), 0))
+            return None
+        [(answer, error)] = outcomes
+        if error is not None:
+            raise error
+        found: T = answer
+        return found
+    finally:
+        job.abandon()
+        outcomes.clear()
+        error = None  # its traceback leads to this frame

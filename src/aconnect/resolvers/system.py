@@ -14,8 +14,6 @@ Rules:
 from __future__ import annotations
 
 import socket
-import time
-from _thread import TIMEOUT_MAX, allocate_lock
 from collections import deque
 from functools import partial
 from math import inf
@@ -24,7 +22,7 @@ from weakref import WeakMethod
 
 from ..addresses.values import Endpoint
 from ..drivers.select import running_driver
-from ..drivers.threads import LOOKUPS, SharedCall
+from ..drivers.threads import SharedCall
 from ..sansio.value import Value, plain, set_derived
 from .answers import refuse_srv
 from .base import Batch
@@ -33,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from ..addresses.values import TCPAddress, UDPAddress
+    from ..drivers.base import DialDriver
     from ..drivers.threads import Job
 
-__all__ = ["NO_ADDRESS", "SystemResolver"]
+__all__ = ["NO_ADDRESS", "SystemResolver", "look_up"]
 
 _FAMILIES: Final = (socket.AF_INET6, socket.AF_INET)
 """In the order in which they are asked for: AAAA before A, as RFC 8305, section 3, has it."""
@@ -104,56 +103,28 @@ class SystemResolver(Value, kw_only=True):
         ask = partial(_question, address, self.flags)
         return _apart(ask, address.port) if self.by_family else _together(ask, address.port)
 
-    def wait_for(self, address: TCPAddress | UDPAddress, until: float) -> Batch | None:
-        """What `resolve` yields, for a thread that has no event loop and waits; the families are
-        asked for together.
 
-        Args:
-            until: when it has waited long enough.  If that is never, nothing could end a lookup
-                early, and the thread makes it by itself: to hand it to another and back takes as
-                long as many a lookup, twice.
+async def look_up(
+    resolver: SystemResolver, address: TCPAddress | UDPAddress, driver: DialDriver, until: float
+) -> Batch | None:
+    """What `SystemResolver.resolve` yields, for a dial that waits for it; the families are asked
+    for together.
 
-        Returns:
-            The one batch; None if that moment came first.
+    Args:
+        driver: of the dial.
+        until: when it has waited long enough.
 
-        Raises:
-            OSError: as `resolve`.
-            BaseException: what a signal handler raises meanwhile.  It is called when
-                getaddrinfo(3) returns, if it is never too late.
-        """
-        question = _question(address, self.flags)
-        try:
-            answer = question() if until == inf else _answer_by(question, until)
-        except (RuntimeError, UnicodeError) as error:
-            raise _gaierror(error) from error
-        return None if answer is None else _batch(answer, address.port)
+    Returns:
+        The one batch; None if that moment came first.
 
-
-def _answer_by(question: SharedCall, until: float) -> tuple[int, Any] | None:
-    """The answer to a question, which is asked in a thread for lookups; None if it is too late."""
-    outcomes: list[tuple[Any, BaseException | None]] = []
-    there = allocate_lock()
-    there.acquire()
-
-    def deliver(result: Any, error: BaseException | None) -> None:
-        outcomes.append((result, error))
-        there.release()
-
-    job = LOOKUPS.submit(question, deliver)
+    Raises:
+        OSError: as `SystemResolver.resolve`.
+    """
     try:
-        if not there.acquire(timeout=min(max(until - time.monotonic(), 0), TIMEOUT_MAX)):
-            # The wait for a lock may end a little early; the moment is to have come.
-            time.sleep(max(until - time.monotonic(), 0))
-            return None
-        [(answer, error)] = outcomes
-        if error is not None:
-            raise error
-        found: tuple[int, Any] = answer
-        return found
-    finally:
-        job.abandon()
-        outcomes.clear()
-        error = None  # its traceback leads to this frame
+        answer = await driver.run_blocking(_question(address, resolver.flags), until)
+    except (RuntimeError, UnicodeError) as error:
+        raise _gaierror(error) from error
+    return None if answer is None else _batch(answer, address.port)
 
 
 def _question(
