@@ -216,7 +216,7 @@ class TestTheWay:
         dialer = Dialer(proxy="socks5h://127.0.0.1:1", resolver=StaticResolver({}))
         with pytest.raises(ConnectError, match="SRV records are looked up by a resolver"):
             await dialer.connect("srv:_x._tcp.a.test", timeout=LONG)
-        with pytest.raises(ValueError, match="for TCP only"):
+        with pytest.raises(ValueError, match="TCP addresses only"):
             await dialer.connect("srv:_x._udp.a.test", timeout=LONG)
 
     @pytest.mark.parametrize(
