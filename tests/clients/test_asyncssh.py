@@ -17,6 +17,7 @@ import asyncssh
 import pytest
 import trio
 from conftest import ASYNCIO_LOOPS
+from support.by_proxy import SCHEMES, by_proxy
 from support.canaries import Canaries
 from support.clients import (
     REFUSED,
@@ -55,6 +56,7 @@ on_each_loop = [
 ]
 
 NAME = "ssh.test"
+LONG = 30  # seconds; what takes as long has failed
 HERE = Dialer(resolver=StaticResolver({NAME: ["127.0.0.1"]}))
 
 
@@ -402,3 +404,26 @@ def test_a_loop_that_closes_the_number_and_not_the_socket() -> None:
     with listening() as listener, ForgetfulLoop() as loop:
         host, port = listener.getsockname()
         loop.run_cancelled(lambda: opened(connect(host, port, config=None)))
+
+
+@pytest.mark.server
+class TestByWayOfAProxy:
+    pytestmark = on_each_loop
+
+    @pytest.mark.parametrize("nodelay", [True, False])
+    @pytest.mark.parametrize("scheme", SCHEMES)
+    async def test_an_exchange(self, scheme: str, nodelay: bool, server: Server) -> None:
+        options = {**server.options, "known_hosts": server.known_as(NAME)}
+        with by_proxy(scheme, ("127.0.0.1", server.port), NAME) as (dialer, proxy):
+            opening = connect(
+                NAME, dialer=dialer.replace(nodelay=nodelay), timeout=LONG, **options
+            )
+            assert await echoed(opening) == "hello\n"
+            assert proxy.connections == 1
+
+    async def test_one_that_ends_in_the_key_exchange(self) -> None:
+        with listening() as nobody:
+            with by_proxy("https", nobody.getsockname(), NAME) as (dialer, _):
+                with pytest.raises(ConnectTimeout) as caught:
+                    await connect(NAME, dialer=dialer, timeout=0.5, known_hosts=None, config=None)
+        assert caught.value.phase == "handshake"

@@ -15,6 +15,7 @@ from conftest import ASYNCIO_LOOPS
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from support.by_proxy import SCHEMES, by_proxy
 from support.canaries import Canaries
 from support.clients import (
     REFUSED,
@@ -343,3 +344,26 @@ def test_cancelled_at_every_step(
         scene.close = lambda won: won[0].run_until_complete(won[1].disconnect())
         with Canaries():
             cancel_at_every_step(for_transports(new_loop), scene)
+
+
+@pytest.mark.server
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_by_way_of_a_proxy(scheme: str, tls: bool, server: Server) -> None:
+    port = server.tls_port if tls else server.port
+    with by_proxy(scheme, ("127.0.0.1", port), NAME) as (dialer, proxy):
+        pool = ConnectionPool(
+            connection_class=AConnectConnection,
+            host=NAME,
+            port=port,
+            ssl=server.trusting if tls else None,
+            dialer=dialer,
+            socket_connect_timeout=30,
+        )
+        async with Redis(connection_pool=pool) as client:
+            await client.set("by", scheme)
+            assert await client.get("by") == scheme.encode()
+        await pool.disconnect()
+        assert proxy.connections >= 1

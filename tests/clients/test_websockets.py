@@ -19,6 +19,7 @@ import trustme
 import uvloop
 from conftest import ASYNCIO_LOOPS
 from support import websocket_server
+from support.by_proxy import SCHEMES, by_proxy
 from support.canaries import Canaries
 from support.clients import (
     REFUSED,
@@ -546,3 +547,16 @@ def test_a_loop_that_closes_the_number_and_not_the_socket() -> None:
     with listening() as listener, ForgetfulLoop() as loop:
         host, port = listener.getsockname()
         loop.run_cancelled(lambda: opened(connect(f"wss://{host}:{port}/")))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_by_way_of_a_proxy(scheme: str, tls: bool, server: Server) -> None:
+    port = server.tls_port if tls else server.port
+    with by_proxy(scheme, ("127.0.0.1", port), NAME) as (dialer, proxy):
+        uri = f"{'wss' if tls else 'ws'}://{NAME}:{port}/"
+        context = server.trusting if tls else None
+        assert await echoed(connect(uri, dialer=dialer, ssl=context, timeout=30)) == "hello"
+        assert proxy.connections == 1

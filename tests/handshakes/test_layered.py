@@ -154,6 +154,16 @@ def test_an_end_without_a_goodbye(certificates: Certificates, depth: int, throug
             top.read()
 
 
+def test_a_goodbye_that_waits_for_none(certificates: Certificates) -> None:
+    bottom, (top,), server = shaken(certificates, 1)
+    top._through = True
+    bottom.came(server.say(b"more"))
+    top.unwrap()
+    layer, incoming, _ = server.layers[0]
+    incoming.write(bottom.to_send())
+    assert layer.read() == b""  # a goodbye
+
+
 def test_a_goodbye(certificates: Certificates) -> None:
     bottom, (top,), server = shaken(certificates, 1)
     with pytest.raises(ssl.SSLWantReadError):

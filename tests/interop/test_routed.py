@@ -14,6 +14,7 @@ import nats
 import pytest
 from conftest import ASYNCIO_LOOPS
 from support import proxy_servers, servers
+from support.by_proxy import by_proxy
 from support.clients import REFUSED, SILENT, dead_addresses_first
 from support.listeners import silent
 from support.tls import NAME, Certificates
@@ -199,6 +200,23 @@ async def test_through_a_proxy(library: Any, socks_proxy: int) -> None:
         await ask(NAME, port)
     assert routes.reports[0].winner is not None
     assert f"127.0.0.1:{socks_proxy}" in str(routes.reports[0])
+
+
+async def test_by_way_of_tls_to_a_proxy(library: Any) -> None:
+    ask, port = library
+    with by_proxy("https", ("127.0.0.1", port), NAME) as (dialer, proxy):
+        with routed(dialer):
+            await ask(NAME, port)
+        assert proxy.connections == 1
+
+
+async def test_start_tls_by_way_of_tls_to_a_proxy(
+    postgresql: int, certificates: Certificates
+) -> None:
+    """asyncpg has the loop start TLS on a transport that has TLS, to the proxy."""
+    with by_proxy("https", ("127.0.0.1", postgresql), NAME) as (dialer, _):
+        with routed(dialer):
+            await ask_postgresql(NAME, postgresql, ssl=certificates.client())
 
 
 @pytest.mark.parametrize("name", ASK)

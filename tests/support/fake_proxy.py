@@ -162,6 +162,7 @@ class FakeProxy:
             conn.sendall(step)
         elif isinstance(step, Forward):
             with socket.create_connection(step) as target:
+                self._open.append(target)
                 _pass_on(conn, target)
             return True
         elif isinstance(step, int):

@@ -9,7 +9,8 @@ Rules:
 * What is at the bottom may change hands, and what is there moves with it: nothing that has been
   read is lost.
 * A layer that ends a tunnel is strict about its end, and one that is only gone through is not:
-  who reads through that takes the end of it for the end of the connection, as over TCP.
+  the end of it is the end of the connection, as over TCP; and who closes it says goodbye, and
+  waits for none.
 
 Source: "Memory BIO support" in the documentation of `ssl`.
 """
@@ -110,7 +111,15 @@ class Layer:
         self._done(self._object.do_handshake)
 
     def unwrap(self) -> None:
-        self._done(self._object.unwrap)
+        if not self._through:
+            self._done(self._object.unwrap)
+            return
+        try:
+            self._object.unwrap()
+        except ssl.SSLError:
+            pass  # there is no answer yet, or something else has come
+        finally:
+            self._send()
 
     def write(self, data: Any) -> int:
         count: int = self._done(self._object.write, data)
