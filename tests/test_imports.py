@@ -170,7 +170,7 @@ print(json.dumps(needing))
         "aconnect.telemetry.spans",  # of opentelemetry.py
     ]
     for name, extra in clients.items():
-        assert f"is not installed: pip install 'aconnect-io[{extra}]'" in needing[name]
+        assert f"is not installed: install it, or aconnect-io[{extra}]" in needing[name]
 
 
 INTERNATIONAL = (

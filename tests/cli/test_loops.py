@@ -72,7 +72,7 @@ def test_a_loop_that_is_not_installed_is_a_bad_command_line(
         assert result.exit_code == 2
         assert "Invalid value for '--loop'" in result.output
         assert advice(loop) in result.output
-        assert advice(loop).endswith(f"'aconnect-io[{loop.name}]'")
+        assert advice(loop).endswith(f"aconnect-io[{loop.name}]")
 
 
 def test_no_such_loop(invoke: Any) -> None:

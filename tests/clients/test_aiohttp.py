@@ -460,7 +460,7 @@ def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "aconnect.clients.aiohttp")
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(
-        ImportError, match=r"is not installed: pip install 'aconnect-io\[aiohttp\]'"
+        ImportError, match=r"is not installed: install it, or aconnect-io\[aiohttp\]"
     ):
         importlib.import_module("aconnect.clients.aiohttp")
 

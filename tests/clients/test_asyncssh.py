@@ -336,7 +336,7 @@ class TestNonsense:
         monkeypatch.delitem(sys.modules, "aconnect.clients.asyncssh")
         with pytest.raises(
             ImportError,
-            match=r"is not installed: pip install 'aconnect-io\[asyncssh\]'",
+            match=r"is not installed: install it, or aconnect-io\[asyncssh\]",
         ):
             import aconnect.clients.asyncssh  # noqa: F401
 

@@ -300,7 +300,7 @@ class TestNonsense:
         monkeypatch.setitem(sys.modules, "redis.asyncio.connection", None)
         monkeypatch.delitem(sys.modules, "aconnect.clients.redis")
         with pytest.raises(
-            ImportError, match=r"is not installed: pip install 'aconnect-io\[redis\]'"
+            ImportError, match=r"is not installed: install it, or aconnect-io\[redis\]"
         ):
             import aconnect.clients.redis  # noqa: F401
 

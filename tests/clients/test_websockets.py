@@ -428,7 +428,7 @@ class TestNonsense:
         monkeypatch.delitem(sys.modules, "aconnect.clients.websockets")
         with pytest.raises(
             ImportError,
-            match=r"is not installed: pip install 'aconnect-io\[websockets\]'",
+            match=r"is not installed: install it, or aconnect-io\[websockets\]",
         ):
             import aconnect.clients.websockets  # noqa: F401
 

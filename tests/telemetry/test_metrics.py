@@ -312,7 +312,7 @@ print(registry.get_sample_value("aconnect_dials_active"))
 
     def test_exemplars_need_the_other_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
-        with pytest.raises(ImportError, match=r"'aconnect-io\[otel\]'"):
+        with pytest.raises(ImportError, match=r"aconnect-io\[otel\]"):
             Metrics(CollectorRegistry(), exemplars=True)
 
 

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from socket import AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_STREAM
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,8 +19,14 @@ import pytest
 from conftest import ASYNCIO_LOOPS
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -34,9 +42,14 @@ from aconnect import (
     ConnectError,
     Dialer,
     Report,
+    StaticResolver,
     open_connection,
 )
+from aconnect.addresses.text import format_sockaddr
+from aconnect.addresses.values import Endpoint
+from aconnect.telemetry.measures import BUCKETS
 from aconnect.telemetry.opentelemetry import Telemetry
+from aconnect.telemetry.plain import plain
 from aconnect.telemetry.spans import MOST_ANSWERS
 from aconnect.trace import (
     AttemptEnded,
@@ -208,6 +221,77 @@ def test_t2_children_lie_within_their_parent(
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
+
+
+AT_ONCE = {
+    "IPv4": inet(),
+    "IPv6": inet6(),
+    "IPv6 with a zone": Endpoint(AF_INET6, SOCK_STREAM, IPPROTO_TCP, ("fe80::1", 443, 0, 1)),
+    "UDP": Endpoint(AF_INET, SOCK_DGRAM, IPPROTO_UDP, ("192.0.2.1", 53)),
+    "unix": Endpoint(AF_UNIX, SOCK_STREAM, 0, "/run/db.sock"),
+}
+
+
+@pytest.mark.parametrize("kind", AT_ONCE)
+@pytest.mark.parametrize("spans", ["attempts", "dial"])
+def test_the_plainest_dials_have_the_spans_of_all_others(
+    monkeypatch: pytest.MonkeyPatch, kind: str, spans: Any
+) -> None:
+    endpoint = AT_ONCE[kind]
+    report = report_of(
+        DialStarted(T, format_sockaddr(endpoint.family, endpoint.sockaddr)),
+        AttemptStarted(T + 0.001, 0, endpoint),
+        AttemptEnded(T + 0.02, 0, "connected"),
+        DialConnected(T + 0.021, 0),
+    )
+    assert plain(report.events) is not None
+
+    def told() -> list[Any]:
+        kept = Recorded()
+        Telemetry(kept.provider, spans=spans)(report)
+        return [
+            (
+                each.name,
+                each.parent is None,
+                dict(each.attributes or {}),
+                each.status.status_code,
+                (each.start_time or 0) - (kept.spans[0].start_time or 0),
+                (each.end_time or 0) - (each.start_time or 0),
+            )
+            for each in kept.spans
+        ]
+
+    quick = told()
+    monkeypatch.setattr("aconnect.telemetry.opentelemetry.plain", lambda _: None)
+    assert quick == told()
+    assert len(quick) == (2 if spans == "attempts" else 1)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [DialStarted(T, "h:1", via=("http://proxy:1",))],
+        [AttemptStarted(T, 1, inet(), target=inet(2))],
+        [AttemptEnded(T, 0, "failed")],
+        [DialConnected(T, 1)],
+        [DialCancelled(T)],
+        [DialConnected(T, 0), SocketClosed(T, 0)],
+    ],
+    ids=lambda events: "-".join(type(each).__name__ for each in events),
+)
+def test_what_is_not_plain(events: list[Event]) -> None:
+    known = [
+        DialStarted(T, "h:1"),
+        AttemptStarted(T, 0, inet()),
+        AttemptEnded(T, 0, "connected"),
+        DialConnected(T, 0),
+    ]
+    assert plain(tuple(known)) is not None
+    kinds = [type(each) for each in known]
+    for each in events:
+        at = kinds.index(type(each)) if type(each) in kinds else len(known)
+        known[at : at + 1] = [each]
+    assert plain(tuple(known)) is None
 
 
 class TestT5:
@@ -565,6 +649,57 @@ async def test_on_the_wire(anyio_backend: Any) -> None:
     assert attributes["error.type"] == "connection_refused"
 
 
+@pytest.mark.anyio
+async def test_metrics_on_the_wire(anyio_backend: Any) -> None:
+    """By the SDK's own OTLP exporter to a collector; T1's names, units and bounds arrive."""
+    with collector() as (port, posted):
+        exporter = OTLPMetricExporter(f"http://127.0.0.1:{port}/v1/metrics", timeout=10)
+        provider = MeterProvider([PeriodicExportingMetricReader(exporter, 1e9)])
+        telemetry = Telemetry(None, provider, spans=None)
+        known = StaticResolver({"db.example": ["127.0.0.1"]})
+        names: Any = SimpleNamespace(resolve=known.resolve)  # has to be asked
+        dialer = Dialer(on_report=telemetry, trace=telemetry.trace, resolver=names)
+        with listening() as listener, refusing() as refused:
+            (await dialer.connect(listener.getsockname())).close()
+            (await dialer.connect(f"db.example:{listener.getsockname()[1]}")).close()
+            with pytest.raises(ConnectError):
+                await dialer.connect(refused)
+        await anyio.to_thread.run_sync(provider.shutdown)
+    assert {path for path, _ in posted} == {"/v1/metrics"}
+    found: dict[str, Any] = {}
+    for _, body in posted:
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for scope in resource.scope_metrics:
+                assert scope.scope.name == "aconnect"
+                found |= {each.name: each for each in scope.metrics}
+    assert {name: each.unit for name, each in found.items()} == {
+        "aconnect.dial.duration": "s",
+        "aconnect.phase.duration": "s",
+        "aconnect.attempts": "{attempt}",
+        "aconnect.dials.active": "{dial}",
+        "dns.lookup.duration": "s",
+    }
+
+    def points(name: str) -> dict[frozenset[tuple[str, Any]], Any]:
+        data = getattr(found[name], found[name].WhichOneof("data")).data_points
+        return {
+            frozenset((each.key, value_of(each.value)) for each in point.attributes): point
+            for point in data
+        }
+
+    dials = points("aconnect.dial.duration")
+    kinds = {dict(each)["aconnect.outcome"]: point for each, point in dials.items()}
+    assert {kind: point.count for kind, point in kinds.items()} == {"connected": 2, "failed": 1}
+    assert list(kinds["failed"].explicit_bounds) == list(BUCKETS)
+    [failed] = [dict(each) for each in dials if dict(each)["aconnect.outcome"] == "failed"]
+    assert failed == {"aconnect.outcome": "failed", "error.type": "connection_refused"}
+    [lookup] = points("dns.lookup.duration")
+    assert dict(lookup) == {"dns.question.name": "db.example"}
+    [(_, active)] = points("aconnect.dials.active").items()
+    assert active.as_int == 0
+    assert sum(point.as_int for point in points("aconnect.attempts").values()) == 3
+
+
 class TestArguments:
     @pytest.mark.parametrize("name", ["tracer_provider", "meter_provider"])
     @pytest.mark.parametrize("given", ["sdk", 1, object()])
@@ -597,4 +732,4 @@ def test_without_the_library_it_is_said_what_to_install(module: str) -> None:
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert answer.returncode == 1
     last = answer.stderr.splitlines()[-1]
-    assert last.endswith(f"{library} is not installed: pip install 'aconnect-io[{extra}]'")
+    assert last.endswith(f"{library} is not installed: install it, or aconnect-io[{extra}]")

@@ -294,7 +294,7 @@ class TestAConnectablesValue:
 
 
 class TestWithoutAnyio:
-    WORDS = r"anyio is not installed: pip install 'aconnect-io\[anyio\]'"
+    WORDS = r"anyio is not installed: install it, or aconnect-io\[anyio\]"
 
     @pytest.fixture
     def without(self, monkeypatch: Any) -> Any:

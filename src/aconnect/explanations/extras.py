@@ -17,4 +17,4 @@ def not_installed(library: str, extra: str) -> str:
         library: what is missing.
         extra: the extra of ours that brings it.
     """
-    return f"{library} is not installed: pip install '{DISTRIBUTION}[{extra}]'"
+    return f"{library} is not installed: install it, or {DISTRIBUTION}[{extra}]"

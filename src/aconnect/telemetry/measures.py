@@ -3,8 +3,6 @@
 Rules:
 
 * Labels are of closed sets; what a peer or an address brings is none.
-* The plainest dials, a single address that connects at once, are read without a story: there are
-  a hundred of them to each of the others.
 """
 
 from __future__ import annotations
@@ -12,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..report.story import read
-from ..trace import AttemptEnded, AttemptStarted, DialConnected, DialStarted
 from .conventions import attempt_error, dial_error, lookup_error, network_type, outcome
+from .plain import plain
 
 if TYPE_CHECKING:
     from ..trace import Event
@@ -59,17 +57,13 @@ class Measures(NamedTuple):
 
 def measure(events: tuple[Event, ...]) -> Measures:
     """The measures of all that happened in a dial."""
-    match events:
-        case (
-            DialStarted(began, target),
-            AttemptStarted(start, endpoint=endpoint),
-            AttemptEnded(end, outcome="connected"),
-            DialConnected(over),
-        ):
-            network = network_type(endpoint.family)
-            attempts = [Attempt(network, "connected", None)]
-            phases = {"connect": end - start}
-            return Measures(target, over - began, "connected", None, network, phases, [], attempts)
+    if (dial := plain(events)) is not None:
+        network = network_type(dial.endpoint.family)
+        attempts = [Attempt(network, "connected", None)]
+        phases = {"connect": dial.connected - dial.start}
+        return Measures(
+            dial.address, dial.elapsed, "connected", None, network, phases, [], attempts
+        )
     story = read(events, 0.0)
     seconds = story.phase_seconds()
     records = story.attempts.values()

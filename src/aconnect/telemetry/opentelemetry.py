@@ -18,6 +18,7 @@ from ..explanations.extras import not_installed
 from ..report.story import read
 from ..trace import DialStarted, is_last
 from .measures import BUCKETS, measure
+from .plain import plain
 from .targets import Hosts, Namer, namer
 
 try:
@@ -26,7 +27,7 @@ try:
 except ImportError as _error:
     raise ImportError(not_installed("opentelemetry", "otel")) from _error
 
-from .spans import add_children, describe, name_of
+from .spans import add_attempt, add_children, describe, describe_plain, name_of
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -146,6 +147,12 @@ class Telemetry:
             return
         if self._link:
             trace.get_current_span().add_link(span.get_span_context())
+        if (dial := plain(events)) is not None:
+            describe_plain(span, dial)
+            if self._spans == "attempts":
+                add_attempt(self._tracer, span, dial, origin)
+            span.end(origin + round(dial.elapsed * 1e9))
+            return
 
         def moment(seconds: float) -> int:
             return origin + round(seconds * 1e9)

@@ -15,11 +15,13 @@ Source: the names of .NET 9's spans for connections, which are the only ones tha
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
+from ..addresses.text import format_sockaddr
 from ..report.attempt import kind_of_handshake
 from ..trace import HandshakeStarted
 from .conventions import (
@@ -34,23 +36,28 @@ from .conventions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.trace import Span, Tracer
 
+    from ..addresses.values import SockAddr
     from ..report.attempt import AttemptRecord, HandshakeSummary
     from ..report.report import ResolutionSummary
     from ..report.story import Story
     from ..trace import Event
+    from .plain import Plain
 
-__all__ = ["MOST_ANSWERS", "add_children", "describe", "name_of"]
+__all__ = ["MOST_ANSWERS", "add_attempt", "add_children", "describe", "describe_plain", "name_of"]
 
 MOST_ANSWERS: Final = 16
 """Addresses of a lookup that a span has."""
 
 _ERROR: Final = Status(StatusCode.ERROR)
+_CONNECTED: Final[dict[str, Any]] = {"aconnect.outcome": "connected"}
+_WON: Final[dict[str, Any]] = {**_CONNECTED, "aconnect.won": True}
 
 
+@lru_cache(maxsize=256)
 def name_of(address: str) -> str:
     """What the span of a dial is called."""
     server, port = server_of(address)
@@ -59,7 +66,7 @@ def name_of(address: str) -> str:
 
 def describe(span: Span, story: Story) -> None:
     """Say in the span of a dial what became of it."""
-    attributes = _server(story.address)
+    attributes = dict(_server(story.address))
     attributes["aconnect.outcome"] = outcome(story.outcome)
     winner = next((each for each in story.attempts.values() if each.won), None)
     if winner is not None:
@@ -67,6 +74,27 @@ def describe(span: Span, story: Story) -> None:
     if story.via:
         attributes["aconnect.proxy"] = story.via
     _finish(span, attributes, dial_error(story))
+
+
+def describe_plain(span: Span, dial: Plain) -> None:
+    """`describe`, of one of the plainest dials."""
+    family, type, _, sockaddr = dial.endpoint
+    peer = _of_peer(family, type, sockaddr)
+    span.set_attributes({**_server(dial.address), **_CONNECTED, **peer})
+
+
+def add_attempt(tracer: Tracer, span: Span, dial: Plain, origin: int) -> None:
+    """`add_children`, of one of the plainest dials, which has one child."""
+    family, type, _, sockaddr = dial.endpoint
+    began = max(0.0, min(dial.start, dial.elapsed))
+    ended = max(began, min(dial.connected, dial.elapsed))
+    child = tracer.start_span(
+        _name_of_attempt(format_sockaddr(family, sockaddr)),
+        set_span_in_context(span, Context()),
+        attributes={**_of_peer(family, type, sockaddr), **_WON, "aconnect.place": dial.place},
+        start_time=origin + round(began * 1e9),
+    )
+    child.end(origin + round(ended * 1e9))
 
 
 def add_children(
@@ -132,9 +160,14 @@ def _attempt(each: AttemptRecord) -> _Child:
     attributes["aconnect.place"] = each.place
     if each.via:
         attributes["aconnect.proxy"] = each.via[0]
-    address, port = server_of(each.peer)
-    name = f"socket connect {address}" if port is None else f"socket connect {address}:{port}"
+    name = _name_of_attempt(each.peer)
     return name, each.start, each.connect_end, attributes, connect_error(each)
+
+
+@lru_cache(maxsize=256)
+def _name_of_attempt(peer: str) -> str:
+    address, port = server_of(peer)
+    return f"socket connect {address}" if port is None else f"socket connect {address}:{port}"
 
 
 def _handshake(story: Story, each: AttemptRecord, shake: HandshakeSummary, proxy: str) -> _Child:
@@ -164,18 +197,24 @@ def _tls(shake: HandshakeSummary) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in ("", None)}
 
 
-def _server(text: str) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _server(text: str) -> Mapping[str, Any]:
     address, port = server_of(text)
     return {"server.address": address} | ({} if port is None else {"server.port": port})
 
 
 def _peer(each: AttemptRecord) -> dict[str, Any]:
-    address, port = server_of(each.peer)
+    return dict(_of_peer(each.family, each.type, each.sockaddr))
+
+
+@lru_cache(maxsize=256)
+def _of_peer(family: int, type: int, sockaddr: SockAddr | None) -> Mapping[str, Any]:
+    address, port = server_of(format_sockaddr(family, sockaddr))
     found: dict[str, Any] = {
         "network.peer.address": address,
         "network.peer.port": port,
-        "network.type": network_type(each.family),
-        "network.transport": transport(each.family, each.type),
+        "network.type": network_type(family),
+        "network.transport": transport(family, type),
     }
     return {key: value for key, value in found.items() if value is not None}
 
