@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aconnect.addresses.target import target_of
+from aconnect.addresses.translated import Translated
 from aconnect.addresses.values import Endpoint
 from aconnect.dial.routes import Routes
 from aconnect.dial.ways import Route
@@ -210,3 +211,14 @@ def test_what_is_known_already_or_of_this_host_alone_is_left_out() -> None:
     side.add([T1, T1, link_local, Endpoint(socket.AF_UNIX, socket.SOCK_STREAM, 0, "/x")])
     assert side.found == [T1]
     assert side.refused
+
+
+def test_a_proxy_is_asked_for_the_address_that_a_translator_stands_for() -> None:
+    routes, race, _ = begun()
+    by_nat64 = Translated(end("2001:db8:64::cb00:7101"), T1, False)
+    routes.hops[0].addresses_added(0, [Translated(P6, P1, False)], 0)
+    routes.parts[0].addresses_added(0, [by_nat64, T2], 0, order=[T2, by_nat64])
+    assert routes.parts[0].found == [T2, T1]
+    assert started(race.attempt_failed(0, 0)) == [Route((P6, T1))]
+    routes.parts[0].addresses_withdrawn(0, [by_nat64])
+    assert routes.parts[0].found == [T2]

@@ -13,6 +13,8 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..addresses.literal import has_named_zone
+from ..addresses.translated import Translated
+from ..addresses.values import Endpoint
 from ..errors.foreign import errno_of, words
 from ..sockets.syscalls import close
 from .attempt import failed
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from ..addresses.values import Endpoint
     from ..report.attempt import Outcome
     from .plan import Plan
 
@@ -68,9 +69,17 @@ def refusal(plan: Plan, endpoint: Endpoint) -> Lost | None:
 def judged(permit: Callable[[Endpoint], bool], endpoint: Endpoint, what: str = "") -> Lost | None:
     """Ask a policy; None if the endpoint may be connected to.
 
+    Of one that a translator leads to, it is asked about the address that is meant; and, if the
+    translator's prefix is what a name server has said, about the address that is connected to.
+
     Args:
         what: the endpoint, if it is not plain which one is meant.
     """
+    if isinstance(endpoint, Translated):
+        lost = judged(permit, endpoint.ipv4, what)
+        if lost is not None or endpoint.trusted:
+            return lost
+        endpoint = Endpoint(*endpoint)
     try:
         permitted = permit(endpoint)
         note = f"the address policy does not permit{what or ' it'}"

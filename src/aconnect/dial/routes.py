@@ -17,6 +17,7 @@ import socket
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.translated import Translated
 from ..addresses.values import Endpoint
 from ..sansio.negotiation import Refusal
 from .ways import Route
@@ -85,6 +86,10 @@ class Side:
             return False
         return not self._ipv4_only or str(endpoint.sockaddr[0]).lower().startswith(_MAPPED)
 
+    def _meant(self, endpoint: Endpoint) -> Endpoint:
+        """What a proxy is asked for: the translator of an address is ours, and not the proxy's."""
+        return endpoint.ipv4 if self.step and isinstance(endpoint, Translated) else endpoint
+
     def group(self, step: Step) -> int:
         """Which group it is of, by what was said last."""
         return self._groups.get(step, 0)
@@ -99,18 +104,19 @@ class Side:
         group: int = 0,
         awaiting: Iterable[Any] | None = None,
     ) -> Commands:
-        for each in endpoints:
+        meant = [*map(self._meant, endpoints)]
+        for each in meant:
             if group or each in self._groups:
                 self._groups[each] = group
-        self.add(endpoints)
-        places: dict[Step, int] = {endpoint: place for place, endpoint in enumerate(order)}
+        self.add(meant)
+        places: dict[Step, int] = {self._meant(each): place for place, each in enumerate(order)}
         if places or self._groups:
             self.found.sort(key=lambda each: (self.group(each), places.get(each, -1)))
         return self._routes.found(now, self, None if self.step else awaiting)
 
     def addresses_withdrawn(self, now: float, endpoints: Iterable[Endpoint]) -> Commands:
         commands: Commands = []
-        for each in endpoints:
+        for each in map(self._meant, endpoints):
             if each in self.found:
                 self.found.remove(each)
                 commands += self._routes.withdraw(now, self.step, each)

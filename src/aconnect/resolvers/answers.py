@@ -3,6 +3,7 @@
 Rules:
 
 * A batch is what `Batch` says, of endpoints that connect(2) can be given, or it is refused.
+* An address that a translator leads to is sorted as the one that it stands for: it has no route.
 * Answers that are not sorted are sorted together by RFC 6724, with the addresses of this machine.
 """
 
@@ -13,21 +14,25 @@ from functools import lru_cache
 from socket import AF_INET, AF_INET6, AF_UNSPEC, SOCK_RAW
 from typing import TYPE_CHECKING, Any, Final
 
-from ..addresses.literal import check_result, has_named_zone, numbered
+from ..addresses.literal import check_result, has_named_zone, numbered, zoned_endpoint
 from ..addresses.service_addresses import ServiceAddress, SRVAddress
+from ..addresses.translated import Translated
 from ..addresses.values import Endpoint
 from ..sansio.order import sort_by_history, sort_by_rfc6724
 from ..sockets.datagrams import source_address
 from .base import Batch, Question, Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from ..addresses.values import TCPAddress, UDPAddress
 
 __all__ = [
     "Explained",
     "check_batch",
     "check_endpoint",
     "closable",
+    "endpoints_for",
     "in_order",
     "of_family",
     "refuse_srv",
@@ -111,6 +116,9 @@ def check_endpoint(endpoint: Any) -> Endpoint:
     Raises:
         TypeError, ValueError: it is not; the message shows it.
     """
+    if isinstance(endpoint, Translated):
+        plain = check_endpoint(Endpoint(*endpoint))
+        return Translated(plain, check_endpoint(endpoint.ipv4), endpoint.trusted)
     if isinstance(endpoint, Endpoint) and isinstance(endpoint.sockaddr, tuple):
         try:
             return numbered(_checked(*endpoint[:3], *endpoint.sockaddr))
@@ -160,11 +168,29 @@ def in_order(
 
 
 def _source_of(endpoint: Endpoint) -> str | None:
+    if isinstance(endpoint, Translated):  # there is no route to what is meant
+        return None
     return None if has_named_zone(endpoint) else source_address(endpoint)
 
 
 def _host_of(endpoint: Endpoint) -> str:
-    return str(endpoint.sockaddr[0])
+    meant = endpoint.ipv4 if isinstance(endpoint, Translated) else endpoint
+    return str(meant.sockaddr[0])
+
+
+def endpoints_for(address: TCPAddress | UDPAddress, hosts: Iterable[str]) -> list[Endpoint]:
+    """The endpoints of a name that has the IP addresses ``hosts``, perhaps with zones."""
+    kind, proto, port = address.type, address.proto, address.port
+    endpoints = []
+    for host in hosts:
+        if "%" in host:
+            zoned = type(address)(host, port)
+            endpoints.append(zoned.endpoint or zoned_endpoint(zoned))
+        elif ":" in host:
+            endpoints.append(Endpoint(socket.AF_INET6, kind, proto, (host, port, 0, 0)))
+        else:
+            endpoints.append(Endpoint(socket.AF_INET, kind, proto, (host, port)))
+    return endpoints
 
 
 def closable(answers: Any) -> Any:

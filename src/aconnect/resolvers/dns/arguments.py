@@ -14,7 +14,7 @@ from .settings import DNS_PORT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_count", "check_seconds", "domains_of", "preferences_of", "servers_of"]
+__all__ = ["check_count", "check_seconds", "domains_of", "preferences_of", "settings_of"]
 
 
 def check_count(name: str, value: int, least: int) -> int:
@@ -44,7 +44,7 @@ def check_seconds(name: str, value: float, least: float | None = None) -> float:
     return plain(value)
 
 
-def servers_of(servers: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+def _servers_of(servers: Iterable[Any]) -> tuple[tuple[str, int], ...]:
     """Host and port of each name server.
 
     Raises:
@@ -112,3 +112,29 @@ def preferences_of(prefer: Iterable[Any]) -> tuple[Any, ...]:
             raise TypeError(f"prefer must have tuples of protocols as str, not {each!r}")
         groups.append(tuple(map(plain, group)))
     return tuple(groups)
+
+
+def settings_of(
+    servers: Iterable[Any] | None,
+    search: Iterable[str] | None,
+    ndots: int | None,
+    timeout: float | None,
+    attempts: int | None,
+) -> dict[str, Any]:
+    """Those of `Settings` that are given, and not left to the machine.
+
+    Raises:
+        TypeError, ValueError: one is not what it has to be.
+    """
+    own: dict[str, Any] = {}
+    if servers is not None:
+        own["servers"] = _servers_of(servers)
+    if search is not None:
+        own["search"] = domains_of(search)
+    if ndots is not None:
+        own["ndots"] = check_count("ndots", ndots, 0)
+    if timeout is not None:
+        own["timeout"] = check_seconds("timeout", timeout)
+    if attempts is not None:
+        own["attempts"] = check_count("attempts", attempts, 1)
+    return own

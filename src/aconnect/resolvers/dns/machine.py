@@ -95,7 +95,7 @@ class Machine:
         self.hosts = hosts
         self.order = order
         self.looked = looked
-        self.sources = source_addresses()
+        self.sources: tuple[str | None, ...] = source_addresses()
 
     @property
     def types(self) -> list[int]:

@@ -28,34 +28,35 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakValueDictionary
 
-from ...addresses.literal import zoned_endpoint
 from ...addresses.redirects import canonical
 from ...addresses.service_addresses import ServiceAddress, SRVAddress
-from ...addresses.values import Endpoint, TCPAddress, UDPAddress
 from ...drivers.select import running_driver
 from ...sansio.asking import Servers
-from ..answers import Explained, in_order
+from ..answers import Explained, endpoints_for, in_order
 from ..base import Batch
 from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
 from ..system import SystemResolver
-from .arguments import check_count, check_seconds, domains_of, preferences_of, servers_of
+from .arguments import preferences_of, settings_of
 from .asking import Asking
 from .cache import Answer, DnsCache, error_of
 from .lookup import Lookup
 from .machine import LOOK_AGAIN, Machine, Watched
 from .names import business_of, candidates_of, files_last, is_loopback, is_systems, without_records
+from .nat64 import Translator, prefixes_of
 from .services import Services, web_ports
 from .settings import read_hosts, read_nsswitch, read_resolv_conf
 from .wire import AAAA, A, Question, require
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable
 
+    from ...addresses.values import Endpoint, TCPAddress, UDPAddress
     from ...drivers.base import Driver
     from ...sansio.memory import Entry
     from ..base import Resolver
     from .lookup import Found
+    from .nat64 import Translation
 
 __all__ = ["DnsCache", "DnsResolver"]
 
@@ -92,6 +93,10 @@ class DnsResolver:
         network: gives what identifies the network that this machine is on, hashable; None for the
             servers, and the source addresses that the kernel would use.  If it raises, or gives
             something else, that lookup neither uses nor fills the cache.
+        nat64: prefixes of a translator, such as ``"2001:db8:64::/96"``: IPv4 addresses without a
+            route are dialled by way of the first, and a policy is asked about the IPv4 address.
+            "auto" asks the name servers for them where IPv6 has a route and IPv4 none (RFC 7050);
+            a policy is asked about both addresses then.  None for no translator.
 
     Raises:
         ImportError: dnspython is not installed.
@@ -115,19 +120,10 @@ class DnsResolver:
         prefer: Iterable[Iterable[str] | Literal["ech"]] = (),
         system: Resolver | None = SystemResolver(),  # noqa: B008 - it has no state
         network: Callable[[], Hashable] | None = None,
+        nat64: Iterable[str] | Literal["auto"] | None = "auto",
     ) -> None:
         require()
-        own: dict[str, Any] = {}
-        if servers is not None:
-            own["servers"] = servers_of(servers)
-        if search is not None:
-            own["search"] = domains_of(search)
-        if ndots is not None:
-            own["ndots"] = check_count("ndots", ndots, 0)
-        if timeout is not None:
-            own["timeout"] = check_seconds("timeout", timeout)
-        if attempts is not None:
-            own["attempts"] = check_count("attempts", attempts, 1)
+        own = settings_of(servers, search, ndots, timeout, attempts)
         if not isinstance(hosts, bool):
             raise TypeError(f"hosts must be a bool, not {hosts!r}")
         if cache is not None and not isinstance(cache, DnsCache):
@@ -152,6 +148,7 @@ class DnsResolver:
         # Who waits for one keeps it: if his loop is closed under him, it goes with him.
         self._lookups: WeakValueDictionary[Hashable, Lookup] = WeakValueDictionary()
         self._services = Services(ports, preferences)
+        self._translator = Translator(prefixes_of(nat64))
 
     def __repr__(self) -> str:
         own = ", ".join(f"{name}={value!r}" for name, value in self._own.items())
@@ -166,18 +163,23 @@ class DnsResolver:
         if name in machine.hosts or business_of(name) or is_systems(name, machine.order):
             return None
         now, network = uptime(), self._network(machine)
+        here = network, machine.settings.servers
+        is_known, translation = self._translator.known(here, machine.sources)
+        if not is_known:
+            return None
+        of = list if translation is None else translation.of
         if isinstance(address, _SERVICES):
             recall = partial(self._fresh, network, now=now)
             names = candidates_of(address.host, name, machine.settings)
             found = self._services.known(address, names, recall, machine.types, machine.preferred)
-            return in_order(found) if found else None
+            return in_order(of(found)) if found else None
         for candidate in candidates_of(address.host, name, machine.settings):
             answers = [self._fresh(network, each, now) for each in self._asked(candidate, machine)]
             if None in answers:
                 return None
             hosts = [host for each in answers if each is not None for host in each.addresses]
             if hosts:
-                return in_order(_endpoints(address, hosts))
+                return in_order(of(endpoints_for(address, hosts)))
         return None
 
     def forget(self, address: TCPAddress | UDPAddress) -> None:
@@ -213,6 +215,22 @@ class DnsResolver:
         """
         driver = running_driver()
         machine = await self._look(driver)
+        translation = await self._translation(driver, machine)
+        async with aclosing(self._batches(driver, machine, address)) as batches:
+            async for batch in batches:
+                yield batch if translation is None else translation.of_batch(batch)
+
+    async def _translation(self, driver: Driver, machine: Machine) -> Translation | None:
+        """What becomes of IPv4 addresses in this network."""
+        network = self._network(machine), machine.settings.servers
+        is_known, translation = self._translator.known(network, machine.sources)
+        if is_known:
+            return translation
+        return await self._translator.find(driver, network, machine.settings, machine.servers)
+
+    async def _batches(
+        self, driver: Driver, machine: Machine, address: TCPAddress | UDPAddress
+    ) -> AsyncGenerator[Batch]:
         name = canonical(address.host)
         own = machine.hosts.get(name, ())
         business = business_of(name)
@@ -224,7 +242,7 @@ class DnsResolver:
             own = tuple(each for each in own if is_loopback(each)) or ("::1", "127.0.0.1")
         last = bool(own) and not business and files_last(machine.order)
         if own and not last:
-            yield Batch(tuple(_endpoints(address, own)))
+            yield Batch(tuple(endpoints_for(address, own)))
             return
         if business == "system" or is_systems(name, machine.order):
             async for batch in self._ask_system(address):
@@ -242,7 +260,7 @@ class DnsResolver:
                 except OSError:
                     if not last:
                         raise
-                    yield Batch(tuple(_endpoints(address, own)))
+                    yield Batch(tuple(endpoints_for(address, own)))
             return
         failures: list[Answer] = []
         awaited = frozenset({_FAMILIES[machine.preferred]})
@@ -254,7 +272,7 @@ class DnsResolver:
             async with aclosing(self._answers(driver, machine, candidate)) as answers:
                 async for type, answer, for_now in answers:
                     family = _FAMILIES[type]
-                    endpoints = tuple(_endpoints(address, answer.addresses))
+                    endpoints = tuple(endpoints_for(address, answer.addresses))
                     gone = [each for each in found.pop(family, ()) if each not in endpoints]
                     if endpoints:
                         found[family], awaited = endpoints, awaited - {family}
@@ -273,7 +291,7 @@ class DnsResolver:
                 return
         if not last:
             raise error_of(failures)
-        yield Batch(tuple(_endpoints(address, own)))
+        yield Batch(tuple(endpoints_for(address, own)))
 
     def _asking(self, driver: Driver, machine: Machine) -> Asking:
         network = self._network(machine)
@@ -377,20 +395,6 @@ class DnsResolver:
             servers = Servers(len(settings.servers))
         self._machine = Machine(settings, servers, hosts, order, now)
         return self._machine
-
-
-def _endpoints(address: TCPAddress | UDPAddress, hosts: Iterable[str]) -> list[Endpoint]:
-    kind, proto, port = address.type, address.proto, address.port
-    endpoints = []
-    for host in hosts:
-        if "%" in host:
-            zoned = type(address)(host, port)
-            endpoints.append(zoned.endpoint or zoned_endpoint(zoned))
-        elif ":" in host:
-            endpoints.append(Endpoint(socket.AF_INET6, kind, proto, (host, port, 0, 0)))
-        else:
-            endpoints.append(Endpoint(socket.AF_INET, kind, proto, (host, port)))
-    return endpoints
 
 
 _NOWHERE: Final = object()
