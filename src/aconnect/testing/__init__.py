@@ -12,13 +12,16 @@ from .journal import FakeAttempt, FakeLookup
 from .leaks import Leak, Snapshot, leaks_since, snapshot
 from .network import FakeNetwork
 from .outcomes import Outcome
+from .proxy import Answer, FakeProxy
 
 __all__ = [
+    "Answer",
     "Broken",
     "FakeAttempt",
     "FakeHost",
     "FakeLookup",
     "FakeNetwork",
+    "FakeProxy",
     "Leak",
     "NotConformant",
     "Outcome",
