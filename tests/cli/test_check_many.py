@@ -197,6 +197,7 @@ def test_families_interfaces_and_sources(invoke: Any, stage: Any) -> None:
         ((), "give addresses or --file"),
         (("-f", "x", "a:1"), "give addresses or --file"),
         (("-f", "/nowhere/x"), "/nowhere/x: No such file or directory"),
+        (("-f", "/"), "/: Is a directory"),
         (("-o", "/nowhere/x", "a:1"), "/nowhere/x: No such file or directory"),
         (("-4", "-6", "a:1"), "-4 and -6 exclude each other"),
         (("--rate", "0", "a:1"), "is not a number of starts in a second"),

@@ -67,6 +67,21 @@ def test_a_file_and_what_is_done_of_it(path: Path) -> None:
         os.close(fd)
 
 
+def test_a_byte_order_mark_is_no_part_of_an_address(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    for text, lines in ((b"\xef\xbb\xbfa:1\r\nb:2\r\n", [1, 2]), (b"\xef\xbb\xbf\nb:2", [2])):
+        path.write_bytes(text)
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            items = [item for item, _ in from_file(fd, Counter())]
+            shuffled = [item for item, _ in shuffled_file(fd, Counter(), 1)]
+        finally:
+            os.close(fd)
+        assert [item.line for item in items] == lines
+        assert [item.text for item in items] == ["a:1", "b:2"][-len(lines) :]
+        assert sorted(shuffled) == items
+
+
 def test_addresses_of_the_command_line() -> None:
     done = Counter(["a:1"])
     assert list(from_texts(["a:1", "b:2", "a:1"], done)) == [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -246,6 +248,8 @@ def _opened(stack: ExitStack, file: str) -> int:
     except OSError as error:
         raise click.UsageError(_said(error)) from None
     stack.callback(os.close, fd)
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise click.UsageError(f"{file}: {os.strerror(errno.EISDIR)}")
     return fd
 
 

@@ -5,6 +5,7 @@ Rules:
 * One address stands in a line; blank lines, and those that begin with ``#``, are none.
 * A file is read as a stream, as far as there is need.  Nothing waits for its end but the end.
 * Each keeps its place and its line, by which it is named again.
+* A byte order mark, with which editors of Windows begin a file, is no part of its first line.
 * A line that is longer than any address can be is kept as it begins, and is none.
 * Only who asks for an order by chance has a file looked through first: of each address it is kept
   where that stands, in 16 bytes.
@@ -12,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import codecs
 import os
 import random
 import stat
@@ -80,6 +82,8 @@ class _Lines:
 
     def _item(self, line: bytes) -> Iterator[Item]:
         self._line += 1
+        if self._line == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
         text = _text(line)
         if text:
             item = Item(self._place, self._line, text)
@@ -134,9 +138,12 @@ def shuffled_file(fd: int, done: Counter[str], seed: int) -> Iterator[tuple[Item
     seed."""
     starts, lines = array("Q"), array("Q")
     with open(fd, "rb", closefd=False) as file:
-        start, number = 0, 0
+        start, number = file.seek(0), 0
         while block := file.readline(_LONGEST + 1):
             number += 1
+            if number == 1 and block.startswith(codecs.BOM_UTF8):
+                start = len(codecs.BOM_UTF8)
+                block = block[start:]
             if _text(block):
                 starts.append(start)
                 lines.append(number)
