@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from typing import Any
 
@@ -58,6 +59,21 @@ def test_together_waits_for_all(loop: EventLoop) -> None:
 
     loop.run(main)
     assert done == [0, 1, 2]
+
+
+def test_a_socket_is_waited_for(loop: EventLoop) -> None:
+    ours, theirs = socket.socketpair()
+
+    async def main() -> None:
+        await loop.writable(ours)
+        ours.send(b"x")
+        await loop.readable(theirs)
+        assert theirs.recv(1) == b"x"
+
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        loop.run(main)
 
 
 def test_a_loop_that_is_not_installed_is_a_bad_command_line(
