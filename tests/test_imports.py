@@ -23,6 +23,8 @@ import trio
 import aconnect
 from aconnect.drivers import select
 
+pytestmark = pytest.mark.slow  # each starts an interpreter or two
+
 WHERE = Path(aconnect.__file__).parents[1]
 
 ONLY_THE_STANDARD_LIBRARY = """

@@ -25,6 +25,11 @@ def test_a_picture_is_that_of_a_dial_made_now(name: str) -> None:
     assert (PICTURES / f"{name}.svg").read_text() == draw.drawn(name)
 
 
+@pytest.mark.parametrize("name", draw.CHARTS)
+def test_bars_are_of_the_figures_that_are_kept(name: str) -> None:
+    assert (PICTURES / f"{name}.svg").read_text() == draw.CHARTS[name]()
+
+
 @pytest.mark.parametrize("name", SVGS)
 def test_a_picture_asks_for_nothing_and_is_light_and_dark(name: str) -> None:
     text = (PICTURES / f"{name}.svg").read_text()

@@ -233,6 +233,7 @@ def test_a_warning_is_a_line(invoke: Any, stage: Any) -> None:
     assert result.stderr.startswith("aconnect: concurrency is cut from 5000 to ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from aconnect.cli.stage import Stage
 
+pytestmark = pytest.mark.slow  # most start an interpreter or two
+
 LOOPS = ("asyncio", "uvloop", "trio")
 BLOCKED = "import sys; sys.modules[{!r}] = None; from aconnect.cli import main; main()"
 

@@ -1391,7 +1391,7 @@ class TestResolvers:
 
         dialer = Dialer(resolver=Resolving(resolve), resolution_delay=0)
         with pytest.raises(ConnectTimeout, match="still no answer"):
-            await dialer.connect(NAME, timeout=0.03)
+            await dialer.connect(NAME, timeout=0.3)
 
     @pytest.mark.parametrize("broken", ["__aiter__", "__anext__", "no awaitable", "aclose"])
     async def test_an_iterator_of_another_kind(self, stack: ExitStack, broken: str) -> None:

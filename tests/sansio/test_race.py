@@ -1857,4 +1857,4 @@ class AnyRace(RuleBasedStateMachine):
 
 
 AnyRace.TestCase.settings = settings(max_examples=350, stateful_step_count=50, deadline=None)
-TestAnyRace = AnyRace.TestCase
+TestAnyRace = pytest.mark.slow(AnyRace.TestCase)

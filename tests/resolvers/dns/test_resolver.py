@@ -738,7 +738,7 @@ async def test_who_asks_the_same_at_once_shares_the_answers(stack: ExitStack) ->
         return good(query, kind, way)
 
     liar = stack.enter_context(Liar(say))
-    resolver = resolver_of(liar)
+    resolver = resolver_of(liar, attempts=1)
     found: list[Any] = []
 
     async def ask() -> None:
