@@ -18,11 +18,11 @@ from ..errors.foreign import errno_of
 from ..report.attempt import AttemptRecord
 from ..sansio.attempt import Action, Attempt, Failed, RetryAt, Step, WaitWritable
 from ..sockets.connection import is_peer, packets
+from ..sockets.files import kind_of_file
 from ..sockets.syscalls import (
     SYSTEM_CALLS,
     SystemCalls,
     connect_errno,
-    kind_of_file,
     poll_now,
     probe,
     so_error,

@@ -17,7 +17,6 @@ import errno as errnos
 import os
 import select
 import socket
-import stat
 import struct
 import sys
 from contextlib import ExitStack, contextmanager
@@ -40,8 +39,6 @@ __all__ = [
     "connect_errno",
     "connected_after_all",
     "connected_now",
-    "descriptor_identity",
-    "kind_of_file",
     "local_address",
     "open_bare_socket",
     "open_socket",
@@ -296,18 +293,6 @@ def so_error(sock: socket.socket) -> int:
         return error.errno or errnos.EBADF
 
 
-def descriptor_identity(number: int) -> tuple[int, int] | None:
-    """What a descriptor is open on, as device and inode; None if it is not open.
-
-    A number that was closed and has been given to something else is open on something else.
-    """
-    try:
-        status = os.fstat(number)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def local_address(sock: socket.socket) -> SockAddr | None:
     """The address a socket is bound to; None if it is bound to none, or not open."""
     try:
@@ -317,20 +302,6 @@ def local_address(sock: socket.socket) -> SockAddr | None:
     if isinstance(name, tuple):
         return name if name[1] else None  # no port means not bound
     return name or None
-
-
-def kind_of_file(path: str | bytes) -> str:
-    """What is at a path, as "a directory"; empty if that is a socket, or is not known."""
-    try:
-        mode = _stat(path).st_mode  # connect(2) has just gone the same way, so nothing waits
-    except (OSError, ValueError):  # it is gone; or an abstract name, with its NUL
-        return ""
-    if stat.S_ISSOCK(mode):
-        return ""
-    return "a directory" if stat.S_ISDIR(mode) else "a file"
-
-
-_stat: Final = os.stat
 
 
 class Polled(NamedTuple):

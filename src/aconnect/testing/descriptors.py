@@ -15,7 +15,7 @@ import socket
 import stat
 from typing import TYPE_CHECKING, Any, Final
 
-from ..sockets.syscalls import descriptor_identity
+from ..sockets.files import descriptor_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,8 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ..sockets.syscalls import close, descriptor_identity
+from ..sockets.files import descriptor_identity
+from ..sockets.syscalls import close
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
