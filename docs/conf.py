@@ -48,6 +48,8 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
 html_title = "aconnect"
 html_show_sphinx = False
 html_search_scorer = str(Path(__file__).parent / "_ext" / "scorer.js")

@@ -238,6 +238,18 @@ def test_what_is_searched_for_is_on_a_page(query: str) -> None:
     assert any(all(word in head for word in query.split()) for head in heads)
 
 
+@pytest.mark.parametrize("query", SEARCHED)
+def test_what_is_searched_for_is_in_the_index_once(query: str) -> None:
+    """As a main entry, which a search shows before all else."""
+    lines = [
+        line
+        for page in PAGES
+        for line in re.findall(r"^```\{index\} (.+)$", page.read_text(), re.MULTILINE)
+    ]
+    entries = [entry.strip() for line in lines for entry in line.split(",")]
+    assert entries.count(f"! {query}") == 1
+
+
 # What is listed
 
 DIRECTIVE = re.compile(

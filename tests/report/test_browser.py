@@ -8,8 +8,10 @@ import json
 import re
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 from struct import unpack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from support import dials
@@ -18,8 +20,7 @@ from support.dials import T, inet, report_of
 
 from aconnect.trace import AttemptEnded, AttemptStarted, DialFailed, DialStarted
 
-if TYPE_CHECKING:
-    from pathlib import Path
+DOCS = Path(__file__).parents[2] / "docs"
 
 HOSTILE = report_of(
     DialStarted(T, '"><img src=http://evil.example/x><script>document.title="run"</script>:1'),
@@ -28,6 +29,16 @@ HOSTILE = report_of(
     DialFailed(T + 1, "failed", 111, "connect"),
 )
 ASKS = '<!DOCTYPE html><title>asks</title><img src="http://evil.example/x.png">'
+
+
+def first_pixel(png: bytes) -> bytes:
+    """Red, green and blue of the pixel in the corner, which no filter changes."""
+    packed, at = b"", 8
+    while at < len(png):
+        length, kind = unpack(">I4s", png[at : at + 8])
+        packed += png[at + 8 : at + 8 + length] * (kind == b"IDAT")
+        at += 12 + length
+    return zlib.decompress(packed)[1:4]
 
 
 @needs_chromium
@@ -62,6 +73,26 @@ class TestInABrowser:
         blank.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
         browse(blank, tmp_path, f"--screenshot={white}", "--window-size=960,300")
         assert len(data) > 2 * len(white.read_bytes())
+
+    @pytest.mark.parametrize(
+        ("theme", "dark", "colour"),
+        [("light", True, b"\xff\xff\xff"), ("dark", False, b"\x0d\x11\x17")],
+        ids=["light", "dark"],
+    )
+    def test_a_picture_in_the_docs_is_as_the_page(
+        self, tmp_path: Path, theme: str, dark: bool, colour: bytes
+    ) -> None:
+        """By the reader's own choice, whichever the system's colours are."""
+        style, picture = DOCS / "_static" / "pictures.css", DOCS / "pictures" / "race.svg"
+        page, screenshot = tmp_path / "page.html", tmp_path / "shot.png"
+        page.write_text(
+            f'<!DOCTYPE html><link rel="stylesheet" href="{style.as_uri()}">'
+            f'<body data-theme="{theme}"><img style="position:absolute;left:-9px;top:-9px" '
+            f'src="{picture.as_uri()}">'
+        )
+        options = (f"--screenshot={screenshot}", "--window-size=960,300")
+        browse(page, tmp_path, *options, dark=dark)
+        assert first_pixel(screenshot.read_bytes()) == colour
 
 
 NOTEBOOK: dict[str, Any] = {
