@@ -45,6 +45,7 @@ from aconnect import (
     ResolveError,
     StaticResolver,
     TCPAddress,
+    open_stream,
 )
 from aconnect.policy import allow, deny, public_only
 from aconnect.proxies import from_environment
@@ -844,7 +845,7 @@ DISGUISES = [
 @pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", LOOPS_AND_DRIVERS[:1], indirect=True)
 @pytest.mark.parametrize("dns", ["local", "remote"])
-@pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h"])
+@pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h", "http", "https"])
 @pytest.mark.parametrize("host", DISGUISES)
 async def test_l2_no_disguise_reaches_the_target(host: str, scheme: str, dns: str) -> None:
     """A resolver that gives loopback for any name, as getaddrinfo(3) does for some of them."""
@@ -865,7 +866,7 @@ async def test_l2_no_disguise_reaches_the_target(host: str, scheme: str, dns: st
             permit=public_only(),
         )
         with pytest.raises((ConnectError, ValueError)) as caught:
-            await dialer.connect((host, 80), timeout=LONG)
+            await open_stream((host, 80), dialer=dialer, timeout=LONG)
         assert proxy.connections == 0
     if isinstance(caught.value, ConnectError):
         assert caught.value.errno in (errno.EPERM, errno.EAFNOSUPPORT)

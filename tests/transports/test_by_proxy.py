@@ -13,11 +13,21 @@ import trustme
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute
 from conftest import ASYNCIO_LOOPS, LOOPS
-from support.fake_proxy import GREETING, HEAD, Forward, Secure, fake_elsewhere, socks5_request
+from support.fake_proxy import (
+    CLOSE,
+    GREETING,
+    HEAD,
+    FakeProxy,
+    Forward,
+    Secure,
+    fake_elsewhere,
+    socks5_request,
+)
 from support.tls import NAME, Certificates, serving
 
 import aconnect
-from aconnect import Dialer, Proxy, ProxyError, blocking, routed
+from aconnect import Dialer, Proxy, ProxyError, StaticResolver, blocking, routed
+from aconnect.proxies import from_environment
 
 if TYPE_CHECKING:
     import socket
@@ -233,6 +243,50 @@ async def test_httpx(
         transport = AConnectTransport(dialer=dialer, verify=trusting)
         async with httpx.AsyncClient(transport=transport, timeout=LONG) as client:
             assert (await client.get(url)).text == "here"
+
+
+@pytest.mark.anyio
+async def test_httpx_and_the_proxies_of_the_environment(
+    certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    """One transport for each scheme, and NO_PROXY for both."""
+    with ExitStack() as stack:
+        secure = stack.enter_context(serving(certificates.server(), answer))
+        plain = stack.enter_context(serving(None, answer))
+        first = stack.enter_context(FakeProxy([HEAD, HTTP_OK, Forward(secure.address[:2])]))
+        second = stack.enter_context(FakeProxy([HEAD, HTTP_OK, Forward(plain.address[:2])]))
+        environ = {
+            "https_proxy": first.url("http"),
+            "http_proxy": second.url("http"),
+            "no_proxy": "direct.example",
+        }
+        resolver = StaticResolver({"direct.example": ["127.0.0.1"]})
+        mounts = {
+            f"{scheme}://": AConnectTransport(
+                dialer=Dialer(proxy=from_environment(scheme, environ), resolver=resolver),
+                verify=trusting,
+            )
+            for scheme in ("https", "http")
+        }
+        async with httpx.AsyncClient(mounts=mounts, trust_env=False, timeout=LONG) as client:
+            for url in (f"https://{NAME}/", f"http://{NAME}/"):
+                assert (await client.get(url)).text == "here"
+            direct = f"http://direct.example:{plain.address[1]}/"
+            assert (await client.get(direct)).text == "here"
+        assert first.heard[0].startswith(f"CONNECT {NAME}:443 ".encode())
+        assert second.heard[0].startswith(f"CONNECT {NAME}:80 ".encode())
+        assert (first.connections, second.connections) == (1, 1)
+
+
+@pytest.mark.anyio
+async def test_httpx_has_http_requests_made_of_a_proxy() -> None:
+    """As for a proxy that lets nobody CONNECT to port 80: that of the transport, by httpcore."""
+    said = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nhere"
+    with FakeProxy([HEAD, said, CLOSE]) as proxy:
+        transport = AConnectTransport(proxy=proxy.url("http"))
+        async with httpx.AsyncClient(transport=transport, timeout=LONG) as client:
+            assert (await client.get(f"http://{NAME}/")).text == "here"
+    assert proxy.heard[0].startswith(f"GET http://{NAME}/ HTTP/1.1\r\n".encode())
 
 
 @SCHEMES

@@ -63,7 +63,7 @@ class ProxiedPlan(Plan):
         self, *, proxy: Any, permit_proxy: Callable[[Endpoint], bool] | None, **others: Any
     ) -> None:
         super().__init__(**others)
-        self.quick_family = NONE
+        self.quick_family: int = NONE
         self.looks_up = None
         self.proxy: Any = proxy
         self.permit_proxy: Callable[[Endpoint], bool] | None = permit_proxy
