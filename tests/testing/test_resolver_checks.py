@@ -150,7 +150,8 @@ class YieldsNonsense(Good):
 class FindsHalf(Good):
     def answer(self, address: Any, family: int) -> Any:
         found = super().answer(address, family)
-        return found if family == AF_INET or isinstance(address, UDPAddress) else Batch([])
+        whole = family == AF_INET or isinstance(address, UDPAddress)
+        return found if whole else Batch([], awaiting=frozenset({AF_INET6}))
 
 
 class FindsAnything(Good):
