@@ -398,6 +398,7 @@ def test_progress_fits_terminals_of_any_width(stage: Any, tmp_path: Path, width:
     assert "40 checked:" in shown.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [20, 60, 200])
 def test_a_drawing_fits_terminals_of_60_columns_and_more(stage: Any, width: int) -> None:
     status, shown = on_a_terminal("check", "-v", text(stage.healthy), width=width)
@@ -408,6 +409,7 @@ def test_a_drawing_fits_terminals_of_60_columns_and_more(stage: Any, width: int)
     assert 40 < max(map(len, drawing)) <= max(width, 62)
 
 
+@pytest.mark.slow
 def test_progress_changes_nothing_of_the_results(stage: Any, listed: Path, tmp_path: Path) -> None:
     def fixed(written: bytes) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in written.splitlines()]
@@ -443,6 +445,7 @@ def test_an_order_by_chance(invoke: Any, listed: Path, tmp_path: Path) -> None:
     assert sorted(indexes("--shuffle", "1", *addresses)) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_stream_cannot_be_shuffled(start: Any) -> None:
     process = start("check", "-f", "-", "--shuffle", "1", stdin=subprocess.PIPE)
     _, error = process.communicate()

@@ -234,6 +234,7 @@ def test_on_a_terminal_there_is_one_table(stage: Any, loop: str, tmp_path: Path)
     assert b"connected  to" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [20, 80, 200])
 def test_a_wait_has_whole_lines_without_colours_on_any_terminal(stage: Any, width: int) -> None:
     addresses = text(stage.healthy), text(stage.refused)
