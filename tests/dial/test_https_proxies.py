@@ -250,6 +250,29 @@ class TestTLSWithin:
         assert (caught.value.errno, caught.value.phase) == (errno.EPROTO, "handshake")
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "https"])
+async def test_two_hosts_that_share_an_address_prove_each_its_own_name(
+    scheme: str, certificates: Certificates, secure: Secure, trusting: ssl.SSLContext
+) -> None:
+    """With local DNS, the proxy is asked for the same address twice."""
+    shared = {"first.example": ["192.0.2.7"], NAME: ["192.0.2.7"]}
+    with serving(certificates.server(), say(BANNER)) as server:
+        talk = [*GREETING, 10, SOCKS_OK] if scheme == "socks5" else [secure, HEAD, OK]
+        with FakeProxy([*talk, Forward(server.address[:2])]) as proxy:
+            context = trusting if scheme == "https" else None
+            dialer = Dialer(
+                proxy=Proxy(scheme, proxy.address, ssl=context, dns="local"),
+                resolver=StaticResolver(shared),
+            )
+            hosts: Any = [f"first.example:{443}", f"{NAME}:{443}"]
+            async with await open_stream(
+                hosts, ssl=trusting, dialer=dialer, timeout=LONG
+            ) as stream:
+                assert await received(stream, len(BANNER)) == BANNER
+            assert proxy.connections == 2
+        assert server.names == ["first.example", NAME]
+
+
 class TestChains:
     async def test_behind_socks(self, secure: Secure, trusting: ssl.SSLContext) -> None:
         asked = socks5_request("second.example")

@@ -12,7 +12,7 @@ from aconnect.addresses.target import target_of
 from aconnect.addresses.translated import Translated
 from aconnect.addresses.values import Endpoint
 from aconnect.dial.routes import Routes
-from aconnect.dial.ways import Route
+from aconnect.dial.ways import Route, RouteOfHost
 from aconnect.sansio.negotiation import Refusal
 from aconnect.sansio.race import Cancel, Race, Rules, Start
 
@@ -222,3 +222,12 @@ def test_a_proxy_is_asked_for_the_address_that_a_translator_stands_for() -> None
     assert started(race.attempt_failed(0, 0)) == [Route((P6, T1))]
     routes.parts[0].addresses_withdrawn(0, [by_nat64])
     assert routes.parts[0].found == [T2]
+
+
+def test_routes_to_hosts_are_apart() -> None:
+    one, other = (RouteOfHost.of((P6, T1), host) for host in ("one.example", "two.example"))
+    assert one != other
+    assert one == RouteOfHost.of((P6, T1), "one.example")
+    assert hash(one) == hash(RouteOfHost.of((P6, T1), "one.example"))
+    assert one != Route((P6, T1))
+    assert (one.endpoint, one.target) == (P6, T1)

@@ -150,6 +150,7 @@ class Proxied:
         emit: Callable[[Event], None],
         started: float,
         known: Known,
+        by_host: bool,
     ) -> tuple[dict[int, list[Route]], list[Resolution]]:
         routes = self._routes
         for side in (*routes.hops, *routes.parts):
@@ -171,9 +172,8 @@ class Proxied:
             if not side.found:
                 raise resolve_error(errnos.EAFNOSUPPORT, side.target, 0.0, _no_ipv6(before))
         several = len(routes.parts) > 1
-        return routes.begin(race, hosts.setdefault if several else None), [
-            search for search, _ in self._searches
-        ]
+        claim = hosts.setdefault if several else None
+        return routes.begin(race, claim, by_host), [search for search, _ in self._searches]
 
     def _search(self, side: Side, family: int, emit: Callable[[Event], None]) -> Resolution:
         of: Any = "target" if side.rank is not None else "proxy"

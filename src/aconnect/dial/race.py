@@ -118,7 +118,8 @@ async def race(
         if refused and (detour is not None or len(refused) == len(parts)):
             raise not_permitted(target, next(iter(refused.values())).refused, started)
         if detour is not None:
-            known, searches = detour.begin(contest, hosts, telling.emit, started, _known)
+            by_host = len(parts) > 1 and any(_way(part, handshake) for part in parts)
+            known, searches = detour.begin(contest, hosts, telling.emit, started, _known, by_host)
         for rank, part in enumerate(parts if detour is None else ()):
             try:
                 if part.refused:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..addresses.translated import Translated
 from ..addresses.values import Endpoint
 from ..sansio.negotiation import Refusal
-from .ways import Route
+from .ways import Route, RouteOfHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -159,21 +159,27 @@ class Routes:
         self._finished: set[int] = set()
         self._useless: set[tuple[int, Any]] = set()  # steps, and families of steps
         self._claim: Callable[[Route, Target], object] | None = None
+        self._by_host = False
 
     def begin(
-        self, race: Race[Any], claim: Callable[[Route, Target], object] | None
+        self,
+        race: Race[Any],
+        claim: Callable[[Route, Target], object] | None,
+        by_host: bool = False,
     ) -> dict[int, list[Route]]:
         """The race begins.
 
         Args:
             race: is told of routes.
             claim: is told which part of the target a route is of; None if there is but one.
+            by_host: whether an address that several parts share is tried with each.
 
         Returns:
             All routes of each rank of which all is known.
         """
         self.race = race
         self._claim = claim
+        self._by_host = by_host
         known = {}
         for side in self.parts:
             if self._all_known(side):
@@ -257,6 +263,8 @@ class Routes:
         routes = []
         for steps in product(*lists):
             route = Route(reversed(steps))
+            if self._by_host:
+                route = RouteOfHost.of(route, part.target.host)
             if self._rank_of.setdefault(route, part.rank) == part.rank:
                 routes.append(route)
                 if self._claim is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from ..addresses.values import Endpoint, TCPAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..addresses.target import Target
     from ..drivers.base import Watch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..sansio.rules import Rules
     from ..trace import Event
 
-__all__ = ["Commands", "Detour", "Known", "OfHost", "Route", "Step", "Way"]
+__all__ = ["Commands", "Detour", "Known", "OfHost", "Route", "RouteOfHost", "Step", "Way"]
 
 Step: TypeAlias = Endpoint | TCPAddress
 Way: TypeAlias = "Endpoint | OfHost | Route"
@@ -69,6 +69,29 @@ class Route(tuple[Step, ...]):
         return last if len(self) > 1 and isinstance(last, Endpoint) else None
 
 
+class RouteOfHost(Route):
+    """A route, and the host that the handshake is with: hosts may share an address."""
+
+    host: str | None
+
+    @classmethod
+    def of(cls, steps: Iterable[Step], host: str | None) -> RouteOfHost:
+        """The one by these steps."""
+        route = cls(steps)
+        route.host = host
+        return route
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, RouteOfHost) and self.host == other.host
+        return same and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:  # or it would be the tuple's
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((tuple(self), self.host))
+
+
 class Detour(Protocol):
     """One dial by way of proxies, as the race and its attempts need it."""
 
@@ -84,6 +107,7 @@ class Detour(Protocol):
         emit: Callable[[Event], None],
         started: float,
         known: Known,
+        by_host: bool,
     ) -> tuple[dict[int, list[Route]], list[Any]]:
         """The race begins.
 
@@ -93,6 +117,8 @@ class Detour(Protocol):
             emit: is told of events; it raises nothing.
             started: when the call began.
             known: gives the endpoints of a target that need no resolver.
+            by_host: whether the handshake depends on the host, so that an address that several
+                share is tried with each.
 
         Returns:
             All routes of each rank of which all is known; and the searches (`Resolution`) for
