@@ -284,3 +284,15 @@ def test_an_entry_that_no_socket_takes_is_refused_before_one_is_opened(
 ) -> None:
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         endpoints_of_results([entry])
+
+
+def test_what_is_remembered_is_not_taken_for_its_like() -> None:
+    """1 and True are equal, and a list cannot be looked for."""
+    entry: list[Any] = [AF_INET, SOCK_STREAM, 6, ""]
+    for _ in range(2):
+        [endpoint] = endpoints_of_results([(*entry, ("127.0.0.1", 1))])
+        assert endpoint.sockaddr == ("127.0.0.1", 1)
+        with pytest.raises(TypeError, match="port must be an int, not True"):
+            endpoints_of_results([(*entry, ("127.0.0.1", True))])
+        with pytest.raises(TypeError, match="host must be"):
+            endpoints_of_results([(*entry, (["127.0.0.1"], 1))])

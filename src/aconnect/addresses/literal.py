@@ -12,7 +12,8 @@ Rules:
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from ..sansio.value import plain
 from .values import Endpoint, TCPAddress, UDPAddress, VsockAddress, check_path, literal_family
@@ -29,6 +30,7 @@ _TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.S
 _PROTOCOLS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
 
 _LARGEST_INT = 2**31 - 1
+_REMEMBERED: Final = 256
 
 
 def zoned_endpoint(address: TCPAddress | UDPAddress) -> Endpoint:
@@ -121,6 +123,13 @@ def _check_internet(family: int, sockaddr: Any) -> SockAddr:
             "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
             f"{sockaddr!r}"
         )
+    try:
+        return _remembered(family, *sockaddr)
+    except TypeError:
+        return _of_parts(family, *sockaddr)  # a part cannot be hashed: have it say what is wrong
+
+
+def _of_parts(family: int, *sockaddr: Any) -> SockAddr:
     address = TCPAddress(*sockaddr)
     if literal_family(address.host.partition("%")[0]) != family:
         raise ValueError(
@@ -129,3 +138,7 @@ def _check_internet(family: int, sockaddr: Any) -> SockAddr:
     if "%" not in sockaddr[0]:
         return (address.host, address.port, *map(plain, sockaddr[2:]))
     return (address.host, address.port, address.flowinfo, address.scope_id)
+
+
+# Results of a name that is dialled again are the same; `typed` keeps True from being 1.
+_remembered: Final = lru_cache(_REMEMBERED, typed=True)(_of_parts)
