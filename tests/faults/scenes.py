@@ -19,6 +19,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from support.fake_proxy import BOUND, GREETING, fake_elsewhere
 from support.listeners import listening, refusing, silent, unix_full, unix_listening
 
 from aconnect import (
@@ -376,6 +377,13 @@ def a_handshake_out_of_time(scene: Scene) -> Any:
     return lambda: scene.quick.connect(addresses, timeout=SHORT, handshake=shake)
 
 
+def by_a_proxy(scene: Scene) -> Any:
+    scene.timed = True
+    port = scene.stack.enter_context(fake_elsewhere([*GREETING, 10, BOUND]))
+    dialer = scene.quick.replace(proxy=f"socks5h://127.0.0.1:{port}")
+    return lambda: dialer.connect(("192.0.2.1", 80), timeout=TIMEOUT)
+
+
 def on_ones_own_socket(scene: Scene) -> Any:
     address = scene.listening()
     scene.kinds = {"connect", "getpeername", "fcntl"}
@@ -521,6 +529,7 @@ ANYWHERE = [
     an_async_hook,
     a_handshake,
     a_handshake_out_of_time,
+    by_a_proxy,
     on_ones_own_socket,
     on_ones_own_socket_later,
     on_ones_own_unix_socket,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..errors.errors import ConnectError
     from ..handshakes.base import Handshake
     from ..proxies.values import Proxy
+    from ..resolvers.system import SystemResolver
     from ..sansio.race import Race
     from ..sansio.rules import Rules
     from ..trace import Event
@@ -64,7 +65,7 @@ class ProxiedPlan(Plan):
     ) -> None:
         super().__init__(**others)
         self.quick_family: int = NONE
-        self.looks_up = None
+        self.looks_up: SystemResolver | None = None
         self.proxy: Any = proxy
         self.permit_proxy: Callable[[Endpoint], bool] | None = permit_proxy
         self.shaking_rules: Rules = self.rules.replace(handshake=True)
