@@ -5,7 +5,7 @@ from __future__ import annotations
 from socket import AF_INET, AF_INET6
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aconnect.sansio.history import Observed, RoundTrip, by_round_trip
@@ -65,6 +65,7 @@ class TestPlaces:
     def test_one_whose_round_trip_is_not_known_is_used_all_the_same(self) -> None:
         assert by_round_trip([None, trip(), trip(0.5)]) == [2, 1, 0]
 
+    @settings(deadline=None)
     @given(st.lists(st.floats(0, 0.99)))
     def test_what_differs_by_enough_is_told_apart_and_nothing_is_turned_round(
         self, seconds: list[float]

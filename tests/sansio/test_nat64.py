@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aconnect.sansio.nat64 import LENGTHS, Prefix, parse_prefix, prefixes_in
@@ -46,6 +46,7 @@ PREFIXES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(PREFIXES, st.ip_addresses(v=4).map(str))
 def test_there_and_back(prefix: Prefix, ipv4: str) -> None:
     made = prefix.embed(ipv4)

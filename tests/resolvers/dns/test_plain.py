@@ -7,7 +7,7 @@ from typing import Any
 
 import dns.message
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.liar import answer
 
@@ -106,6 +106,7 @@ def test_each_prefix_and_each_bit_the_other_way_round(type: int) -> None:
     assert read > 2 * 8 * 4  # in the TTLs and the addresses at least
 
 
+@settings(deadline=None)
 @given(
     type=st.sampled_from([A, AAAA]),
     addresses=st.lists(st.tuples(st.integers(0, 2**32 - 1), st.binary(min_size=16, max_size=16))),

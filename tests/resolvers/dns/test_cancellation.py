@@ -1,0 +1,92 @@
+"""Dials by name servers, cancelled at every step: no socket, timer or task stays."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from support.liar import Liar, answer
+from support.listeners import listening
+from support.scenarios import (
+    ASYNCIO_LOOPS,
+    Scenario,
+    cancel_at_every_step,
+)
+
+from aconnect import Dialer, DnsCache, DnsResolver
+
+QUERY = b"\0\1\1\0\0\1\0\0\0\0\0\0\1a\4test\0\0\1\0\1"
+SOA = "test. 300 SOA ns.test. root.test. 1 2 3 4 60"
+
+
+def here(query: bytes, kind: str, way: str) -> Any:
+    """127.0.0.1, and nothing of IPv6."""
+    return [answer(query, *["a.test 60 A 127.0.0.1"] * (kind == "A"), authority=[SOA])]
+
+
+def by_tcp(query: bytes, kind: str, way: str) -> Any:
+    return here(query, kind, way) if way == "tcp" else [answer(query, flags=["TC"])]
+
+
+def failing(query: bytes, kind: str, way: str) -> Any:
+    return [answer(query, rcode="SERVFAIL")]
+
+
+def hanging_up(query: bytes, kind: str, way: str) -> Any:
+    return [None] if way == "tcp" else [answer(query, flags=["TC"])]
+
+
+def silent(query: bytes, kind: str, way: str) -> Any:
+    return []
+
+
+class Asked(Scenario):
+    """A dial by servers that say these things, in their order.
+
+    Args:
+        says: what the servers say.
+        timeout: of the dial.
+    """
+
+    def __init__(self, says: Any, timeout: float, *others: Any) -> None:
+        super().__init__(*others)
+        self.liars = [self.stack.enter_context(Liar(each)) for each in says]
+        self.speak = silent not in says
+        self.port = self.stack.enter_context(listening(backlog=2000)).getsockname()[1]
+        self.timeout = timeout
+
+    def start(self) -> Any:
+        servers = [each.address for each in self.liars]
+        resolver = DnsResolver(servers, search=[], cache=DnsCache(), hosts=False, timeout=5)
+        return Dialer(resolver=resolver).connect("a.test", self.port, timeout=self.timeout)
+
+    def check(self, won: Any) -> None:
+        """Let the servers close their ends of connections: they are in this process."""
+        for liar in self.liars if self.speak else ():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(30)
+                sock.connect(("127.0.0.1", liar.port))
+                for _ in range(4):  # accepted, read, and read to the end
+                    sock.send(QUERY)
+                    sock.recv(65535)
+
+
+SCENARIOS = [
+    pytest.param([here], 30, id="udp"),
+    pytest.param([by_tcp], 30, id="tcp"),
+    pytest.param([failing, here], 30, id="the next"),
+    pytest.param([hanging_up, here], 30, id="tcp that hangs up"),
+    pytest.param([silent], 0.02, id="silence"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("says", "timeout"), SCENARIOS)
+@pytest.mark.parametrize("new_loop", ASYNCIO_LOOPS)
+def test_at_every_step(
+    new_loop: Any, says: Any, timeout: float, monkeypatch: Any, tmp_path: Any
+) -> None:
+    with ExitStack() as stack:
+        cancel_at_every_step(new_loop, Asked(says, timeout, stack, monkeypatch, tmp_path))
