@@ -23,6 +23,8 @@ EXPLAINED: Final[dict[str, list[str]]] = {
     ],
     "the test has put sockets, lookups or methods of its own in the loop's place": [
         f"{_BASE}.test_create_connection_connect_err",
+        f"{_BASE}.test_create_connection_connect_non_os_err_close_err",  # 3.14
+        f"{_BASE}.test_create_connection_happy_eyeballs_empty_exceptions",  # 3.14
         f"{_BASE}.test_create_connection_ip_addr",
         f"{_BASE}.test_create_connection_ipv6_scope",
         f"{_BASE}.test_create_connection_multiple",
@@ -32,6 +34,7 @@ EXPLAINED: Final[dict[str, list[str]]] = {
         f"{_BASE}.test_create_connection_service_name",
         f"{_BASE}.test_create_connection_ssl_server_hostname_default",
         f"{_BASE}.test_create_connection_timeout",
+        f"{_BASE}.test_create_connection_transport_error_closes_sock",  # 3.14
     ],
     "what connection_made raises goes to the caller": [
         "tests.test_tcp.Test_UV_TCP.test_tcp_handle_exception_in_connection_made",
