@@ -13,6 +13,7 @@ from support.scenarios import (
     ASYNCIO_LOOPS,
     Scenario,
     cancel_at_every_step,
+    cancel_at_every_step_of_trio,
 )
 
 from aconnect import Dialer, DnsCache, DnsResolver
@@ -90,3 +91,10 @@ def test_at_every_step(
 ) -> None:
     with ExitStack() as stack:
         cancel_at_every_step(new_loop, Asked(says, timeout, stack, monkeypatch, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("says", "timeout"), SCENARIOS)
+def test_at_every_step_of_trio(says: Any, timeout: float, monkeypatch: Any, tmp_path: Any) -> None:
+    with ExitStack() as stack:
+        cancel_at_every_step_of_trio(Asked(says, timeout, stack, monkeypatch, tmp_path))
