@@ -47,7 +47,7 @@ class Redirects:
             ``"*:port"``, with IPv6 addresses in brackets, to ``"host:port"`` or ``"host"``.
 
     Raises:
-        TypeError: it is no mapping of texts.
+        TypeError: it is not a mapping of str to str.
         ValueError: a text is none of these; the message shows it.
 
     Immutable, and thread-safe.

@@ -47,7 +47,7 @@ class ServiceAddress(TCPAddress):
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: an argument has a value that cannot be.
+        ValueError: an argument has an invalid value.
     """
 
     scheme: str = "https"
@@ -91,7 +91,7 @@ class ServiceAddress(TCPAddress):
 
 
 class SRVAddress(Value):
-    """A service of a domain, as SRV records say where it is.
+    """A service of a domain, whose hosts SRV records name.
 
     It needs a resolver that asks for SRV records.  Frozen and hashable; ``str()`` gives
     ``srv:_service._proto.domain``.
@@ -105,7 +105,7 @@ class SRVAddress(Value):
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: an argument has a value that cannot be.
+        ValueError: an argument has an invalid value.
     """
 
     service: str

@@ -151,7 +151,7 @@ def target_of(address: AddressLike | list[Any] | bytes, port: Port | None = None
         port: the port of the host.
 
     Raises:
-        TypeError, ValueError: it is no address.
+        TypeError, ValueError: it is not an address.
     """
     if port is not None:
         if not isinstance(address, (str, bytes)):

@@ -121,7 +121,7 @@ def of_parts(kind: type[InternetAddressT], host: Any, port: Any, *more: Any) -> 
         more: the flow label and the scope id, if they are given.
 
     Raises:
-        TypeError, ValueError: one is no good.
+        TypeError, ValueError: one is invalid.
     """
     if isinstance(host, bytes):
         host = _ascii(host, "host")

@@ -139,8 +139,7 @@ class TCPAddress(InternetAddress):
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: an argument has a value that cannot be, or both a zone and a scope id
-            are given.
+        ValueError: an argument has an invalid value, or both a zone and a scope id are given.
     """
 
     _kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -68,9 +68,9 @@ def connect(
 
     Args:
         address: as for `aconnect.aconnect`.
-        port: if this is given, ``address`` is a host.
-        timeout: seconds from now for everything, resolving included; None for no limit of ours.
-            It is the timeout of the socket, too, as of `socket.socket.settimeout`.
+        port: the port, if ``address`` is a host alone.
+        timeout: seconds from now for everything, name lookups included; None for no limit but
+            the kernel's.  It is the timeout of the socket, too, as of `socket.socket.settimeout`.
         deadline: the same as a `Deadline`, to be shared with other calls; the socket gets no
             timeout from it.  Of both, the earlier counts.
         dialer: what to dial with; by default a `Dialer` without options.
@@ -82,9 +82,9 @@ def connect(
         TCP_NODELAY if it is TCP.  The caller closes it.
 
     Raises:
-        TypeError, ValueError: an argument is no good; no system call was made.
+        TypeError, ValueError: an argument is invalid; no system call was made.
         RuntimeError: an event loop is running in this thread: await `aconnect.aconnect` there.
-        ResolveError: the name has no address, or no name server could tell.
+        ResolveError: the name has no address, or no name server answered.
         ConnectTimeout: there was no connection in time.
         ConnectError: no address could be connected to.
         BaseException: what a signal handler raises meanwhile, such as KeyboardInterrupt, ends the

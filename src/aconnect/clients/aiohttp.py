@@ -66,7 +66,7 @@ _HTTP: Final = "http/1.1"  # the protocol of ALPN; aiohttp speaks no other
 
 
 class AConnectConnector(aiohttp.BaseConnector):
-    """Has a `aiohttp.ClientSession` connect with a `Dialer`: ``ClientSession(connector=...)``.
+    """Makes the connections of an `aiohttp.ClientSession`: ``ClientSession(connector=...)``.
 
     Args:
         dialer: what to dial with; by default a `Dialer` without options.
@@ -84,7 +84,7 @@ class AConnectConnector(aiohttp.BaseConnector):
             which is one of aiohttp's or of ours, and is not closed.
 
     Raises:
-        TypeError, ValueError: an argument is no good.
+        TypeError, ValueError: an argument is invalid.
 
     The ``sock_connect`` of a `aiohttp.ClientTimeout` is the seconds for the name, all addresses
     and TLS.  The ``connect`` is aiohttp's own, and covers the wait for a free place as well; when
@@ -245,7 +245,7 @@ def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest, wanted: SSL | None) ->
             for a Fingerprint, which is that of the host.
 
     Raises:
-        ValueError: there is no dialling through it, or not for this request.
+        ValueError: connections cannot be made through it, or not for this request.
     """
     url, login = req.proxy, req.proxy_auth
     assert url is not None

@@ -56,8 +56,8 @@ class connect:
         host: a name or an IP address.  It is also what known_hosts is searched for.
         port: its port.
         timeout: seconds for everything up to the end of the login, from when this is awaited;
-            None for no limit of ours.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+            None for no limit but the kernel's.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         dialer: what to dial with; by default a `Dialer` without options.
         report: an empty `Report`, which is filled while the dial runs.  SSH is not in it.
         family, flags, local_addr: as for `asyncssh.connect`, in place of the dialer's own
@@ -73,7 +73,7 @@ class connect:
         A `asyncssh.SSHClientConnection`; ``async with`` closes it at the end.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
         RuntimeError: no event loop is running, or trio is.
         ConnectTimeout: the deadline has passed; its phase is "handshake" if only the login was
             not done.

@@ -29,7 +29,7 @@ class _Unconnected(Unconnected, httpcore.AsyncNetworkStream):
 
 
 class AConnectBackend(Backend, httpcore.AsyncNetworkBackend):
-    """Has httpcore connect with a `Dialer`.
+    """Makes httpcore's connections with a `Dialer`.
 
     For the ``network_backend`` of its connections, and of pools other than an `AConnectPool`.
     Immutable, and may be shared.
@@ -45,7 +45,7 @@ class AConnectBackend(Backend, httpcore.AsyncNetworkBackend):
             does not help.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
     """
 
     core: ClassVar[Any] = httpcore
@@ -69,7 +69,7 @@ class AConnectPool(Pool, httpcore.AsyncConnectionPool):
             `SocketOption`.
 
     Raises:
-        TypeError, ValueError: an argument is no good; or one is not for a proxy: ``uds``,
+        TypeError, ValueError: an argument is invalid; or one is not for a proxy: ``uds``,
             ``retries``.
 
     The ``connect`` of the timeouts of a request is the seconds for the name, all addresses and

@@ -28,7 +28,7 @@ class _Body(Body, httpx.AsyncByteStream):
 
 
 class AConnectTransport(Transport, httpx.AsyncBaseTransport):
-    """Has a `httpx.AsyncClient` connect with a `Dialer`: ``AsyncClient(transport=...)``.
+    """Makes the connections of an `httpx.AsyncClient`: ``AsyncClient(transport=...)``.
 
     What a client is told of ``verify``, ``http2``, ``limits``, ``proxy`` and the like is for
     transports of its own; with this one, it is said here.  A proxy from the environment is not
@@ -53,7 +53,7 @@ class AConnectTransport(Transport, httpx.AsyncBaseTransport):
             `SocketOption`.
 
     Raises:
-        TypeError, ValueError: an argument is no good; or one is not for a proxy: ``uds``,
+        TypeError, ValueError: an argument is invalid; or one is not for a proxy: ``uds``,
             ``retries``.
         ImportError: what httpx needs for HTTP/2, or for a proxy that speaks SOCKS, is missing.
 

@@ -61,8 +61,8 @@ class AConnectConnection(AbstractConnection):
             the limit for each answer, and so for those of the login.
 
     Raises:
-        TypeError, ValueError: an argument is no good.
-        redis.RedisError: one of redis-py's own is no good.
+        TypeError, ValueError: an argument is invalid.
+        redis.RedisError: one of redis-py's own is invalid.
 
     What a command raises for want of a connection is redis-py's:
 

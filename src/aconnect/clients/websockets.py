@@ -70,8 +70,8 @@ class connect:
         address: where to connect to, as for `aconnect`, such as a unix socket; by default the
             host and port of the URI.
         timeout: seconds for everything up to the end of the websocket handshake, from when this
-            is awaited; None for no limit of ours.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+            is awaited; None for no limit but the kernel's.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         open_timeout: the same as ``timeout``, by the name that it has in websockets.  Without
             any of the three it is 10 seconds, as there.
         dialer: what to dial with; by default a `Dialer` without options.
@@ -95,8 +95,8 @@ class connect:
         A `websockets.asyncio.client.ClientConnection`; ``async with`` closes it at the end.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
-        websockets.exceptions.InvalidURI: the URI is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
+        websockets.exceptions.InvalidURI: the URI is invalid; nothing was done.
         RuntimeError: no event loop is running, or trio is.
         HandshakeError: a peer was reached, and TLS failed.
         ConnectTimeout: the deadline has passed; its phase is "handshake" if only TLS or the

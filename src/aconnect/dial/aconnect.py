@@ -33,21 +33,21 @@ async def aconnect(
 ) -> socket.socket:
     """Return a socket that is connected to ``address``; every other socket is closed.
 
-    Works alike on asyncio, uvloop and trio; what is running decides.  Several addresses race, as
-    with a `Dialer` that has no options.
+    Works the same on asyncio, uvloop and trio; the loop that is running decides.  Several
+    addresses race, as with a `Dialer` that has no options.
 
     Args:
-        address: ``"host:port"``, ``"[v6%zone]:port"``, ``"udp://host:port"``,
-            ``"/path"``, ``"unix:path"``, ``"unix:@abstract"``, ``"vsock:cid:port"``,
-            ``(host, port)``, ``(host, port, flowinfo, scope_id)``, a path, an `Address`, or a
-            list of getaddrinfo() results.  See `parse_address`.  Also a list of addresses, in
-            the order of preference: names are looked up side by side, and all of an address are
-            tried before the next begins.
-        port: if this is given, ``address`` is a host.
-        timeout: seconds from now for everything, resolving included; None for no limit of
-            ours.  0 fails at once unless nothing has to wait.
-        deadline: the same as a `Deadline`, to be shared with other calls.  Of both, the
-            earlier counts.
+        address: ``"host:port"``, ``"[v6%zone]:port"``, ``"udp://host:port"``, ``"/path"``,
+            ``"unix:path"``, ``"unix:@abstract"``, ``"vsock:cid:port"``, ``(host, port)``,
+            ``(host, port, flowinfo, scope_id)``, a path, an `Address`, or a list of
+            getaddrinfo() results.  See `parse_address`.  Also a list of addresses, in the order
+            of preference: names are looked up side by side, and all endpoints of one are tried
+            before the next begins.
+        port: the port, if ``address`` is a host alone.
+        timeout: seconds from now for everything, name lookups included; None for no limit but
+            the kernel's.  0 fails unless all of it can be done without waiting.
+        deadline: the same limit as a `Deadline`, which other calls can share.  The earlier of
+            the two counts.
         report: an empty `Report`, which is filled while the call runs; that of the error, if
             there is one.
 
@@ -56,10 +56,10 @@ async def aconnect(
         if it is TCP.  The caller closes it.
 
     Raises:
-        TypeError: an argument is of another type; no system call was made.
-        ValueError: an argument has a value that cannot be; no system call was made.
+        TypeError: an argument has the wrong type; no system call was made.
+        ValueError: an argument has an invalid value; no system call was made.
         RuntimeError: no event loop is running.
-        ResolveError: the name has no address, or no name server could tell.
+        ResolveError: the name has no address, or no name server answered.
         ConnectTimeout: there was no connection in time.
         ConnectError: no address could be connected to.  It is also an instance of the
             OSError subclass of its errno.
@@ -67,7 +67,7 @@ async def aconnect(
         After any of these, nothing is open or registered.
 
     When cancelled, at any ``await``, the sockets are unregistered and closed before the
-    cancellation leaves this call.  A lookup that is under way ends in its own thread, and its
+    cancellation leaves this call.  A lookup that is running ends in its own thread, and its
     result is dropped.
 
     Safe to call from any number of tasks, loops and threads.

@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 class Dialer(Value, kw_only=True):
-    """How connections are made: options that are checked once and used for any number of dials.
+    """How connections are made: options that are checked once, and used for any number of dials.
 
     Immutable, and equal to another with the same options; its repr has those that are not the
     default.  `replace` gives a dialer with some options changed.  One may be used from several
@@ -115,8 +115,8 @@ class Dialer(Value, kw_only=True):
         system_calls: what makes the system calls; for tests.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
 
     Source: RFC 8305; the rules of the race are in `aconnect.sansio.race`.
     """
@@ -286,8 +286,8 @@ class Dialer(Value, kw_only=True):
 
         Args:
             address, port: as for `aconnect`.
-            timeout: seconds from now for everything; None for no limit of ours.
-            deadline: the same as a `Deadline`.  Of both, the earlier counts.
+            timeout: seconds from now for everything; None for no limit but the kernel's.
+            deadline: the same limit as a `Deadline`.  The earlier of the two counts.
             handshake: is awaited with a connected socket, inside the race: the first to succeed
                 wins.  Handshakes overlap, as attempts do, one attempt delay apart.  What one
                 raises moves the race on to the next address.  It owns the socket while it runs;

@@ -70,8 +70,8 @@ class History:
             If it raises, or gives something else, that dial neither learns nor teaches.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
 
     Safe to use from several threads.
 

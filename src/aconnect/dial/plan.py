@@ -113,7 +113,7 @@ class Plan:
         """The plan of one dial, which ``report`` is told of.
 
         Raises:
-            TypeError: it is no report.
+            TypeError: it is not a report.
             ValueError: it is that of another dial.
         """
         check_report(report)

@@ -61,34 +61,34 @@ async def connect_socket(
 ) -> None:
     """Connect the caller's socket to ``sockaddr``; when this returns, it is connected.
 
-    A datagram socket may be connected again and again: each time it gets another default
-    peer, and takes datagrams from that one only.  Nothing is sent.
+    A datagram socket may be connected again and again: each time it gets another default peer,
+    and accepts datagrams from that one only.  Nothing is sent.
 
     Args:
         sock: a non-blocking socket.
         sockaddr: the address in the form that the socket module has for the socket's family,
             resolved.  An IPv6 address may have a ``%zone``, and a unix path may be longer
             than sun_path (on Linux).
-        timeout: seconds from now; None for no limit of ours.  0 fails at once unless nothing
-            has to wait.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        timeout: seconds from now; None for no limit but the kernel's.  0 fails unless all of it
+            can be done without waiting.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         report: an empty `Report`, which is filled while the call runs, and is then in the error
             too.  It stays empty if there was nothing to begin: an argument was no good.
 
     Raises:
-        TypeError: an argument is of another type; no system call was made.
-        ValueError: the socket is blocking, the address is no address or has a host name, a time
+        TypeError: an argument has the wrong type; no system call was made.
+        ValueError: the socket is blocking, the address is not valid or has a host name, a time
             limit cannot be, or the report is not empty; connect(2) was not called.
         RuntimeError: no event loop is running.
         ConnectTimeout: there was no connection in time, by the caller's limit or the
             kernel's.
-        ConnectError: connect(2) or the attempt failed.  EALREADY: an attempt is running on
-            this socket; `wait_connected` waits for it.  EISCONN: it is connected, to
-            whatever address, and is no datagram socket; connect(2) was not called.  EBADF: it
-            is closed, or was closed while this call waited, which may be noticed up to a
-            second late.  ECONNREFUSED also if a TCP socket was connected to itself (its
-            local port was picked by the kernel and is the very port of the peer).  EAGAIN: no
-            local port was free.  Any other: see `explain`.
+        ConnectError: connect(2) or the attempt failed.  EALREADY: an attempt is running on this
+            socket; `wait_connected` waits for it.  EISCONN: it is connected, to whatever
+            address, and is not a datagram socket; connect(2) was not called.  EBADF: it is
+            closed, or was closed while this call waited, which may be noticed up to a second
+            late.  ECONNREFUSED also if a TCP socket was connected to itself (its local port was
+            picked by the kernel and is the very port of the peer).  EAGAIN: no local port was
+            free.  Any other: see `explain`.
 
         After any of these, the socket is open (if it was) and not registered.  It depends on
         the platform whether a socket that failed can be used again; a new one is safe.
@@ -119,13 +119,13 @@ async def wait_connected(
     Args:
         sock: a non-blocking socket on which connect(2) was called, by `connect_socket` or by
             anybody.
-        timeout: seconds from now; None for no limit of ours.  0 fails at once unless nothing
-            has to wait.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        timeout: seconds from now; None for no limit but the kernel's.  0 fails unless all of it
+            can be done without waiting.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         report: as for `connect_socket`; of this call, not of the attempt before it.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         ValueError: the socket is blocking, a time limit cannot be, or the report is not empty.
         RuntimeError: no event loop is running.
         ConnectTimeout: there was no connection in time, by the caller's limit or the
@@ -150,7 +150,7 @@ async def wait_connected(
 
 
 def dissolve_association(sock: socket.socket) -> None:
-    """Undo the connect of a datagram socket: it has no peer and takes datagrams from anybody.
+    """Undo the connect of a datagram socket: it has no peer, and accepts datagrams from anyone.
 
     Without effect on a datagram socket that has no peer.  On Linux a local port that the
     kernel had picked is given back as well, so the socket is unbound until it sends.

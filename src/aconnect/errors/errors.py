@@ -42,15 +42,15 @@ __all__ = [
 
 
 class ConnectError(OSError):
-    """Connecting failed.
+    """No connection could be made.
 
     Also an instance of the OSError subclass that belongs to its errno: an ECONNREFUSED is a
-    ConnectionRefusedError too.  No socket is left open by the call that raised it, but for
-    a socket that the caller had handed in.
+    ConnectionRefusedError too.  The call that raised it leaves no socket open, except one that
+    the caller passed in.
 
     Args:
-        errno: the reason, as in `errno`.
-        message: the sentence for people.
+        errno: the reason, one of the numbers in `errno`.
+        message: the sentence for people to read.
         address: what was asked for.
         phase: how far it got: "resolve", "connect", "proxy" or "handshake".
         elapsed: seconds since the call.
@@ -121,7 +121,7 @@ class ConnectError(OSError):
 
 
 class ConnectTimeout(ConnectError, TimeoutError):
-    """No connection in time; errno is ETIMEDOUT.
+    """There was no connection in time; errno is ETIMEDOUT.
 
     Raised when the caller's deadline has passed, when each attempt has run out of its own time,
     and when the kernel gives up.  In the first two cases there are records in ``attempts`` with
@@ -138,7 +138,7 @@ class ResolveError(ConnectError, socket.gaierror):
 
 
 class HandshakeError(ConnectError):
-    """A peer was reached, and the handshake with it failed.
+    """A peer was reached, but the handshake with it failed.
 
     What the handshake raised is the ``__cause__``; ``errno`` is its errno if it had one, else
     EPROTO.  It is an instance of its cause's class too, if that is an OSError of Python's own such
@@ -171,7 +171,7 @@ class HandshakeError(ConnectError):
 
 
 class ProxyError(HandshakeError):
-    """A proxy was reached, and does not do what it was asked.
+    """A proxy was reached, but did not do what it was asked.
 
     It is a `ConnectTimeout` as well if the time that ran out was the proxy's own.
 

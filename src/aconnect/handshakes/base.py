@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class Handshake(Generic[T]):
-    """A handshake, with what is to be said of it in traces, reports and errors.
+    """A handshake, with the name that traces, reports and errors have for it.
 
     Args:
-        function: is awaited with the connected socket; what it gives is the result.  A subclass
-            may define ``__call__`` instead.
+        function: is awaited with the connected socket; what it returns is the result.  A
+            subclass may define ``__call__`` instead.
         name: what kind of handshake it is, in a word.
 
     Attributes:

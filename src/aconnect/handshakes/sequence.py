@@ -23,7 +23,7 @@ __all__ = ["Sequence"]
 
 
 class Sequence(Handshake[Any]):
-    """Handshakes that are done one after the other, as one.
+    """Several handshakes, one after the other, as one.
 
     Each is told of, timed and reported by its own name; the first that fails ends the attempt,
     with its own error.  ``attempt_timeout`` is for all of them together.
@@ -37,7 +37,7 @@ class Sequence(Handshake[Any]):
     method ``close()``, if it has one, and then the socket is.
 
     Raises:
-        TypeError: something is not callable.
+        TypeError: a handshake is not callable.
         ValueError: there is none.
     """
 

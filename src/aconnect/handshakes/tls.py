@@ -90,7 +90,7 @@ def settings(
         host: the host of the address, if it has one.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         ValueError: no name to check is known; or a name or a session without TLS.
     """
     if server_hostname is not None and not isinstance(server_hostname, (str, bytes)):

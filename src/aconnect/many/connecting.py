@@ -30,7 +30,7 @@ def connect_many(
     keep: bool = False,
     reports: bool = False,
 ) -> Results:
-    """Connect to every target, so many at a time, and give a `Result` for each.
+    """Connect to every target, a bounded number at a time, and give a `Result` for each.
 
     ::
 
@@ -44,7 +44,7 @@ def connect_many(
             does not grow with their number.  An asynchronous generator is closed in the end.
         dialer: how connections are made.
         limits: how many at a time, and at what rate.
-        timeout: seconds for each dial; None for no limit of ours.
+        timeout: seconds for each dial; None for no limit but the kernel's.
         deadline: for all.  A dial that is running then is "timed out", and what is left is "not
             tried"; of targets without end, leave the block then.
         ordered: give the results in the order of the targets.  When more than twice the
@@ -58,7 +58,7 @@ def connect_many(
         An asynchronous context manager, and in its block an asynchronous iterator, of `Results`.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was asked for or done.
+        TypeError, ValueError: an argument is invalid; nothing was asked for or done.
 
     Failures to connect are results, never exceptions.  The iterator raises what ``targets``
     raises, after the results that were ready, when all else has ended; and the `ConnectError` of

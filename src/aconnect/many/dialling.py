@@ -38,7 +38,7 @@ async def result_of(dialer: Dialer, dial: Wanted, how: How) -> Result:
     """Make a dial.
 
     Raises:
-        Exception: what is no failure to connect.
+        Exception: what is not a failure to connect.
 
     When cancelled, nothing is left.
     """

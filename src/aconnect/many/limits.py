@@ -13,7 +13,7 @@ _COUNTS: Final = ("dials", "sockets")
 
 
 class Limits(Value, kw_only=True):
-    """What many dials may take at a time.
+    """Limits on how many dials run at once, and on how fast they start.
 
     Args:
         concurrency: dials in flight; 1 or more.  A dial to a name may have several sockets open,
@@ -34,8 +34,8 @@ class Limits(Value, kw_only=True):
             TIME_WAIT then, but servers see a connection reset, and many log it as an error.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
 
     Immutable, and usable from several loops and threads at once.
 

@@ -35,8 +35,8 @@ class Result(Value):
         target: the address as it was given.
         index: its place among the targets, from 0 on; of a `watch`, the tick.
         outcome: "connected"; "failed"; "timed out", if no connection was there in time; "not
-            permitted" by the dialer's policy; "invalid", if it is no address; or "not tried", if
-            the deadline of all came before its turn.
+            permitted" by the dialer's policy; "invalid", if it is not an address; or "not
+            tried", if the deadline of all came before its turn.
         peer: the resolved address as text: the one connected to, or the only one that was tried;
             None if several were, or none.
         seconds: how long it took.

@@ -61,7 +61,7 @@ _PROXY_AUTHENTICATION: Final = 407
 
 
 def retry_on(error: BaseException) -> bool:
-    """Whether it is a failure to connect after which another try may succeed.
+    """Whether an exception is a failure to connect after which another try may succeed.
 
     A predicate for libraries that retry, as in ``stamina.retry(on=retry_on)``.
     """
@@ -134,12 +134,12 @@ async def wait_until_up(
     down: bool = False,
     on_result: Callable[[Result], object] | None = None,
 ) -> Report | list[Report]:
-    """Connect again and again until it works, and close the connection.
+    """Connect again and again until it works, then close the connection.
 
     Args:
         target: an address as for `aconnect`; or a list of several, which all have to be up.
         timeout: seconds from now for all of it; None to wait for ever.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         backoff: how long after the start of a try that failed the next one starts, and how long
             a try may take: its ``least_timeout``, or what is left until the deadline.
             `Backoff.quick` suits what is about to start; the default, what may be gone for long.
@@ -147,10 +147,10 @@ async def wait_until_up(
         handshake: as for `Dialer.connect`; it is up when that succeeds.
         steady: how many tries in a row have to succeed.
         interval: seconds from the start of one of them to the next.
-        until: is asked of each `ConnectError` whether to give up and raise it.  None for what no
-            waiting can mend: no permission, an address family that is not there, a policy, a
-            certificate, a proxy that wants a password.  A name or a unix path that does not exist
-            may yet come.
+        until: is asked of each `ConnectError` whether to give up and raise it.  None to give up
+            on what waiting cannot fix: no permission, an address family that is not there, a
+            policy, a certificate, a proxy that wants a password.  A name or a unix path that
+            does not exist may yet come.
         any_of: of several, the first that is up is enough.
         down: wait until it cannot be connected to.
         on_result: is called with the `Result` of each try.
@@ -160,7 +160,7 @@ async def wait_until_up(
         in the order of the targets.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was tried.
+        TypeError, ValueError: an argument is invalid; nothing was tried.
         ConnectTimeout: the deadline has passed.  The ``__cause__`` is the last error; of several
             targets, a group of each one's.
         ConnectError: what ``until`` has said to give up at; with ``any_of``, that of the last

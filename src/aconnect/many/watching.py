@@ -56,7 +56,7 @@ def watch(
         target: an address as for `aconnect`.
         interval: seconds from the start of a try to that of the next, at least 0.01.
         count: how many tries; None for no end.
-        timeout: seconds for each; None for no limit of ours.
+        timeout: seconds for each; None for no limit but the kernel's.
         dialer: how connections are made.
         handshake: as for `Dialer.connect`.
         reports: give a `Report` with each result.
@@ -67,7 +67,7 @@ def watch(
         numbers are missing.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
 
     A try is made while the next result is waited for, and a cancellation leaves nothing of it.
     Whoever takes the results too late has skipped intervals.  To be used in one task, on asyncio,

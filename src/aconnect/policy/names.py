@@ -35,7 +35,7 @@ def allow_names(*patterns: str) -> NamePolicy:
             below it; or a literal address, without a port.
 
     Raises:
-        TypeError: a pattern is no str.
+        TypeError: a pattern is not a str.
         ValueError: a pattern is none, or there is none.
     """
     if not patterns:

@@ -92,8 +92,8 @@ def allow(*networks: Network, ports: Ports | None = None) -> AddressPolicy:
         ports: a port, a range, or an iterable of those; None for every port.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be, or there is no network.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value, or there is no network.
     """
     return _Allow(check_networks(networks), check_ports(ports))
 
@@ -115,8 +115,8 @@ def deny(*networks: Network, ports: Ports | None = None) -> AddressPolicy:
         ports: as for `allow`.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be, or there is no network.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value, or there is no network.
     """
     return _Deny(check_networks(networks), check_ports(ports))
 

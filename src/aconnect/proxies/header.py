@@ -38,8 +38,8 @@ class ProxyHeader(Value):
         tlvs: of version 2, further values, as pairs of a type and bytes.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be, or is not for this version.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value, or is not for this version.
 
     Source: the specification of the PROXY protocol of HAProxy.
     """

@@ -37,7 +37,7 @@ def parse_proxy(text: str) -> Proxy:
 
     Raises:
         TypeError: it is not a str.
-        ValueError: it is no proxy.  The message does not show a user or a password.
+        ValueError: it does not name a proxy.  The message does not show a user or a password.
 
     Thread-safe; makes no system call.
     """

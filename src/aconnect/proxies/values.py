@@ -72,8 +72,8 @@ class Proxy(Value):
         headers: of HTTP, further headers of the request, as pairs.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be, or is not for this scheme.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value, or is not for this scheme.
     """
 
     scheme: Scheme

@@ -83,7 +83,7 @@ class Question(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some of the endpoints of a name.
+    """Some of the endpoints of a name, as a resolver finds them.
 
     Attributes:
         endpoints: in order of preference; may be empty.

@@ -82,27 +82,27 @@ class _Answer:
 
 
 class CachingResolver:
-    """Remembers what another resolver answers, so that a dial may need no lookup.
+    """Remembers what another resolver answers, so that most dials need no lookup.
 
     A dial that is answered from memory has no task and takes hardly longer than one to a literal
     address.
 
     Args:
         inner: the resolver to ask.
-        ttl: seconds for which an answer is fresh.  Of a resolver such as getaddrinfo(3), nobody
-            tells for how long its answers are good.
+        ttl: seconds for which an answer is fresh.  getaddrinfo(3) does not say how long an
+            answer is valid.
         negative_ttl: seconds for which it is known that a name has no address.
-        entries: how many answers are kept at the most.
-        stale: seconds for which an answer that is not fresh any more may still be used when the
-            resolver fails, or says nothing for 1.8 seconds; None for not at all.
-        optimistic: use a stale answer at once, and ask beside it: what has changed is added, or
-            withdrawn.  A dial that connects before the answer is there leaves it to the next to
-            ask, for nothing outlives a call.
+        entries: the most answers that are kept.
+        stale: seconds for which an expired answer may still be used when the resolver fails, or
+            says nothing for 1.8 seconds; None for not at all.
+        optimistic: use a stale answer at once, and ask again in the meantime: what has changed
+            is added, or withdrawn.  A dial that connects before the answer is there leaves it to
+            the next to ask, for nothing outlives a call.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be; or ``optimistic`` has nothing to use,
-            as ``stale`` is None.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value; or ``optimistic`` has nothing to use, as
+            ``stale`` is None.
 
     An answer is that for one name and one port, of TCP or of UDP.  Lookups are shared while they
     run if ``inner`` shares them, as `SystemResolver` does.

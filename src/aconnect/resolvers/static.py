@@ -27,7 +27,7 @@ __all__ = ["StaticResolver"]
 
 
 class StaticResolver:
-    """Resolves names by a mapping.
+    """Resolves names from a mapping.
 
     Args:
         addresses: IP addresses for each name, in the order in which they are to be tried; an
@@ -35,8 +35,8 @@ class StaticResolver:
         otherwise: the resolver to ask for names that are not in the mapping; None for none.
 
     Raises:
-        TypeError: a name or an address is no str.
-        ValueError: a name or an address is none.
+        TypeError: a name or an address is not a str.
+        ValueError: a name or an address is not valid.
 
     Immutable, equal to another with the same answers, and usable from several loops and threads
     at once.
@@ -91,7 +91,7 @@ class StaticResolver:
         Raises:
             socket.gaierror: EAI_NONAME, the name is not in the mapping; EAI_NODATA (where the
                 platform has it), it is, and has no address.
-            OSError: an IPv6 zone is no interface of this machine.
+            OSError: an IPv6 zone is not an interface of this machine.
         """
         hosts = self._addresses.get(_key(address.host))
         if hosts is None and self._otherwise is not None:

@@ -50,7 +50,7 @@ NO_ADDRESS: Final = [
 
 
 class SystemResolver(Value, kw_only=True):
-    """Asks getaddrinfo(3), in a thread.
+    """Resolves names with getaddrinfo(3), in a thread.
 
     Args:
         by_family: ask for IPv6 addresses and for IPv4 addresses apart, at the same time, each
@@ -60,8 +60,8 @@ class SystemResolver(Value, kw_only=True):
         flags: AI_ADDRCONFIG and the like, which getaddrinfo(3) is given; as a rule none.
 
     Raises:
-        TypeError: ``by_family`` is no bool, or ``flags`` no int.
-        ValueError: ``flags`` is no C int.
+        TypeError: ``by_family`` is not a bool, or ``flags`` not an int.
+        ValueError: ``flags`` does not fit into a C int.
 
     Immutable, and usable from several loops and threads at once.
     """
@@ -89,7 +89,7 @@ class SystemResolver(Value, kw_only=True):
         thread, and to whatever port, if the ports are all of TCP or all of UDP.
 
         Raises:
-            socket.gaierror: the name has no address, or no name server could tell.
+            socket.gaierror: the name has no address, or no name server answered.
             OSError: the lookup failed for want of resources.
 
         Of two lookups that fail, the error is that of the first that does not merely say that

@@ -31,21 +31,21 @@ class Random(Protocol):
 
 
 class Backoff(Value):
-    """Delays that grow from try to try, each moved a little by chance.
+    """Delays that grow from try to try, with random jitter.
 
     The defaults are those of gRPC, for a service that may be gone for long and has many clients.
     `quick` is for waiting while something starts.
 
     Args:
         first: seconds from the start of the first try to that of the second; more than 0.
-        factor: by which each delay is longer than the one before; at least 1.
+        factor: how many times as long each delay is as the one before; at least 1.
         most: seconds that no delay exceeds before jitter; at least ``first``.
-        jitter: which part of a delay chance may add or take away; from 0 to 1.
+        jitter: the part of a delay that is added or taken away at random; from 0 to 1.
         least_timeout: seconds that a try has at least, however short the delay is; more than 0.
 
     Raises:
-        TypeError: an argument is no number.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument is not a number.
+        ValueError: an argument has an invalid value.
 
     Immutable, and usable from several loops and threads at once.
     """

@@ -51,8 +51,8 @@ class Rules(Value):
             that of the first address.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
     """
 
     attempt_delay: float | None = 0.25

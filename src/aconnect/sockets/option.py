@@ -105,7 +105,7 @@ class SocketOption(Value):
         best_effort: whether a socket that cannot have it is connected without.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         ValueError: an argument is out of range; or it is TCP_FASTOPEN_CONNECT, with which a
             socket is not connected when connect(2) says so.
     """

@@ -115,8 +115,8 @@ class SocketSettings(Value, kw_only=True):
         system_calls: what makes the system calls.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
     """
 
     nodelay: bool = True

@@ -176,7 +176,7 @@ def _shake(shake: HandshakeSummary, errno: int | None) -> str:
 
 
 def network_type(family: int) -> str | None:
-    """The value of ``network.type``; None for what is no internet socket."""
+    """The value of ``network.type``; None for what is not an internet socket."""
     if family == socket.AF_INET:
         return "ipv4"
     return "ipv6" if family == socket.AF_INET6 else None

@@ -35,7 +35,7 @@ _LONGEST_TITLE: Final = 200  # characters
 
 
 def log_dials(logger: Any, *, slow: float = 1.0) -> Callable[[Report], None]:
-    """Make a record of each dial: ``Dialer(on_report=log_dials(logging.getLogger("app.net")))``.
+    """Log one record for each dial: ``Dialer(on_report=log_dials(logging.getLogger("app.net")))``.
 
     The level is DEBUG for a dial that has connected, or was cancelled; INFO if it has connected
     and took ``slow`` seconds or more; WARNING if it failed or timed out.
@@ -55,7 +55,7 @@ def log_dials(logger: Any, *, slow: float = 1.0) -> Callable[[Report], None]:
         A callable for ``on_report``.  It may be shared by dialers and threads, as the logger may.
 
     Raises:
-        TypeError: ``logger`` is no logger, or ``slow`` is no number.
+        TypeError: ``logger`` is not a logger, or ``slow`` not a number.
         ValueError: ``slow`` is negative, or not a number.
 
     What a logger raises is a warning, and no dial is harmed.

@@ -69,7 +69,7 @@ class Telemetry:
             a link, as .NET has it.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         ValueError: ``spans`` is another word.
 
     It may be shared by dialers, event loops and threads.

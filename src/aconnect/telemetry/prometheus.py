@@ -62,7 +62,7 @@ class Metrics:
 
     Raises:
         ImportError: there are to be exemplars, and opentelemetry-api is not installed.
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         ValueError: the registry has these metrics already, or ``namespace`` cannot begin a name;
             nothing has been registered.
 

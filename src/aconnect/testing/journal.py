@@ -23,7 +23,7 @@ __all__ = ["FakeAttempt", "FakeLookup", "timeline"]
 
 @dataclass(frozen=True, slots=True)
 class FakeLookup:
-    """A lookup.
+    """A lookup of a `FakeNetwork`.
 
     Attributes:
         at: the moment, in seconds of `time.monotonic`.

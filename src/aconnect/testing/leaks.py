@@ -134,7 +134,7 @@ def snapshot(loop: asyncio.AbstractEventLoop | None = None) -> Snapshot:
             is looked at.
 
     Raises:
-        TypeError: ``loop`` is no event loop.
+        TypeError: ``loop`` is not an event loop.
 
     It starts nothing and waits for nothing.  It reads in ``/proc/self``, which blockbuster, if it
     watches the loop, has to be told to allow: ``can_block_in("aconnect/testing/leaks.py",
@@ -160,7 +160,8 @@ def leaks_since(before: Snapshot, *, grace: float = 0.0) -> list[Leak]:
         grace: seconds that threads have to end, during which this blocks.
 
     Raises:
-        TypeError, ValueError: ``before`` is no snapshot, or ``grace`` no number of seconds.
+        TypeError, ValueError: ``before`` is not a snapshot, or ``grace`` not a number of
+            seconds.
 
     A descriptor that was open before and has been closed is reported, and so is one whose number
     belongs to something else now: somebody may still use it.  Who has opened one closes it after

@@ -131,8 +131,8 @@ class FakeNetwork:
             The host.
 
         Raises:
-            TypeError: an argument is of another type.
-            ValueError: an argument has a value that cannot be.
+            TypeError: an argument has the wrong type.
+            ValueError: an argument has an invalid value.
         """
         if not addresses:
             raise ValueError("a host must have an address")
@@ -161,7 +161,7 @@ class FakeNetwork:
             interface: a name for its ``interface``.
 
         Raises:
-            TypeError: an argument is of another type.
+            TypeError: an argument has the wrong type.
             ValueError: an address is no IP address.
         """
         if interface is not None and not isinstance(interface, str):
@@ -196,8 +196,8 @@ class FakeNetwork:
                 getaddrinfo(3).  An iterable has one for each lookup, of which the last one stays.
 
         Raises:
-            TypeError: an argument is of another type.
-            ValueError: an argument has a value that cannot be.
+            TypeError: an argument has the wrong type.
+            ValueError: an argument has an invalid value.
         """
         self._names.resolves(name, after, ipv6, ipv4, outcome)
 

@@ -57,7 +57,7 @@ class Outcome:
             local port and a full backlog always are like that.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         ValueError: there is no such outcome, or it cannot take time.
     """
 

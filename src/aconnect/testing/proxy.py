@@ -64,7 +64,7 @@ class Answer:
         surplus: what the target has to say at once, which comes with the answer.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         ValueError: there is no such answer, or it has no surplus.
     """
 
@@ -106,8 +106,8 @@ class FakeProxy:
         host: the same as a host: ``proxy.host.becomes("refused")`` for one that is down.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
     """
 
     def __init__(

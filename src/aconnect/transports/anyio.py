@@ -133,7 +133,7 @@ async def open_stream(
 
     Args:
         address: as for `aconnect`; of a stream socket.
-        port: if this is given, ``address`` is a host.
+        port: the port, if ``address`` is a host alone.
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name.  A context is not changed.
         server_hostname: the name in the certificate, which the server is also told (SNI); by
@@ -141,8 +141,8 @@ async def open_stream(
         ssl_session: a session of an earlier connection with the same context, to be resumed.
         tls_standard_compatible: whether the end of the stream must be TLS's goodbye, as in
             `anyio.connect_tcp`.
-        timeout: seconds from now for everything; None for no limit of ours.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        timeout: seconds from now for everything; None for no limit but the kernel's.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         dialer: what to dial with; by default a `Dialer` without options.
         report: an empty `Report`, which is filled while the call runs.
         options: options of a `Dialer`, for this call.
@@ -152,7 +152,7 @@ async def open_stream(
         `anyio.streams.tls.TLSStream` around it.  By way of TLS to a proxy it has no half-close.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
         ImportError: anyio is not installed.
         RuntimeError: no event loop is running.
         HandshakeError: a peer was reached, and TLS failed.

@@ -137,7 +137,7 @@ def stream_target(
         call: who asks.
 
     Raises:
-        TypeError, ValueError: it is no address, or one for a socket of another type.
+        TypeError, ValueError: it is not an address, or one for a socket of another type.
     """
     if host is not None:
         if address is not None:
@@ -156,7 +156,7 @@ def datagram_target(address: AddressLike | list[Any] | None, call: str) -> Targe
     """What a datagram socket is to be connected to; a host and a port are a UDP address.
 
     Raises:
-        TypeError, ValueError: it is no address, or one for a socket of another type.
+        TypeError, ValueError: it is not an address, or one for a socket of another type.
     """
     target: Target | None = None
     if address is None:
@@ -226,7 +226,7 @@ def to_dialer(options: Any, dialer: Dialer | None, target: Target, call: str) ->
         Whether ``all_errors`` is wanted.
 
     Raises:
-        TypeError, ValueError: one is no good.
+        TypeError, ValueError: one is invalid.
     """
     if options.pop("sock", None) is not None:
         raise ValueError(

@@ -103,8 +103,8 @@ async def create_connection(
         ssl_shutdown_timeout: seconds for TLS to end, when the transport is closed; None for the
             loop's default, which is 30.
         local_addr: what to bind to, a host and a port; see ``local_address`` of `Dialer`.
-        timeout: seconds from now for everything; None for no limit of ours.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        timeout: seconds from now for everything; None for no limit but the kernel's.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         dialer: what to dial with; by default a `Dialer` without options.
         report: an empty `Report`, which is filled while the call runs.
         host, happy_eyeballs_delay, interleave, all_errors, proto, flags, sock: as asyncio has
@@ -117,7 +117,7 @@ async def create_connection(
         and so no half-close, whether the target has TLS or not.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
         RuntimeError: no event loop is running, or trio is.
         HandshakeError: a peer was reached, and TLS failed.
         ConnectError, ConnectTimeout, ResolveError, AddressNotPermitted: as `Dialer.connect`.
@@ -197,7 +197,7 @@ async def open_connection(
         arguments: all others of `create_connection`.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
         ConnectError: as `create_connection`.
 
     For cancellation and threads, see `create_connection`.
@@ -229,7 +229,7 @@ async def create_unix_connection(
             ``server_hostname`` is needed.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
         ConnectError: as `create_connection`.
 
     For cancellation and threads, see `create_connection`.
@@ -256,7 +256,7 @@ async def open_unix_connection(
         limit: as for `open_connection`.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
         ConnectError: as `create_connection`.
 
     For cancellation and threads, see `create_connection`.

@@ -213,7 +213,7 @@ def stream_target(
         call: who asks.
 
     Raises:
-        TypeError, ValueError: it is no address, or one for a socket of another type.
+        TypeError, ValueError: it is not an address, or one for a socket of another type.
     """
     return checked(target_of(address, port), socket.SOCK_STREAM, call)
 

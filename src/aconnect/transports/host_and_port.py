@@ -57,8 +57,8 @@ async def internet_address(
         An address; or getaddrinfo() results, if only that could tell.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: the port is no port.
+        TypeError: an argument has the wrong type.
+        ValueError: the port is not valid.
         ResolveError: the host can be no host.
         OSError: getaddrinfo(3) has no answer.
     """
@@ -85,7 +85,7 @@ def checked(host: str, port: int) -> tuple[str, int]:
 
     Raises:
         TypeError: one is of another type.
-        ValueError: the port is no port.
+        ValueError: the port is not valid.
         ResolveError: the host can be no host.
     """
     try:
@@ -118,7 +118,7 @@ async def local_addresses(
     """What ``local_addr`` binds to: the first address of each family, as asyncio looks them up.
 
     Raises:
-        TypeError, ValueError: it is no local address.
+        TypeError, ValueError: it is not a local address.
         OSError: getaddrinfo(3) has no answer.
     """
     host, port, *more = local_addr

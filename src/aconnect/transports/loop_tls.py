@@ -209,7 +209,7 @@ def time_limits(
     """The time limits of TLS, as create_connection() of the loop takes them.
 
     Raises:
-        TypeError, ValueError: one is no number of seconds, or there is no TLS.
+        TypeError, ValueError: one is not a number of seconds, or there is no TLS.
     """
     given = {"ssl_handshake_timeout": handshake, "ssl_shutdown_timeout": shutdown}
     limits = {}

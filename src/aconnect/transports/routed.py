@@ -38,7 +38,7 @@ _ON_TRIO: Final = (
 def routed(
     dialer: Dialer, loop: asyncio.AbstractEventLoop | None = None
 ) -> AbstractContextManager[None]:
-    """In its ``with`` block, everything that asks the event loop to connect asks ``dialer``.
+    """In its ``with`` block, ``dialer`` makes every connection that the event loop is asked for.
 
     For asyncio and uvloop.  It puts `create_connection`, `create_unix_connection` and
     `create_datagram_endpoint` (with a ``remote_addr``) of one loop object through the dialer: its
@@ -65,7 +65,7 @@ def routed(
     `capture` collects those of a piece of code.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
         RuntimeError: no loop is running, and none is given; trio is running; or the loop does not
             let its methods be replaced.
 

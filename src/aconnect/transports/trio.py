@@ -119,15 +119,15 @@ async def open_trio_stream(
 
     Args:
         address: as for `aconnect`; of a stream socket.
-        port: if this is given, ``address`` is a host.
+        port: the port, if ``address`` is a host alone.
         ssl: a context for TLS; True for the default one, which verifies the certificate and the
             host name.  A context is not changed.
         server_hostname: the name in the certificate, which the server is also told (SNI); by
             default the host of the address.  Empty for none, if the context checks none.
         ssl_session: a session of an earlier connection with the same context, to be resumed.
         https_compatible: whether an end without TLS's goodbye will do, as in `trio.SSLStream`.
-        timeout: seconds from now for everything; None for no limit of ours.
-        deadline: the same as a `Deadline`.  Of both, the earlier counts.
+        timeout: seconds from now for everything; None for no limit but the kernel's.
+        deadline: the same limit as a `Deadline`.  The earlier of the two counts.
         dialer: what to dial with; by default a `Dialer` without options.
         report: an empty `Report`, which is filled while the call runs.
         options: options of a `Dialer`, for this call.
@@ -137,7 +137,7 @@ async def open_trio_stream(
         it is a `trio.SSLStream` as well.
 
     Raises:
-        TypeError, ValueError: an argument is no good; nothing was done.
+        TypeError, ValueError: an argument is invalid; nothing was done.
         RuntimeError: trio is not running.
         HandshakeError: a peer was reached, and TLS failed.
         ConnectError, ConnectTimeout, ResolveError, AddressNotPermitted: as `Dialer.connect`.

@@ -41,7 +41,7 @@ class AConnectBackend(BlockingBackend, httpcore.NetworkBackend):
         dialer, keepalive, tls: as for `aconnect.clients.httpcore.AConnectBackend`.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
     """
 
     core: ClassVar[Any] = httpcore
@@ -58,7 +58,7 @@ class AConnectPool(BlockingPool, httpcore.ConnectionPool):
         options: as of `aconnect.clients.httpcore.AConnectPool`.
 
     Raises:
-        TypeError, ValueError: an argument is no good.
+        TypeError, ValueError: an argument is invalid.
 
     Through a proxy that itself speaks TLS, there is no TLS to what is behind it; a dialer with a
     ``proxy`` has it.

@@ -37,7 +37,7 @@ class AConnectTransport(BlockingTransport, httpx.BaseTransport):
         options: as of `aconnect.clients.httpx.AConnectTransport`.
 
     Raises:
-        TypeError, ValueError: an argument is no good.
+        TypeError, ValueError: an argument is invalid.
 
     What a request raises for want of a connection is `httpx.ConnectTimeout` or
     `httpx.ConnectError`, with the `ConnectError` as its ``__cause__``.

@@ -55,8 +55,8 @@ class AConnectConnection(AbstractConnection):
             for the name, all addresses and TLS; None for no limit.
 
     Raises:
-        TypeError, ValueError: an argument is no good.
-        redis.RedisError: one of redis-py's own is no good.
+        TypeError, ValueError: an argument is invalid.
+        redis.RedisError: one of redis-py's own is invalid.
 
     What a command raises for want of a connection is redis-py's:
 

@@ -36,7 +36,7 @@ __all__ = ["AConnectAdapter", "session"]
 
 
 class AConnectAdapter(HTTPAdapter):
-    """Has a `requests.Session` connect with a `Dialer`: ``session.mount("https://", ...)``.
+    """Makes the connections of a `requests.Session`: ``session.mount("https://", ...)``.
 
     Args:
         dialer: what to dial with; by default a `Dialer` without options.
@@ -47,7 +47,7 @@ class AConnectAdapter(HTTPAdapter):
             ``max_retries``, ``pool_block``.
 
     Raises:
-        TypeError, ValueError: an argument is no good.
+        TypeError, ValueError: an argument is invalid.
 
     The first of two seconds of a request's ``timeout`` is for the name and all addresses, and
     again for TLS.

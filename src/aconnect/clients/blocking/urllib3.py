@@ -57,7 +57,7 @@ class AConnectPoolManager(PoolManager):
             the name and all addresses, and again for TLS.
 
     Raises:
-        TypeError, ValueError: an argument is no good.
+        TypeError, ValueError: an argument is invalid.
 
     What a request raises for want of a connection is urllib3's, or in a `MaxRetryError` as its
     ``reason``, with the `ConnectError` as its ``__cause__``:

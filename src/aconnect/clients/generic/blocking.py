@@ -89,7 +89,8 @@ class BlockingStream:
         Raises:
             core.ConnectTimeout: it was not done in time; ``args[0]`` is a `ConnectTimeout`.
             core.ConnectError: it has failed; ``args[0]`` is a `HandshakeError`.
-            ValueError: ``server_hostname`` is no name, or missing; or there is TLS already.
+            ValueError: ``server_hostname`` is not a name, or is missing; or there is TLS
+                already.
         """
         started = time.monotonic()
         with as_core(self.core):
@@ -228,7 +229,7 @@ class BlockingBackend:
                 `ConnectTimeout`.
             core.ConnectError: there is no connection; ``args[0]`` is the `ConnectError`, or
                 a ValueError if ``host`` cannot be one.
-            TypeError, ValueError: another argument is no good.
+            TypeError, ValueError: another argument is invalid.
         """
         try:
             address = TCPAddress(host_of_url(host), port)

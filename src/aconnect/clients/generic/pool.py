@@ -73,7 +73,7 @@ class Backend:
         Args:
             host: a name or an IP address.
             port: its port.
-            timeout: seconds for the name and all addresses; None for no limit of ours.
+            timeout: seconds for the name and all addresses; None for no limit but the kernel's.
             local_address: what to bind to, in place of the dialer's own.
             socket_options: tuples of setsockopt(2), after the dialer's own and like its
                 `SocketOption`.
@@ -83,7 +83,7 @@ class Backend:
                 `ConnectTimeout`.
             core.ConnectError: there is no connection; ``args[0]`` is the `ConnectError`, or
                 a ValueError if ``host`` cannot be one.
-            TypeError, ValueError: another argument is no good.
+            TypeError, ValueError: another argument is invalid.
 
         When cancelled, all is closed before the cancellation leaves this call.
         """

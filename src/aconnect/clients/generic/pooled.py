@@ -32,7 +32,7 @@ def pooled(dialer: Dialer | None, keepalive: Keepalive | None) -> Dialer:
         keepalive: likewise; `POOLED` if it was not given.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
     """
     dialer = dialer_of(dialer, {})
     if keepalive is POOLED and dialer.keepalive is not None:

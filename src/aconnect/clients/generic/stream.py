@@ -114,7 +114,7 @@ class Stream:
         Raises:
             core.ConnectTimeout: it was not done in time; ``args[0]`` is a `ConnectTimeout`.
             core.ConnectError: it has failed; ``args[0]`` is a `HandshakeError`.
-            ValueError: ``server_hostname`` is no name, or missing.
+            ValueError: ``server_hostname`` is not a name, or is missing.
         """
         started = time.monotonic()
         with raised_as(self.core):
@@ -178,7 +178,8 @@ class Unconnected:
 
         Args:
             ssl_context, server_hostname: as for `Stream.start_tls`.
-            timeout: seconds for the name, all addresses and TLS; None for no limit of ours.
+            timeout: seconds for the name, all addresses and TLS; None for no limit but the
+                kernel's.
 
         Raises:
             As `Stream.start_tls`, and for want of a connection as well.

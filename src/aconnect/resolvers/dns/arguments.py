@@ -83,7 +83,7 @@ def domains_of(domains: Iterable[str]) -> tuple[str, ...]:
     """Domains, as `canonical` has them.
 
     Raises:
-        TypeError, ValueError: one is no name.
+        TypeError, ValueError: one is not a name.
     """
     if isinstance(domains, str):
         raise TypeError(f"search must be an iterable of domains, not the str {domains!r}")

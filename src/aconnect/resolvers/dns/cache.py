@@ -199,15 +199,15 @@ class DnsCache:
     """A cache for `DnsResolver`.
 
     Args:
-        entries: how many answers are kept at the most.
+        entries: the most answers that are kept.
         stale: seconds for which addresses that are not good any more may be used if every server
             fails, or none has answered for 1.8 seconds (RFC 8767); None for not at all.
         optimistic: use such addresses at once, and ask meanwhile.  What the answer has not got is
             not tried then, unless it has been.  A dial that has connected before asks no more.
 
     Raises:
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
 
     Safe to use from several threads.
     """

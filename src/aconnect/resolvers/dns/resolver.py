@@ -100,8 +100,8 @@ class DnsResolver:
 
     Raises:
         ImportError: dnspython is not installed.
-        TypeError: an argument is of another type.
-        ValueError: an argument has a value that cannot be.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument has an invalid value.
 
     Safe to use from several tasks, loops and threads at once.
     """

@@ -57,7 +57,7 @@ async def check_driver(driver: Driver, *, limit: float = 10.0) -> tuple[str, ...
 
     Raises:
         NotConformant: rules are broken.  It lists them all, with what was seen.
-        TypeError, ValueError: ``limit`` is no number of seconds.
+        TypeError, ValueError: ``limit`` is not a number of seconds.
         RuntimeError: no event loop is running.
 
     When cancelled, it ends the check that is running, and leaves nothing.
