@@ -243,6 +243,19 @@ class TestArguments:
         assert report._repr_svg_() == report.to_svg()
         assert not hasattr(report, "_repr_html_")
 
+    def test_a_notebook_has_the_text_of_what_cannot_be_drawn(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """P2: it never raises."""
+        report = dials.report("still running")
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("cannot be drawn")
+
+        monkeypatch.setattr(type(report), "to_svg", fail)
+        assert report._repr_svg_() is None
+        assert "still running" in str(report)
+
     def test_it_has_a_line_for_who_does_not_see(self) -> None:
         svg = ElementTree.fromstring(dials.report("IPv6 is silent, IPv4 wins").to_svg())
         assert svg.get("role") == "img"

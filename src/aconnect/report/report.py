@@ -206,9 +206,12 @@ class Report:
 
         return page(self._story(), _wide(width, NARROWEST, "units"))
 
-    def _repr_svg_(self) -> str:
-        """What notebooks show."""
-        return self.to_svg()
+    def _repr_svg_(self) -> str | None:
+        """What notebooks show; None, for which they show the text, if it cannot be drawn."""
+        try:
+            return self.to_svg()
+        except Exception:
+            return None
 
     def to_trace_events(self, process: int = 1) -> list[dict[str, Any]]:
         """The dial for viewers of traces, such as Perfetto and chrome://tracing.
