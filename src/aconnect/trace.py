@@ -13,16 +13,16 @@ Rules:
 
 from __future__ import annotations
 
-import traceback
-import warnings
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
+from .listeners import each as each
+from .listeners import guarded as guarded
 from .sansio.value import Value, set_derived
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
     from .addresses.values import Endpoint, SockAddr
@@ -37,16 +37,17 @@ __all__ = [
     "Event",
     "HandshakeEnded",
     "HandshakeStarted",
+    "QuestionAnswered",
+    "QuestionAsked",
     "ResolutionBatch",
     "ResolutionEnded",
     "ResolutionStarted",
+    "ServiceFound",
     "SocketClosed",
     "Trace",
     "each",
     "guarded",
 ]
-
-T = TypeVar("T")
 
 Trace: TypeAlias = "Callable[[Event], None]"
 """What is told of the events of a dial: any callable of one argument.
@@ -136,6 +137,68 @@ class ResolutionEnded(Event):
     remembered: bool = False
 
 
+class QuestionAsked(Event):
+    """A question has been put to name servers, or to what is remembered.
+
+    Attributes:
+        name: what it is about, as DNS has it.
+        type: the records that are asked for: "A", "AAAA", "HTTPS" and the like.
+        address, of: for what, as `ResolutionStarted` has it.
+    """
+
+    name: str
+    type: str
+    address: str = ""
+    of: ResolutionOf = "target"
+
+
+class QuestionAnswered(Event):
+    """What came of a question.
+
+    Attributes:
+        name, type: as in `QuestionAsked`.
+        outcome: the response code, or why there is no answer, in words.
+        server, over, records, ttl, source, seconds, ignored: as in `aconnect.Question`.
+        address, of: as in `QuestionAsked`.
+    """
+
+    name: str
+    type: str
+    outcome: str
+    server: str = ""
+    over: str = ""
+    records: int = 0
+    ttl: int | None = None
+    source: str = "network"
+    seconds: float = 0.0
+    ignored: int = 0
+    address: str = ""
+    of: ResolutionOf = "target"
+
+
+class ServiceFound(Event):
+    """A record says where a service is.
+
+    Attributes:
+        rank: that of its addresses.
+        target: the host.
+        priority, port, alpn: as in `aconnect.Service`.
+        ech: how many octets its configuration for Encrypted Client Hello has.
+        refused: why it is not used; empty if it is.
+        address, of: for what, as `ResolutionStarted` has it.
+    """
+
+    rank: int
+    target: str
+    priority: int
+    port: int
+    alpn: tuple[str, ...] = ()
+    ech: int = 0
+    refused: str = ""
+    address: str = ""
+    of: ResolutionOf = "target"
+
+
 class AttemptStarted(Event):
     """An address is being connected to.
 
@@ -148,6 +211,9 @@ class AttemptStarted(Event):
         host: of a dial to several addresses, the one that this is an endpoint of, as text; else
             empty.
         target: what a proxy will be asked to connect to, if its address is known here; else None.
+        rank: that of the address, as its resolver has said; all of a rank are started before any
+            of the next.
+        service: of a service that a record has led to, its host and port, as text; else empty.
     """
 
     attempt: int
@@ -156,6 +222,8 @@ class AttemptStarted(Event):
     known: int = 1
     host: str = ""
     target: Endpoint | None = None
+    rank: int = 0
+    service: str = ""
 
 
 class AttemptEnded(Event):
@@ -280,102 +348,3 @@ class DialCancelled(Event):
 def is_last(event: Event) -> bool:
     """Whether nothing follows it."""
     return isinstance(event, (DialConnected, DialFailed, DialCancelled))
-
-
-def guarded(
-    listener: Callable[[T], object] | None, name: str = "trace"
-) -> Callable[[T], None] | None:
-    """Make a callable that tells ``listener`` of the events of one dial, and never fails.
-
-    An exception from ``listener`` is issued as one RuntimeWarning with its text, and it gets no
-    more events of this dial.  A filter that makes the warning an error does not harm the dial
-    either: the error goes to `sys.unraisablehook`.
-
-    Args:
-        listener: the user's callable, or None.
-        name: which one it is.
-
-    Returns:
-        A callable for this dial alone; None if ``listener`` is.
-
-    Raises:
-        TypeError: ``listener`` is neither None nor callable.
-
-    What is not an Exception (KeyboardInterrupt, SystemExit, a cancellation) goes through.
-    """
-    if listener is None:
-        return None
-    if not callable(listener):
-        raise TypeError(f"{name} must be a callable of one argument, not {listener!r}")
-    if isinstance(listener, _Each):
-        return _Each([_Guard(one, name) for one in listener.listeners])
-    return _Guard(listener, name)
-
-
-def each(*listeners: Callable[[T], object]) -> Callable[[T], None]:
-    """Make one listener of several, for ``on_report`` or ``trace`` of a `Dialer`.
-
-    Args:
-        listeners: what is called, in this order.
-
-    Returns:
-        A callable.  A dial that is given it guards each of them alone: what one raises is one
-        warning, it gets no more of that dial, and the others go on.
-
-    Raises:
-        TypeError: one of them is not callable.
-
-    It keeps nothing of a dial, and may be shared by dialers and threads as the listeners may.
-    """
-    for listener in listeners:
-        if not callable(listener):
-            raise TypeError(f"each listener must be a callable of one argument, not {listener!r}")
-    alone: list[Any] = []
-    for listener in listeners:
-        alone += listener.listeners if isinstance(listener, _Each) else [listener]
-    return _Each(alone)
-
-
-class _Each:
-    __slots__ = ("listeners",)
-
-    def __init__(self, listeners: Iterable[Callable[[Any], object]]) -> None:
-        self.listeners = tuple(listeners)
-
-    def __call__(self, event: Any) -> None:
-        for listener in self.listeners:
-            listener(event)
-
-
-class _Guard:
-    __slots__ = ("_listener", "_name")
-
-    def __init__(self, listener: Callable[[Any], object], name: str) -> None:
-        self._listener: Callable[[Any], object] | None = listener
-        self._name = name
-
-    def __call__(self, event: Any) -> None:
-        if self._listener is None:
-            return
-        try:
-            self._listener(event)
-        except Exception as error:
-            self._listener = None
-            _Complaint(self._name, error)
-
-
-class _Complaint:
-    """Issues its warning from its finalizer, which cannot raise into the dial."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, name: str, error: Exception) -> None:
-        at = error.__traceback__
-        while at is not None and at.tb_next is not None:
-            at = at.tb_next
-        where = "" if at is None else f" ({at.tb_frame.f_code.co_filename}:{at.tb_lineno})"
-        words = "".join(traceback.format_exception_only(error)).strip()
-        self._text = f"{name} raised {words}{where}; it gets no more events of this dial"
-
-    def __del__(self) -> None:
-        warnings.warn(self._text, RuntimeWarning, stacklevel=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 pytest.importorskip("dns", reason="needs dnspython: install the extra 'dns'")
 
+import dns.message
 from support.liar import Liar, answer
 
 from aconnect.cli import lookup
@@ -114,3 +116,101 @@ def test_without_dnspython(invoke: Any, monkeypatch: Any) -> None:
     result = invoke("lookup", "a.test")
     assert result.exit_code == 2
     assert "dnspython is not installed" in result.output
+
+
+ZONE = {
+    ("s.test", "HTTPS"): [
+        "s.test 60 HTTPS 1 t.test. port=8443 alpn=h2 ipv4hint=192.0.2.9 ech=AARhYmNk"
+    ],
+    ("s.test", "A"): ["s.test 60 A 192.0.2.1"],
+    ("t.test", "A"): ["t.test 60 A 192.0.2.2"],
+    ("u.test", "HTTPS"): ["u.test 60 HTTPS 1 t.test. alpn=h3 no-default-alpn"],
+    ("u.test", "A"): ["u.test 60 A 192.0.2.1"],
+    ("_x._tcp.s.test", "SRV"): ["_x._tcp.s.test 60 SRV 1 0 501 t.test."],
+}
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: Any) -> Iterator[str]:
+    for name in ("RESOLV_CONF", "NSSWITCH_CONF", "HOSTS"):
+        monkeypatch.setattr(module, name, str(tmp_path / name))
+    (tmp_path / "HOSTS").write_text("192.0.2.77 hosts.test\n")
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        name = str(dns.message.from_wire(query).question[0].name).rstrip(".")
+        return [answer(query, *ZONE.get((name, kind), []))]
+
+    with Liar(say) as liar:
+        yield liar.address
+
+
+def lines(result: Any) -> set[str]:
+    """The lines without the time that they took."""
+    return {re.sub(r", in [0-9.]+ m?s", "", line) for line in result.output.splitlines()}
+
+
+@pytest.mark.parametrize("arguments", [("--service", "https", "s.test"), ("https://s.test",)])
+def test_a_service(invoke: Any, services: str, arguments: Any) -> None:
+    result = invoke("lookup", "--server", services, *arguments)
+    assert result.exit_code == 0
+    name, of = arguments[-1], f"TTL 60 s, from {services} by udp"
+    found = lines(result)
+    assert f"s.test  HTTPS  1 record, {of}" in found
+    assert f"{name}  service t.test:8443  priority 1, alpn h2, ech" in found
+    assert f"{name}  rank 0  192.0.2.9:8443 of t.test:8443, a hint" in found
+    assert f"t.test  A  1 record, {of}" in found
+    assert f"{name}  rank 0  192.0.2.2:8443 of t.test:8443" in found
+    assert f"{name}  rank 1  192.0.2.1:443" in found
+
+
+def test_a_service_of_a_domain(invoke: Any, services: str) -> None:
+    result = invoke("lookup", "--server", services, "--service", "_x._tcp", "s.test")
+    assert "s.test  rank 0  192.0.2.2:501 of t.test:501" in lines(result)
+    same = invoke("lookup", "--server", services, "srv:_x._tcp.s.test")
+    assert "srv:_x._tcp.s.test  rank 0  192.0.2.2:501 of t.test:501" in lines(same)
+
+
+def test_a_record_that_is_not_used(invoke: Any, services: str) -> None:
+    found = lines(invoke("lookup", "--server", services, "https://u.test"))
+    assert (
+        "https://u.test  service t.test:443  priority 1, alpn h3, "
+        "not used: it offers nothing over TCP"
+    ) in found
+
+
+def test_where_an_answer_is_from(invoke: Any, services: str) -> None:
+    assert lines(invoke("lookup", "--server", services, "t.test", "hosts.test")) == {
+        f"t.test  IPv6  no address, from {services} by udp",
+        f"t.test  IPv4  192.0.2.2, TTL 60 s, from {services} by udp",
+        "hosts.test  any family  192.0.2.77, from hosts",
+    }
+
+
+def test_a_service_in_json(invoke: Any, services: str) -> None:
+    result = invoke("lookup", "--json", "--server", services, "https://s.test", "t.test")
+    said = [json.loads(line) for line in result.output.splitlines()]
+    (https,) = [each for each in said if each.get("type") == "HTTPS"]
+    assert (https["server"], https["ttl"], https["records"]) == (services, 60, 1)
+    found = [each for each in said if "rank" in each and each["addresses"]]
+    assert found[0]["service"]["target"] == "t.test"
+    assert found[0]["service"]["ech"] == 6
+    (plain,) = [each for each in said if each["addresses"] == ["192.0.2.2"]]
+    assert (plain["type"], plain["source"]) == ("A", "network")
+
+
+@pytest.mark.parametrize(
+    ("service", "words"),
+    [("foo", "neither https nor"), ("_x", "is no service"), ("a b", "is no service")],
+)
+def test_what_is_no_service(invoke: Any, service: str, words: str) -> None:
+    result = invoke("lookup", "--service", service, "a.test")
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_check_goes_where_the_records_lead(invoke: Any, services: str, stage: Stage) -> None:
+    ZONE["_y._tcp.s.test", "SRV"] = [f"_y._tcp.s.test 60 SRV 1 0 {stage.healthy[1]} v.test."]
+    ZONE["v.test", "A"] = ["v.test 60 A 127.0.0.1"]
+    result = invoke("check", "-v", "--server", services, "srv:_y._tcp.s.test")
+    assert result.exit_code == 0
+    assert "SRV _y._tcp.s.test" in result.output

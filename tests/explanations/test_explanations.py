@@ -357,3 +357,10 @@ def test_an_error_without_errno_is_a_value_error_that_shows_it(error: OSError) -
 @pytest.mark.parametrize("errno", [2**31, -(2**31) - 1, 10**30])
 def test_a_number_beyond_the_range_of_errno_is_called_a_number(errno: int) -> None:
     assert explain(errno).startswith(f"errno {errno}: ")
+
+
+@pytest.mark.parametrize("name", ["NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP"])
+def test_what_name_servers_say_is_explained(name: str) -> None:
+    said = explain(name.lower())
+    assert said.startswith(f"{name}: a name server ")
+    assert " Check " in said

@@ -613,6 +613,8 @@ class TestADict:
                 "remembered": False,
                 "batches": [{"time": 2.0, "addresses": ["[2001:db8::1]:443", "192.0.2.1:443"]}],
             },
+            "questions": [],
+            "services": [],
             "attempts": [
                 {
                     "number": 0,
@@ -634,6 +636,8 @@ class TestADict:
                     "closed": 10.0,
                     "won": False,
                     "host": "",
+                    "rank": 0,
+                    "service": "",
                     "target": None,
                     "handshake": None,
                 },
@@ -657,6 +661,8 @@ class TestADict:
                     "closed": 10.0,
                     "won": False,
                     "host": "",
+                    "rank": 0,
+                    "service": "",
                     "target": None,
                     "handshake": {
                         "name": "TLS",

@@ -28,7 +28,13 @@ from .lookup import as_text as heard_as_text
 from .lookup import look_all_up
 from .loops import LOOPS, missing
 from .options import SETTINGS, on_loop
-from .parameters import complete_errors, dns_resolver, parse_errors, parse_names
+from .parameters import (
+    complete_errors,
+    dns_resolver,
+    parse_errors,
+    parse_names,
+    parse_service,
+)
 from .screen import make_console, write_line
 from .stage import StageError
 from .status import INTERRUPTED
@@ -36,7 +42,7 @@ from .wait_command import wait_for
 from .watch_command import watch
 
 if TYPE_CHECKING:
-    from .lookup import Heard
+    from .lookup import Heard, Name
     from .loops import EventLoop
 
 __all__ = ["command"]
@@ -117,24 +123,42 @@ for _other in (check, watch, wait_for):
     help="A name server to ask, with its port unless that is 53; several in their order. Without "
     "it, those of this machine.",
 )
+@click.option(
+    "--service",
+    metavar="NAME",
+    is_eager=True,
+    expose_value=False,  # the names go by it
+    callback=parse_service,
+    help='A service of each: "https", or as SRV records have it, "_xmpp-client._tcp".',
+)
 @click.option("--json", "json_lines", is_flag=True, help="JSON, an object on each line.")
 @on_loop
 def lookup(
-    names: tuple[str, ...], servers: tuple[str, ...], json_lines: bool, loop: EventLoop
+    names: tuple[Name, ...],
+    servers: tuple[str, ...],
+    json_lines: bool,
+    loop: EventLoop,
 ) -> None:
     """Look up each NAME, and say what comes, as it comes.
 
     Name servers are asked for IPv6 and for IPv4 addresses at the same time, and each answer has
-    a line. The hosts file and the search list count. The exit status is 0 if each name has an
-    address.
+    a line: where it is from, and for how long it is good. The hosts file and the search list
+    count. The exit status is 0 if each name has an address.
+
+    With --service, or if NAME is an address of a service (https://host, srv:_name._tcp.domain),
+    HTTPS or SRV records are asked for as well. There is a line for each question, for each record,
+    and for the addresses of each rank, in the order in which a dial would try them.
 
     With --json, the members are name, family (null for any), addresses and seconds; of a
-    failure also errno, errno_name and message.
+    failure also errno, errno_name and message. Where it is known there are type, server, over
+    (udp or tcp), outcome, records, ttl, source and ignored; of a service rank and service.
 
     \b
     Examples:
       aconnect lookup example.org
       aconnect lookup --server 127.0.0.1:5300 --json db.test
+      aconnect lookup --service https example.org
+      aconnect lookup srv:_xmpp-client._tcp.example.org
     """  # noqa: D301
     if json_lines:
 

@@ -2,7 +2,9 @@
 
 Rules:
 
-* One name after the other, and a line for each batch as soon as it is there.
+* One name after the other, and a line for each batch as soon as it is there: addresses, where they
+  are from, and for how long they are good.  Of a service there are lines for each question, each
+  record and the addresses of each rank.
 * Nothing is remembered from one run to the next, so what is shown has been asked for.
 """
 
@@ -17,29 +19,42 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from rich.text import Text
 
 from aconnect import TCPAddress, explain
+from aconnect.addresses.text import format_sockaddr
 
 from .screen import duration, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from aconnect import Resolver
+    from aconnect import Batch, Question, Resolver, Service
 
     from .loops import EventLoop
 
-__all__ = ["Heard", "as_json", "as_text", "look_all_up"]
+__all__ = ["Heard", "Name", "as_json", "as_text", "look_all_up"]
 
 _FAMILIES: Final[dict[int, str]] = {socket.AF_INET6: "IPv6", socket.AF_INET: "IPv4"}
+_TYPES: Final[dict[int, str]] = {socket.AF_INET6: "AAAA", socket.AF_INET: "A"}
+
+
+class Name(NamedTuple):
+    """What is looked up, as it was typed and as a value."""
+
+    text: str
+    address: Any
 
 
 class Heard(NamedTuple):
-    """What was said of a name: addresses, or why there are none.
+    """What was said of a name: addresses, or why there are none; what a question came to; or
+    where a service is.
 
     Attributes:
         family: which the addresses are of, if they are of one.
         code: of getaddrinfo(3) or errno(3); 0 if nothing is wrong.
         words: why.
         seconds: since the name was asked for.
+        question: where the addresses are from, or what came of it.
+        rank: that of the addresses, if there are several.
+        service: what is offered there, or at the addresses.
     """
 
     name: str
@@ -48,10 +63,13 @@ class Heard(NamedTuple):
     seconds: float
     code: int = 0
     words: str = ""
+    question: Question | None = None
+    rank: int | None = None
+    service: Service | None = None
 
 
 def look_all_up(
-    names: Sequence[str], resolver: Resolver, loop: EventLoop, show: Callable[[Heard], None]
+    names: Sequence[Name], resolver: Resolver, loop: EventLoop, show: Callable[[Heard], None]
 ) -> bool:
     """Look names up, one after the other.
 
@@ -73,21 +91,40 @@ def look_all_up(
     return all(found)
 
 
-async def _look_up(name: str, resolver: Resolver, show: Callable[[Heard], None]) -> bool:
+async def _look_up(name: Name, resolver: Resolver, show: Callable[[Heard], None]) -> bool:
     start, any_address = time.monotonic(), False
-    answers: Any = resolver.resolve(TCPAddress(name, 0))
+    answers: Any = resolver.resolve(name.address)
     try:
         async with aclosing(answers):
             async for batch in answers:
-                addresses = tuple(str(each.sockaddr[0]) for each in batch.endpoints)
-                any_address |= bool(addresses)
-                if not addresses and batch.answered is None:
-                    continue  # it says what is worth waiting for
-                show(Heard(name, batch.answered, addresses, time.monotonic() - start))
+                any_address |= bool(batch.endpoints)
+                for heard in _heard(name, batch):
+                    show(heard._replace(seconds=time.monotonic() - start))
     except OSError as error:
         words = str(error.strerror or error)
-        show(Heard(name, None, (), time.monotonic() - start, error.errno or 0, words))
+        show(Heard(name.text, None, (), time.monotonic() - start, error.errno or 0, words))
     return any_address
+
+
+def _heard(name: Name, batch: Batch) -> Iterator[Heard]:
+    """What a batch says; nothing of what is only worth waiting for."""
+    plain = type(name.address) is TCPAddress
+    came = {each.type: each for each in batch.questions if each.outcome}
+    of_family = came.pop(_TYPES.get(batch.answered or 0, ""), None) if plain else None
+    if plain and batch.endpoints and batch.answered is None:  # from the hosts file
+        of_family = next(iter(came.values()), None)
+        came.clear()
+    for question in came.values():
+        yield Heard(question.name, None, (), 0.0, question=question)
+    if plain:
+        if batch.endpoints or batch.answered is not None:
+            addresses = tuple(str(each.sockaddr[0]) for each in batch.endpoints)
+            yield Heard(name.text, batch.answered, addresses, 0.0, question=of_family)
+        return
+    addresses = tuple(format_sockaddr(each[0], each[3]) for each in batch.endpoints)
+    if addresses or batch.service is not None:
+        rank, service = batch.rank, batch.service
+        yield Heard(name.text, None, addresses, 0.0, rank=rank, service=service)
 
 
 def as_text(heard: Heard) -> Text:
@@ -96,9 +133,40 @@ def as_text(heard: Heard) -> Text:
     if heard.code:
         line = f"{heard.name}  {_name(heard.code)}: {heard.words}, in {took}"
         return Text(printable(line), "red")
+    return Text(printable(f"{heard.name}  {_said(heard)}, in {took}{_from(heard.question)}"))
+
+
+def _said(heard: Heard) -> str:
+    question, service = heard.question, heard.service
+    if heard.rank is not None:
+        of = "" if service is None else f" {service.target}:{service.port}"
+        if heard.addresses:
+            hint = ", a hint" if service is not None and service.hint else ""
+            return f"rank {heard.rank}  {', '.join(heard.addresses)}" + (of and f" of{of}") + hint
+        assert service is not None
+        facts = [
+            f"priority {service.priority}",
+            *[f"alpn {','.join(service.alpn)}"] * bool(service.alpn),
+        ]
+        facts += ["ech"] * bool(service.ech)
+        facts += [f"not used: {service.refused}"] * bool(service.refused)
+        return f"service{of}  {', '.join(facts)}"
+    if question is not None and heard.family is None and not heard.addresses:
+        records = f"{question.records} record{'s' * (question.records != 1)}"
+        return f"{question.type}  {records if question.outcome == 'NOERROR' else question.outcome}"
     family = _FAMILIES.get(heard.family or 0, "any family")
-    addresses = ", ".join(heard.addresses) or "no address"
-    return Text(printable(f"{heard.name}  {family}  {addresses}, in {took}"))
+    return f"{family}  {', '.join(heard.addresses) or 'no address'}"
+
+
+def _from(question: Question | None) -> str:
+    """Where an answer is from, and for how long it is good."""
+    if question is None:
+        return ""
+    ttl = "" if question.ttl is None else f", TTL {question.ttl} s"
+    where = question.source
+    if question.source == "network":
+        return ttl + (f", from {question.server} by {question.over}" if question.server else "")
+    return f"{ttl}, from {where}"
 
 
 def as_json(heard: Heard) -> str:
@@ -111,6 +179,15 @@ def as_json(heard: Heard) -> str:
     }
     if heard.code:
         fields |= {"errno": heard.code, "errno_name": _name(heard.code), "message": heard.words}
+    if heard.question is not None:
+        told = heard.question._asdict()
+        del told["name"], told["seconds"]
+        fields |= told
+    if heard.rank is not None:
+        fields["rank"] = heard.rank
+        if heard.service is not None:
+            of = heard.service._asdict()
+            fields["service"] = {**of, "alpn": list(of["alpn"]), "ech": len(of["ech"])}
     return json.dumps(fields)
 
 

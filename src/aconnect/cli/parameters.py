@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -21,13 +21,16 @@ from aconnect import (
     DnsResolver,
     Proxy,
     ProxyHeader,
+    ServiceAddress,
     SystemResolver,
     TCPAddress,
     explain,
     parse_address,
 )
+from aconnect.addresses.service_addresses import HTTPS_PORT
 from aconnect.proxies import parse_proxy
 
+from .lookup import Name
 from .loops import LOOPS, advice, missing
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ __all__ = [
     "parse_proxies",
     "parse_rate",
     "parse_seconds",
+    "parse_service",
     "parse_targets",
 ]
 
@@ -103,14 +107,41 @@ def dns_resolver(servers: tuple[str, ...]) -> Resolver:
         raise click.UsageError(str(error)) from None
 
 
+_SERVICE: Final = "aconnect.service"
+
+
 def parse_names(
-    _ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Names to look up."""
+    ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
+) -> tuple[Name, ...]:
+    """Names to look up, or addresses of services."""
     try:
-        return tuple(TCPAddress(text, 0).host for text in texts)
+        return tuple(Name(text, _named(text, ctx.meta.get(_SERVICE))) for text in texts)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def parse_service(ctx: click.Context, _param: click.Parameter, service: str | None) -> None:
+    """A service, for `parse_names`: "https", or two labels of an SRV record."""
+    if service is None:
+        return
+    srv = service.startswith("_")
+    try:
+        parse_address(f"srv:{service}.a.test" if srv else f"svcb://a.test:1?scheme={service}")
+    except ValueError as error:
+        raise click.BadParameter(f"{service!r} is no service: {error}") from None
+    if not srv and service.lower() != "https":
+        raise click.BadParameter(f"{service!r} is neither https nor of the form _service._tcp")
+    ctx.meta[_SERVICE] = service
+
+
+def _named(text: str, service: str | None) -> Any:
+    if "://" in text or text.startswith("srv:"):
+        return parse_address(text)
+    if service is None:
+        return TCPAddress(text, 0)
+    if service.startswith("_"):
+        return parse_address(f"srv:{service}.{text}")
+    return ServiceAddress(text, HTTPS_PORT, scheme=service)
 
 
 def dialer_of(

@@ -116,6 +116,7 @@ class Flight:
         dropped: those that are over, but for the tasks that work on them.
         records: what became of the others, for the message of an error.
         inbox: what the next turn has to deal with.
+        offered: rank and service of addresses that a record has led to.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class Flight:
         self.dropped: dict[int, Running] = {}
         self.records: dict[int, AttemptRecord] = {}
         self.inbox: deque[Callable[[], Commands]] = deque()
+        self.offered: dict[Way, tuple[int, str]] = {}
         self._plan = plan
         self._watch = watch
         self._emit = emit
@@ -151,7 +153,10 @@ class Flight:
         endpoint = way if isinstance(way, Endpoint) else way.endpoint
         target = way.target if isinstance(way, Route) else None
         if not told:
-            self._emit(AttemptStarted(now, number, endpoint, number, known, host, target))
+            offered = self.offered.get(way, ()) if self.offered else ()
+            self._emit(
+                AttemptStarted(now, number, endpoint, number, known, host, target, *offered)
+            )
         port_fixed = self._plan.settings.port_fixed(endpoint.family)
         family, type, lent = endpoint.family, endpoint.type, self._plan.lends
         attempt = Attempt(family, type, owned=True, port_fixed=port_fixed, lent=lent)
@@ -201,6 +206,7 @@ class Flight:
         unfinished = ""
         if layers is not None and running.in_handshake and outcome == "timed out":
             unfinished = layers.current.unfinished
+        rank, service = self.offered.get(running.way, (0, "")) if self.offered else (0, "")
         self.records[running.number] = AttemptRecord(
             **running.endpoint._asdict(),
             local_address=local,
@@ -220,6 +226,8 @@ class Flight:
             layer=0 if layers is None else layers.at,
             proxy="" if layers is None else layers.current.proxy,
             unfinished=unfinished,
+            rank=rank,
+            service=service,
         )
         try:
             if running.in_handshake:

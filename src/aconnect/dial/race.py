@@ -136,7 +136,15 @@ async def race(
                 told_of = hosts if len(parts) > 1 else None
                 searches.append(
                     Resolution(
-                        plan, part, rank, contest, told_of, telling.emit, way=way, past=past
+                        plan,
+                        part,
+                        rank,
+                        contest,
+                        told_of,
+                        telling.emit,
+                        way=way,
+                        past=past,
+                        offered=runner.offered,
                     )
                 )
             else:

@@ -17,18 +17,26 @@ import time
 from contextlib import aclosing
 from functools import partial
 from socket import AF_INET, AF_INET6, AF_UNSPEC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..addresses.text import printable
 from ..errors.foreign import has_errno, words
 from ..resolvers.answers import check_batch, closable, in_order, of_family
-from ..trace import ResolutionBatch, ResolutionEnded, ResolutionStarted
+from ..trace import (
+    QuestionAnswered,
+    QuestionAsked,
+    ResolutionBatch,
+    ResolutionEnded,
+    ResolutionStarted,
+    ServiceFound,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
-    from ..resolvers.base import Batch
+    from ..resolvers.base import Batch, Service
     from ..sansio.race import Race
     from ..trace import Event, ResolutionOf, ResolutionOutcome
     from .history import Past
@@ -49,6 +57,8 @@ class Resolution:
         hosts: is told which of them are this target's; None if there is no other.
         way: what races for an endpoint; None for itself.
         past: what is known of endpoints; None for nothing.
+        offered: is told which rank and which service they are of, if of any; None if nobody
+            wants to know.
         emit: is told of events; it raises nothing.
         family: the address family to keep to; None for the plan's.
         of: whose name it is.
@@ -74,6 +84,7 @@ class Resolution:
         of: ResolutionOf = "target",
         way: Callable[[Endpoint], Way] | None = None,
         past: Past | None = None,
+        offered: dict[Way, tuple[int, str]] | None = None,
     ) -> None:
         self.error: Exception | None = None
         self._plan = plan
@@ -86,6 +97,8 @@ class Resolution:
         self._hosts = hosts
         self._way = way
         self._past = past
+        self._offered = offered
+        self._services: set[Service] = set()  # that have been told of
         self._unsorted: dict[int, list[Endpoint]] = {}  # all there have been, by their rank
         self._emit = emit
         self._running = False
@@ -140,6 +153,8 @@ class Resolution:
         if endpoints or batch.answered is not None or batch.withdrawn:
             self._emit(ResolutionBatch(now, tuple(endpoints), self._text, self.of))
         ways, withdrawn = self._ways(endpoints), self._ways(batch.withdrawn)
+        if batch.questions or batch.service is not None or batch.rank or self._offered:
+            self._tell(now, batch, ways)
         if self._hosts is not None:
             for way in ways:  # of two hosts' it stays the first's: it may be in use
                 self._hosts.setdefault(way, self.target)
@@ -156,6 +171,28 @@ class Resolution:
         if batch.answered is not None:
             commands += self._race.family_answered(now, batch.answered, self.rank)
         return commands
+
+    def _tell(self, now: float, batch: Batch, ways: Sequence[Way]) -> None:
+        """What a batch says besides."""
+        about: Any = {"address": self._text, "of": self.of}
+        for each in batch.questions:
+            told = each._asdict()
+            if not each.outcome:
+                self._emit(QuestionAsked(now, each.name, each.type, **about))
+            else:
+                self._emit(QuestionAnswered(time=now, **told, **about))
+        service, text = batch.service, ""
+        if service is not None:
+            text = f"{printable(service.target)}:{service.port}"
+            service = service._replace(hint=False)
+            if service not in self._services:
+                self._services.add(service)
+                target, priority, port, alpn, ech, _, refused = service
+                found = target, priority, port, alpn, len(ech), refused
+                self._emit(ServiceFound(now, batch.rank, *found, **about))
+        if self._offered is not None:
+            for way in ways:
+                self._offered[way] = (batch.rank, text)
 
     def _sorted(self, endpoints: list[Endpoint], rank: int) -> list[Endpoint]:
         """All of a rank that have come, with these, best first."""

@@ -18,7 +18,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .errnos import ERRNOS
-from .resolving import RESOLVE_CODES
+from .resolving import RESOLVE_CODES, RESPONSE_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -88,7 +88,8 @@ def explain(errno_or_error: int | str | OSError) -> str:
 
     Args:
         errno_or_error: an errno such as `errno.ECONNREFUSED`, a code of getaddrinfo(3) such
-            as `socket.EAI_NONAME`, the name of either, in any case, or an exception that carries
+            as `socket.EAI_NONAME`, the name of either, or of a name server's response code such
+            as ``"SERVFAIL"``, in any case, or an exception that carries
             one: a `ConnectError`, or any other OSError.  A `ConnectError` is explained for its
             address's family and by what its attempts say, and a `ConnectTimeout` for what was
             being waited for; an errno alone for all families.  Where the two numberings overlap
@@ -123,6 +124,7 @@ def _named(name: str) -> Explanation:
     """The row of an error with this name."""
     rows = {each: lookup(number) for each, number in vars(errnos).items() if each[0] == "E"}
     rows |= {row.name: row for row in BY_CODE.values()}
+    rows |= {row[0]: Explanation(*row) for row in RESPONSE_CODES}
     known = rows.get(name.upper())
     if known is None:
         from difflib import get_close_matches  # only here

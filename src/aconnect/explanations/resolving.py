@@ -1,15 +1,15 @@
-"""The codes of getaddrinfo(3), a row for each: data, and nothing else.
+"""The codes of getaddrinfo(3), and those of name servers, a row for each: data, and nothing else.
 
 Rules: a row is a name; what happened; what to check; whether a later try may succeed.
 
-Source: getaddrinfo(3) of glibc.
+Sources: getaddrinfo(3) of glibc; RFC 1035 section 4.1.1 and RFC 8914 for name servers.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["RESOLVE_CODES"]
+__all__ = ["RESOLVE_CODES", "RESPONSE_CODES"]
 
 RESOLVE_CODES: Final[tuple[tuple[Any, ...], ...]] = (
     (
@@ -85,3 +85,37 @@ RESOLVE_CODES: Final[tuple[tuple[Any, ...], ...]] = (
         False,
     ),
 )
+
+RESPONSE_CODES: Final[tuple[tuple[Any, ...], ...]] = (
+    (
+        "NXDOMAIN",
+        "a name server says that there is no such name",
+        "the spelling of the name, and the zone that it is in",
+        False,
+    ),
+    (
+        "SERVFAIL",
+        "a name server could not find out",
+        "whether the servers of the name's zone can be reached, and DNSSEC of that zone",
+        True,
+    ),
+    (
+        "REFUSED",
+        "a name server does not answer such a question, or not to this host",
+        "whether it is meant for this network, and whether it serves the name's zone",
+        False,
+    ),
+    (
+        "FORMERR",
+        "a name server did not understand the question",
+        "the version of the name server, and what is on the way to it",
+        False,
+    ),
+    (
+        "NOTIMP",
+        "a name server does not know such questions",
+        "the version of the name server",
+        False,
+    ),
+)
+"""Response codes of DNS, by the names that reports have them by."""

@@ -137,6 +137,8 @@ class AttemptRecord(Value):
         proxy: the proxy that this one was with, as text; empty if it was with none.
         unfinished: what it was doing when its time was up, in words; empty if that was connecting,
             or there is nothing to say.
+        rank: that of the address, as its resolver has said.
+        service: of a service that a record has led to, its host and port, as text; else empty.
     """
 
     family: int
@@ -164,6 +166,8 @@ class AttemptRecord(Value):
     layer: int = 0
     proxy: str = ""
     unfinished: str = ""
+    rank: int = 0
+    service: str = ""
 
     def __str__(self) -> str:
         return sentence(self, LONGEST_ADDRESS, LONGEST_WORDS)
@@ -201,9 +205,9 @@ class AttemptRecord(Value):
             A dict with the keys ``number``, ``peer``, ``local``, ``host``, ``family``, ``place``,
             ``start``, ``connected``, ``end``, ``outcome``, ``errno``, ``error`` (its name),
             ``phase``, ``note``, ``reason`` (in words), ``round_trip``, ``resent``, ``closed``,
-            ``won``, ``target``, ``handshakes``: dicts with ``name``, ``layer``, ``phase``,
-            ``start``, ``end``, ``outcome``, ``error`` and ``details``, and ``handshake``: the
-            last of these, or None.
+            ``won``, ``rank``, ``service``, ``target``, ``handshakes``: dicts with ``name``,
+            ``layer``, ``phase``, ``start``, ``end``, ``outcome``, ``error`` and ``details``, and
+            ``handshake``: the last of these, or None.
         """
         handshakes = [asdict(each) for each in self.handshakes]
         try:
@@ -230,6 +234,8 @@ class AttemptRecord(Value):
             "resent": self.resent,
             "closed": self.closed,
             "won": self.won,
+            "rank": self.rank,
+            "service": self.service,
             "target": asked(self),
             "handshakes": handshakes,
             "handshake": handshakes[-1] if handshakes else None,

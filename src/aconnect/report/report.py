@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..addresses.text import format_sockaddr
 from ..trace import DialStarted, is_last
 from .attempt import HandshakeSummary
+from .questions import QuestionSummary, ServiceSummary, plain
 from .rows import title
 from .story import (
     DialOutcome,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ..trace import Event, Phase
     from .attempt import AttemptRecord
 
-__all__ = ["HandshakeSummary", "Report", "ResolutionSummary"]
+__all__ = ["HandshakeSummary", "QuestionSummary", "Report", "ResolutionSummary", "ServiceSummary"]
 
 
 class Report:
@@ -97,6 +98,17 @@ class Report:
         return tuple(self._story().resolutions.values())
 
     @property
+    def questions(self) -> tuple[QuestionSummary, ...]:
+        """What name servers, or what is remembered, were asked, in the order of the start; empty
+        if the resolver does not tell."""
+        return tuple(self._story().questions)
+
+    @property
+    def services(self) -> tuple[ServiceSummary, ...]:
+        """Where records say that the service is, those that are not used included."""
+        return tuple(self._story().services)
+
+    @property
     def resolve_seconds(self) -> float:
         """Seconds from the start of the lookup to its end, or until now; 0.0 if there was
         none."""
@@ -131,7 +143,7 @@ class Report:
     def draw(self, width: int = 80) -> str:
         """Draw the waterfall.
 
-        There is a row for the lookup, for each attempt and for each handshake, with its
+        There is a row for the lookup, each question, each attempt and each handshake, with its
         start, how long it took, what became of it, and a bar to scale; the bar of what is
         still running ends with ``...``.  All rows are drawn, however many.  Below are
         the reasons of failures in words.  An address that is too long is cut in its middle, with
@@ -169,6 +181,8 @@ class Report:
               ``errno``, ``error``, ``remembered``, and ``batches``: dicts with ``time`` and
               ``addresses``;
             * ``resolutions``: one for each name;
+            * ``questions``: of each, the fields of `QuestionSummary`;
+            * ``services``: of each, the fields of `ServiceSummary`;
             * ``attempts``: of each, `AttemptRecord.to_dict`.
         """
         return _plain(self._story())
@@ -282,6 +296,8 @@ def _plain(story: Story) -> dict[str, Any]:
         "slowest_phase": story.slowest_phase(),
         "resolution": lookups[0] if lookups else None,
         "resolutions": lookups,
+        "questions": list(map(plain, story.questions)),
+        "services": list(map(plain, story.services)),
         "attempts": attempts,
         "winner": next((each["number"] for each in attempts if each["won"]), None),
         "untried": story.untried,

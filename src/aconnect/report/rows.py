@@ -2,7 +2,8 @@
 
 Rules:
 
-* There is a row for each lookup, attempt and handshake, in the order in which they began.
+* There is a row for each lookup, attempt and handshake, in the order in which they began; below a
+  lookup there is one for each question that it has asked.
 * All times of a drawing are in one unit, so that they can be compared.
 * Text is as it came; whoever draws sees to what cannot be printed.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..trace import Phase
     from .attempt import AttemptRecord
+    from .questions import QuestionSummary, ServiceSummary
     from .story import ResolutionSummary, Story
 
 __all__ = ["Row", "State", "Unit", "remarks", "rows", "title", "unit_of"]
@@ -110,6 +112,11 @@ def rows(story: Story) -> Iterator[Row]:
     for search in story.resolutions.values():
         label, state = _resolve(story, search), _STATES.get(search.outcome, "lost")
         yield Row("resolve", label, search.start, search.end, _found(search), state)
+        for asked_for in story.questions:
+            if asked_for.address in (search.address, ""):
+                label, state = f"  {asked_for.type} {asked_for.name}", _answered(asked_for)
+                start, end = asked_for.start, asked_for.end
+                yield Row("resolve", label, start, end, asked_for.words, state)
     digits = len(str(max(story.attempts, default=0)))
     for number, each in story.attempts.items():
         outcome: str = each.outcome if each.connected is None else "connected"
@@ -118,6 +125,8 @@ def rows(story: Story) -> Iterator[Row]:
             words = [lookup(each.errno).name]
         words += ["won"] * each.won + ["closed"] * (each.closed is not None)
         of_host = f" ({each.host})" if each.host not in ("", each.peer) else ""
+        if each.service:
+            of_host += f" of {each.service}"
         if each.target is not None:
             of_host += f" for {asked(each)}"
         label = f"{number:>{digits}} {each.peer}{of_host}"
@@ -126,6 +135,12 @@ def rows(story: Story) -> Iterator[Row]:
         for shake in each.handshakes:
             label, state = f"{' ' * digits} {shake.name}", _STATES.get(shake.outcome, "lost")
             yield Row("handshake", label, shake.start, shake.end, shake.outcome, state)
+
+
+def _answered(question: QuestionSummary) -> State:
+    if question.outcome in _STATES:
+        return _STATES[question.outcome]
+    return "done" if question.outcome in ("NOERROR", "NXDOMAIN") else "lost"
 
 
 def _resolve(story: Story, resolution: ResolutionSummary) -> str:
@@ -148,6 +163,7 @@ def remarks(story: Story) -> Iterator[str]:
     """What does not fit into a row; each remark once."""
     failed = (each for each in story.resolutions.values() if reason(each))
     said = [f"{_resolve(story, search)}: {reason(search)}" for search in failed]
+    said += [_offered(each) for each in story.services]
     for number, each in story.attempts.items():
         # What is said of a handshake is said below.
         note = each.note
@@ -173,6 +189,17 @@ def remarks(story: Story) -> Iterator[str]:
         spent = f"{unit.number(story.phase_seconds()[slowest])} of {unit.text(story.elapsed)}"
         said.append(f"out of time: {_WHILE[slowest]} took the most, {spent}")
     yield from dict.fromkeys(said)
+
+
+def _offered(service: ServiceSummary) -> str:
+    """What a record says of a service."""
+    facts = [
+        f"priority {service.priority}",
+        *[f"alpn {','.join(service.alpn)}"] * bool(service.alpn),
+    ]
+    facts += ["ech"] * bool(service.ech)
+    how = f"not used: {service.refused}" if service.refused else f"rank {service.rank}"
+    return f"service {service.target}:{service.port}: {how}, {', '.join(facts)}"
 
 
 def _sent(each: AttemptRecord) -> str:

@@ -24,13 +24,17 @@ from ..trace import (
     DialStarted,
     HandshakeEnded,
     HandshakeStarted,
+    QuestionAnswered,
+    QuestionAsked,
     ResolutionBatch,
     ResolutionEnded,
     ResolutionStarted,
+    ServiceFound,
     SocketClosed,
     is_last,
 )
 from .attempt import AttemptRecord, HandshakeSummary
+from .questions import QuestionSummary, ServiceSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,6 +99,8 @@ class Story:
         self.errno: int | None = None
         self.phase: Phase | None = None
         self.resolutions: dict[str, ResolutionSummary] = {}
+        self.questions: list[QuestionSummary] = []
+        self.services: list[ServiceSummary] = []
         self.attempts: dict[int, AttemptRecord] = {}
         self.known: int = 0
 
@@ -176,6 +182,12 @@ def read(events: Iterable[Event], now: float) -> Story:
                     error=event.error,
                     remembered=event.remembered,
                 )
+            case QuestionAsked(_, name, kind, address, of):
+                story.questions.append(QuestionSummary(name, kind, at, address=address, of=of))
+            case QuestionAnswered():
+                _answer(story.questions, event, at)
+            case ServiceFound():
+                story.services.append(ServiceSummary.found(at, event))
             case AttemptStarted(_, number, endpoint, place, known, host, target):
                 attempts[number] = {
                     **endpoint._asdict(),
@@ -186,6 +198,8 @@ def read(events: Iterable[Event], now: float) -> Story:
                     "host": host,
                     "via": story.via,
                     "target": target,
+                    "rank": event.rank,
+                    "service": event.service,
                     "handshakes": (),
                 }
                 story.known = max(story.known, known)
@@ -238,6 +252,11 @@ def read(events: Iterable[Event], now: float) -> Story:
             case DialCancelled():
                 story.outcome = "cancelled"
 
+    for number, question in enumerate(story.questions):
+        lookup_of = lookups.get(question.address)
+        if question.end is None and lookup_of is not None and lookup_of.end is not None:
+            ended = question.replace(outcome="cancelled", end=lookup_of.end)
+            story.questions[number] = ended
     if event is not None and is_last(event):
         for each in attempts.values():
             _settle(each, story.outcome)
@@ -245,6 +264,17 @@ def read(events: Iterable[Event], now: float) -> Story:
     if origin is not None and story.outcome == "running":
         story.elapsed = max(round(now - origin, 9), story.elapsed)
     return story
+
+
+def _answer(questions: list[QuestionSummary], event: QuestionAnswered, at: float) -> None:
+    """An answer, to the question that is waiting for it; or to one that needed not be put."""
+    asked = (event.name, event.type, event.address)
+    for number, each in enumerate(questions):
+        if (each.name, each.type, each.address) == asked:
+            questions[number] = each.answered(at, event)
+            return
+    put = QuestionSummary(event.name, event.type, at, address=event.address, of=event.of)
+    questions.append(put.answered(at, event))
 
 
 def _name(event: ResolutionBatch | ResolutionEnded, lookups: Mapping[str, object]) -> str:

@@ -37,7 +37,9 @@ def draw(story: Story, width: int) -> str:
 
 def _lines(story: Story, width: int) -> Iterator[str]:
     yield from _wrapped(title(story, width, _ascii), width, 2)
-    table = [row.replace(label=_ascii(row.label)) for row in rows(story)]
+    table = [
+        row.replace(label=_ascii(row.label), outcome=_ascii(row.outcome)) for row in rows(story)
+    ]
     if table:
         yield from _table(story, table, width)
     for remark in map(_ascii, remarks(story)):

@@ -113,6 +113,7 @@ class Finding:
         self._answers: dict[Asked, tuple[str, ...] | None] = {}
         self._said: dict[Address, int] = {}
         self._offers: list[Offer] = []
+        self._taken: list[tuple[str, int, int]] = []
 
     @property
     def found(self) -> bool:
@@ -139,6 +140,11 @@ class Finding:
         """What records have said; each is given once."""
         offers, self._offers = self._offers, []
         return offers
+
+    def taken(self) -> list[tuple[str, int, int]]:
+        """Addresses that came with an answer: name, type and how many; each is given once."""
+        taken, self._taken = self._taken, []
+        return taken
 
     def awaiting(self) -> set[Any]:
         """What is worth waiting for: types of addresses, and "service"."""
@@ -213,6 +219,7 @@ class Finding:
             for type in self._types:
                 if (target, type) in additional and (target, type) not in self._answers:
                     self._answers[target, type] = additional[target, type]
+                    self._taken.append((target, type, len(additional[target, type])))
 
 
 class Offers(Finding):

@@ -71,12 +71,10 @@ async def said(resolver: Any, address: Any = NAME) -> dict[Any, list[str]]:
     """The hosts by the family of each batch."""
     found: dict[Any, list[str]] = {}
     async with aclosing(resolver.resolve(address)) as answers:
-        first = await anext(answers)
-        assert not first.sorted
-        if first.answered is None and first.endpoints:
-            found[None] = [str(each.sockaddr[0]) for each in first.endpoints]
         async for batch in answers:
             assert not batch.sorted
+            if batch.answered is None and not batch.endpoints and not batch.withdrawn:
+                continue  # it is about questions, and what is worth waiting for
             found[batch.answered] = [str(each.sockaddr[0]) for each in batch.endpoints]
     return found
 
@@ -150,7 +148,10 @@ async def test_the_first_batch_is_empty_and_says_what_is_worth_waiting_for(
     resolver = resolver_of(liar)
     async with aclosing(resolver.resolve(NAME)) as answers:
         first = await anext(answers)
-    assert first == Batch((), awaiting=frozenset({preferred}))
+    assert first[:6] == Batch((), awaiting=frozenset({preferred}))[:6]
+    asked = [(each.name, each.type) for each in first.questions]
+    both = [("a.test", "AAAA"), ("a.test", "A")]
+    assert asked == (both[1:] if options else both)
     said_so = await awaited(resolver)
     assert said_so[0] == {preferred}
     assert said_so[-1] == frozenset()
@@ -882,3 +883,72 @@ async def test_servers(server: Any, expected: Any) -> None:
 async def test_its_repr() -> None:
     assert repr(DnsResolver()) == "DnsResolver()"
     assert isinstance(Batch(()), Batch)
+
+
+# ---------------------------------------------------------------------- what is told
+
+
+async def told(resolver: DnsResolver, address: Any = NAME) -> list[Any]:
+    """The questions of all batches."""
+    async with aclosing(resolver.resolve(address)) as answers:
+        return [each async for batch in answers for each in batch.questions]
+
+
+async def test_questions_are_told_of(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar)
+    asked = await told(resolver)
+    assert [(each.type, each.outcome) for each in asked[:2]] == [("AAAA", ""), ("A", "")]
+    answers = {each.type: each for each in asked[2:]}
+    assert answers.keys() == {"AAAA", "A"}
+    assert {(each.server, each.over, each.outcome) for each in answers.values()} == {
+        (liar.address, "udp", "NOERROR")
+    }
+    assert {(each.records, each.ttl, each.source) for each in answers.values()} == {
+        (1, 60, "network")
+    }
+    assert all(each.seconds > 0 for each in answers.values())
+    again = await told(resolver)
+    assert [(each.source, each.records) for each in again[2:]] == [("cache", 1), ("cache", 1)]
+    assert all(0 < each.ttl <= 60 for each in again[2:])
+
+
+async def test_what_went_wrong_is_told_of(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        if kind == "AAAA":
+            return [answer(query, rcode="SERVFAIL")]
+        forged = answer(query, RECORDS["A"])
+        return [bytes([forged[0] ^ 1]) + forged[1:], answer(query, RECORDS["A"])]
+
+    liar = stack.enter_context(Liar(say))
+    answers = {each.type: each for each in (await told(resolver_of(liar)))[2:]}
+    assert answers["AAAA"].outcome == f"{liar.address}: SERVFAIL"
+    assert (answers["AAAA"].server, answers["AAAA"].ttl) == ("", None)
+    assert answers["A"].ignored == 1
+
+
+async def test_a_negative_answer_is_told_of_with_its_ttl(stack: ExitStack) -> None:
+    liar = stack.enter_context(
+        Liar(
+            lambda q, kind, way: (
+                good(q, kind, way)
+                if kind == "A"
+                else [answer(q, rcode="NXDOMAIN", authority=[SOA])]
+            )
+        )
+    )
+    resolver = resolver_of(liar)
+    answers = {each.type: each for each in (await told(resolver))[2:]}
+    assert (answers["AAAA"].outcome, answers["AAAA"].records, answers["AAAA"].ttl) == (
+        "NXDOMAIN",
+        0,
+        60,
+    )
+    again = {each.type: each for each in (await told(resolver))[2:]}
+    assert (again["AAAA"].outcome, again["AAAA"].source) == ("there is no such name", "cache")
+
+
+async def test_the_hosts_file_is_told_of(machine: Any) -> None:
+    machine.write("hosts", "192.0.2.1 a.test\n192.0.2.2 a.test\n")
+    (hosts,) = await told(DnsResolver(["127.0.0.1:1"]))
+    assert (hosts.type, hosts.records, hosts.source) == ("A", 2, "hosts")

@@ -22,6 +22,7 @@ from aconnect import (
     DnsCache,
     DnsResolver,
     Endpoint,
+    Report,
     ResolveError,
     ServiceAddress,
     StaticResolver,
@@ -640,3 +641,37 @@ async def test_nothing_is_remembered_of_a_network_that_nobody_can_tell(stack: Ex
     for _ in range(2):
         await ranks(resolver, "https://a.test")
     assert len(liar.asked) == 6
+
+
+async def test_questions_are_told_of(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        if kind == "HTTPS":
+            more = ["s.test 60 A 192.0.2.44"]
+            return [answer(query, "a.test 60 HTTPS 1 s.test.", additional=more)]
+        return says()(query, kind, way)
+
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar)
+    said = [
+        each for batch in await batches(resolver, "https://a.test") for each in batch.questions
+    ]
+    asked = [(each.name, each.type) for each in said if not each.outcome]
+    assert asked == [("a.test", "HTTPS"), ("a.test", "AAAA"), ("a.test", "A"), ("s.test", "AAAA")]
+    came = {(each.name, each.type): each for each in said if each.outcome}
+    assert came["s.test", "A"].source == "additional"
+    assert came["a.test", "HTTPS"].server == liar.address
+    assert came["a.test", "HTTPS"].records == 1
+    again = [
+        each for batch in await batches(resolver, "https://a.test") for each in batch.questions
+    ]
+    assert {each.source for each in again if each.outcome and each.name == "a.test"} == {"cache"}
+
+
+async def test_the_question_of_srv_records_is_told_of_before_the_error(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(says(SRV=partial(answer, rcode="REFUSED"))))
+    report = Report()
+    with pytest.raises(ResolveError):
+        await Dialer(resolver=resolver_of(liar)).connect(
+            "srv:_x._tcp.a.test", timeout=30, report=report
+        )
+    assert [each.outcome for each in report.questions] == [f"{liar.address}: REFUSED"]

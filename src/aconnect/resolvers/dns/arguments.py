@@ -14,7 +14,7 @@ from .settings import DNS_PORT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_count", "check_seconds", "domains_of", "preferences_of", "settings_of"]
+__all__ = ["check_count", "check_others", "check_seconds", "preferences_of", "settings_of"]
 
 
 def check_count(name: str, value: int, least: int) -> int:
@@ -28,6 +28,22 @@ def check_count(name: str, value: int, least: int) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
     return plain(value)
+
+
+def check_others(hosts: object, ports: object, system: object, network: object) -> None:
+    """Arguments of which only the type can be looked at.
+
+    Raises:
+        TypeError: one is of another.
+    """
+    if not isinstance(hosts, bool):
+        raise TypeError(f"hosts must be a bool, not {hosts!r}")
+    if not callable(ports):
+        raise TypeError(f"ports must be callable, not {ports!r}")
+    if system is not None and not callable(getattr(system, "resolve", None)):
+        raise TypeError(f"system must have a resolve() method or be None, not {system!r}")
+    if network is not None and not callable(network):
+        raise TypeError(f"network must be callable or None, not {network!r}")
 
 
 def check_seconds(name: str, value: float, least: float | None = None) -> float:

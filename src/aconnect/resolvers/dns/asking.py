@@ -24,15 +24,18 @@ from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
 from .cache import Answer
 from .lookup import Lookup
+from .telling import answered, asked, recalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, MutableMapping
 
     from ...drivers.base import Driver, Watch
     from ...sansio.asking import Servers
+    from ...sansio.memory import Entry
     from .cache import Answers
     from .lookup import Found
     from .settings import Settings
+    from .telling import Told
     from .wire import Question
 
 __all__ = ["Asking"]
@@ -75,8 +78,14 @@ class Asking:
         self._key: Any = ()
         self._watch: Watch | None = None
         self._told = 0
-        self._pending: dict[Question, Answer | None] = {}  # and what is stale
+        self._pending: dict[Question, Entry[Answer] | None] = {}  # and what is stale
         self._until = inf
+        self._said: list[Told] = []
+
+    def told(self) -> tuple[Told, ...]:
+        """What is to be told of questions, since it was last."""
+        said, self._said = tuple(self._said), []
+        return said
 
     def begin(self, key: tuple[object, ...]) -> list[tuple[Question, Answer]]:
         """Another lookup begins; who begins with an equal key asks the same."""
@@ -90,23 +99,25 @@ class Asking:
         Returns:
             The answers to those that are remembered.
         """
-        answered: list[tuple[Question, Answer]] = []
+        remembered: list[tuple[Question, Answer]] = []
         new: list[Question] = []
         now = uptime()
+        self._said += asked(questions)
         for each in questions:
             entry = None if self._cache is None else self._cache.get((self._network, *each), now)
             if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
-                answered.append((each, entry.value))
+                remembered.append((each, entry.value))
+                self._said.append(recalled(each, entry, now))
                 continue
             new.append(each)
-            self._pending[each] = None if entry is None else entry.value
+            self._pending[each] = entry
             if entry is not None:
                 self._until = min(self._until, time.monotonic() + PATIENCE)
         if new:
             if self._settings.one_by_one:
                 new.sort(key=lambda each: each.type not in (AAAA, A))
             self._put(new)
-        return answered
+        return remembered
 
     def _put(self, questions: list[Question]) -> None:
         if self._lookup is None:
@@ -130,15 +141,15 @@ class Asking:
             assert self._lookup is not None
             assert self._watch is not None
             found, self._told = self._lookup.found[self._told :], len(self._lookup.found)
-            answered = [
+            news = [
                 (each.question, self._better(each))
                 for each in found
                 if each.question in self._pending
             ]
-            if answered:
-                for question, _ in answered:
+            if news:
+                for question, _ in news:
                     del self._pending[question]
-                return answered
+                return news
             if time.monotonic() >= self._until:
                 return self._out_of_patience()
             await self._lookup.go_on(self._driver, self._watch, self._until)
@@ -147,16 +158,21 @@ class Asking:
     def _better(self, found: Found) -> Answer:
         """What was answered, or what is remembered if that was a failure."""
         answer, stale = Answer.of(found.outcome), self._pending[found.question]
-        return stale if stale is not None and answer.failed else answer
+        if stale is not None and answer.failed:
+            self._said.append(recalled(found.question, stale, uptime()))
+            return stale.value
+        self._said.append(answered(found.question, found.outcome))
+        return answer
 
     def _out_of_patience(self) -> list[tuple[Question, Answer]]:
         """Nobody has said anything for too long: what is stale will do."""
         self._until = inf
-        answered = [(each, stale) for each, stale in self._pending.items() if stale is not None]
-        for question, stale in answered:
-            stale.retry_at = uptime() + PAUSE
+        old = [(each, stale) for each, stale in self._pending.items() if stale is not None]
+        for question, stale in old:
+            stale.value.retry_at = uptime() + PAUSE
+            self._said.append(recalled(question, stale, uptime()))
             del self._pending[question]
-        return answered
+        return [(question, stale.value) for question, stale in old]
 
     def close(self) -> None:
         """Ask nothing more."""

@@ -8,7 +8,6 @@ Rules:
   no address of any family.
 * Answers are passed on as they come, unsorted: the dial sorts them together.  The first batch is
   empty, and says which family is worth waiting for: IPv6, unless only IPv4 has a route.
-* What an `https://` or `srv:` address asks for is `services`'; only DNS's names have services.
 * What is remembered belongs to a network: another one sees nothing of it.
 * A failure is remembered, too, for a moment that doubles (RFC 9520); a question that fails is not
   put again before.
@@ -37,7 +36,7 @@ from ..base import Batch
 from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
 from ..system import SystemResolver
-from .arguments import preferences_of, settings_of
+from .arguments import check_others, preferences_of, settings_of
 from .asking import Asking
 from .cache import Answer, DnsCache, error_of
 from .lookup import Lookup
@@ -46,6 +45,7 @@ from .names import business_of, candidates_of, files_last, is_loopback, is_syste
 from .nat64 import Translator, prefixes_of
 from .services import Services, web_ports
 from .settings import read_hosts, read_nsswitch, read_resolv_conf
+from .telling import Told, answered, asked, of_hosts, recalled, taken
 from .wire import AAAA, A, Question, require
 
 if TYPE_CHECKING:
@@ -83,11 +83,9 @@ class DnsResolver:
         attempts: how often each server is asked, at the most.
         hosts: whether /etc/hosts counts.
         cache: what is remembered, and where; None for nothing.  Several resolvers may share one.
-        ports: is called with a port to which a record of a service leads, and says whether it may
-            be dialled; the one that was asked for always may.
-        prefer: which services come first, before their priorities count: groups of protocols, of
-            which one that offers any comes before the others; or "ech", for those that have a
-            configuration for Encrypted Client Hello.
+        ports: says of a port to which a record leads whether it may be dialled.
+        prefer: which services come first, whatever their priorities: those with a protocol of the
+            first group, then of the next; "ech" stands for those with an Encrypted Client Hello.
         system: the resolver for names that are not DNS's: those below ``local``, and where
             nsswitch.conf(5) names a source that is not understood; None for none.
         network: gives what identifies the network that this machine is on, hashable; None for the
@@ -124,17 +122,10 @@ class DnsResolver:
     ) -> None:
         require()
         own = settings_of(servers, search, ndots, timeout, attempts)
-        if not isinstance(hosts, bool):
-            raise TypeError(f"hosts must be a bool, not {hosts!r}")
+        check_others(hosts, ports, system, network)
+        preferences = preferences_of(prefer)
         if cache is not None and not isinstance(cache, DnsCache):
             raise TypeError(f"cache must be a DnsCache or None, not {cache!r}")
-        if not callable(ports):
-            raise TypeError(f"ports must be callable, not {ports!r}")
-        preferences = preferences_of(prefer)
-        if system is not None and not callable(getattr(system, "resolve", None)):
-            raise TypeError(f"system must have a resolve() method or be None, not {system!r}")
-        if network is not None and not callable(network):
-            raise TypeError(f"network must be callable or None, not {network!r}")
         self._own = own
         self._with_hosts = hosts
         self._cache = None if cache is None else cache._answers
@@ -238,11 +229,12 @@ class DnsResolver:
             own = ()  # which has no records
             if business or is_systems(name, machine.order):
                 address = without_records(address)
+        in_file = of_hosts(name, own)
         if business == "loopback":
             own = tuple(each for each in own if is_loopback(each)) or ("::1", "127.0.0.1")
         last = bool(own) and not business and files_last(machine.order)
         if own and not last:
-            yield Batch(tuple(endpoints_for(address, own)))
+            yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
             return
         if business == "system" or is_systems(name, machine.order):
             async for batch in self._ask_system(address):
@@ -250,34 +242,37 @@ class DnsResolver:
             return
         if business:
             raise Explained(socket.EAI_NONAME, business)
+        candidates = candidates_of(address.host, name, machine.settings)
         if isinstance(address, _SERVICES):
-            names = candidates_of(address.host, name, machine.settings)
             how = self._asking(driver, machine), machine.types, machine.preferred
-            async with aclosing(self._services.look_up(address, name, names, *how)) as batches:
+            services = self._services.look_up(address, name, candidates, *how)
+            async with aclosing(services) as batches:
                 try:
                     async for batch in batches:
                         yield batch
                 except OSError:
                     if not last:
                         raise
-                    yield Batch(tuple(endpoints_for(address, own)))
+                    yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
             return
         failures: list[Answer] = []
+        told: list[Told] = []
         awaited = frozenset({_FAMILIES[machine.preferred]})
-        yield Batch((), awaiting=awaited)
-        candidates = candidates_of(address.host, name, machine.settings)
         for candidate in candidates:
+            told += asked(self._asked(candidate, machine))
+            yield Batch((), awaiting=awaited, questions=taken(told))
             negative: list[int] = []
             found: dict[int, tuple[Endpoint, ...]] = {}
             async with aclosing(self._answers(driver, machine, candidate)) as answers:
-                async for type, answer, for_now in answers:
+                async for type, answer, for_now, question in answers:
+                    told.append(question)
                     family = _FAMILIES[type]
                     endpoints = tuple(endpoints_for(address, answer.addresses))
                     gone = [each for each in found.pop(family, ()) if each not in endpoints]
                     if endpoints:
                         found[family], awaited = endpoints, awaited - {family}
-                        answered = None if for_now else family
-                        yield Batch(endpoints, answered, withdrawn=gone, awaiting=awaited)
+                        done = None if for_now else family
+                        yield Batch(endpoints, done, False, gone, 0, awaited, None, taken(told))
                     else:
                         failures.append(answer)
                         negative.append(family)
@@ -286,12 +281,13 @@ class DnsResolver:
                     if found or candidate == candidates[-1]:
                         while negative:
                             awaited -= {negative[0]}
-                            yield Batch((), negative.pop(0), awaiting=awaited)
+                            negated = negative.pop(0)
+                            yield Batch((), negated, False, (), 0, awaited, None, taken(told))
             if found:
                 return
         if not last:
             raise error_of(failures)
-        yield Batch(tuple(endpoints_for(address, own)))
+        yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
 
     def _asking(self, driver: Driver, machine: Machine) -> Asking:
         network = self._network(machine)
@@ -306,21 +302,21 @@ class DnsResolver:
             yield batch
 
     async def _answers(self, driver: Driver, machine: Machine, name: str) -> Any:
-        """What is said to each question about a name, as it comes: its type, the answer, and
-        whether another may follow that takes its place."""
+        """What is said to each question about a name, as it comes: its type, the answer, whether
+        another may follow that takes its place, and what is to be told of it."""
         network, now = self._network(machine), uptime()
         questions, stale = [], {}
         for question in self._asked(name, machine):
             entry = self._recall(network, question, now)
             if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
-                yield question.type, entry.value, False
+                yield question.type, entry.value, False, recalled(question, entry, now)
                 continue
             questions.append(question)
             if entry is None or not entry.value.addresses:
                 continue
-            stale[question] = entry.value
+            stale[question] = entry
             if self._optimistic:
-                yield question.type, entry.value, True
+                yield question.type, entry.value, True, recalled(question, entry, now)
         if not questions:
             return
         until = time.monotonic() + PATIENCE if stale and not self._optimistic else inf
@@ -337,14 +333,18 @@ class DnsResolver:
                 for found in lookup.found[told:]:
                     told += 1
                     old = stale.pop(found.question, None)
-                    answer = Answer.of(found.outcome)
-                    yield found.question.type, old if old and answer.failed else answer, False
+                    answer, question = Answer.of(found.outcome), found.question
+                    if old and answer.failed:
+                        yield question.type, old.value, False, recalled(question, old, now)
+                    else:
+                        said = answered(question, found.outcome)
+                        yield question.type, answer, False, said
                 if lookup.over or (stale and time.monotonic() >= until):
                     break
                 await lookup.go_on(driver, watch, until)
-            for question, answer in stale.items():  # nobody has said anything for too long
-                answer.retry_at = uptime() + PAUSE
-                yield question.type, answer, False
+            for question, entry in stale.items():  # nobody has said anything for too long
+                entry.value.retry_at = uptime() + PAUSE
+                yield question.type, entry.value, False, recalled(question, entry, now)
         finally:
             if lookup.over or len(lookup.waiting) == 1:
                 self._lookups.pop(key, None)

@@ -25,7 +25,8 @@ from ...sansio.service_records import ServiceRecord
 from ..answers import Explained, service_of
 from ..base import Batch, Service
 from .cache import error_of
-from .wire import AAAA, A, Question
+from .telling import Told
+from .wire import AAAA, A, Question, type_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -158,15 +159,19 @@ class Services:
             while True:
                 while wanted := finding.to_ask():
                     answered += asking.ask([Question(*each) for each in wanted])
+                    yield Batch((), questions=asking.told())
                     for question, answer in answered:
                         _tell(finding, question, answer, failures)
                     answered.clear()
+                if told := tuple(_additional(finding)):
+                    yield Batch((), questions=told)
                 if counts or finding.has_addresses(name):
                     for batch in saying.batches():
                         yield batch
                 answered = await asking.more()
                 if not answered:
                     break
+                yield Batch((), questions=asking.told())
                 for question, answer in answered:
                     _tell(finding, question, answer, failures)
                 answered.clear()
@@ -253,6 +258,12 @@ def _tell(
         if not records:
             said = "the domain has no SRV records for it, and there is no port to fall back on"
         raise Explained(socket.EAI_NONAME, said)
+
+
+def _additional(finding: Offers | Targets) -> Iterable[Told]:
+    """What came with an answer, and was not asked for."""
+    for name, type, records in finding.taken():
+        yield Told(name, type_name(type), "", "", "NOERROR", records, source="additional")
 
 
 def _failure(answer: Answer) -> OSError:

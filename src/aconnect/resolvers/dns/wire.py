@@ -140,6 +140,7 @@ def require() -> None:
         dns.rdata.get_rdata_class(_IN, _UNKNOWN + type)
 
 
+@lru_cache(64)
 def type_name(type: int) -> str:
     """A type of record as its registry has it."""
     return str(dns.rdatatype.to_text(dns.rdatatype.RdataType(type)))
