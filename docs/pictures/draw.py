@@ -23,11 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aconnect import ConnectError, Handshake, Report
+from aconnect import Batch, ConnectError, Handshake, Question, Report, Service, TCPAddress
 from aconnect.testing import FakeNetwork, VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from aconnect import Endpoint
 
@@ -113,18 +113,101 @@ def proxies(network: FakeNetwork) -> dict[str, Any]:
     return {"proxy": "socks5h://proxy.example:1080", "handshake": tls(v4=0.08)}
 
 
+class Told:
+    """A resolver that says what it is told, at the second that it is told."""
+
+    def __init__(self, *script: tuple[float, Batch]) -> None:
+        self._script = script
+
+    async def resolve(self, _address: Any) -> AsyncIterator[Batch]:
+        start = time.monotonic()
+        for when, batch in self._script:
+            await asyncio.sleep(start + when - time.monotonic())
+            yield batch
+
+
+@picture
+def services(network: FakeNetwork) -> dict[str, Any]:
+    one, two, host = (
+        Service("one.example", 1, 8443, ("h2",)),
+        Service("two.example", 2, 443, ("h2",)),
+        NAME,
+    )
+    network.add("one.example", "2001:db8::11", port=8443, outcome="silent")
+    network.add("one.example", "192.0.2.11", port=8443, outcome="refused", after=0.02)
+    network.add("two.example", "2001:db8::22", after=0.03)
+    network.add(NAME, "192.0.2.1", after=0.03)
+
+    def ask(*questions: tuple[str, str]) -> list[Question]:
+        return [Question(name, kind) for name, kind in questions]
+
+    def heard(name: str, **records: int) -> list[Question]:
+        return [
+            Question(name, kind, outcome="NOERROR", records=count)
+            for kind, count in records.items()
+        ]
+
+    def addresses(rank: int, port: int, *hosts: str, **more: Any) -> Batch:
+        made = [TCPAddress(each, port).endpoint for each in hosts]
+        return Batch([each for each in made if each], sorted=True, rank=rank, **more)
+
+    both = frozenset({socket.AF_INET6, "service"})
+    told = [
+        (
+            0.0,
+            Batch((), awaiting=both, questions=ask((host, "HTTPS"), (host, "AAAA"), (host, "A"))),
+        ),
+        (
+            0.02,
+            Batch(
+                (),
+                service=one,
+                questions=[
+                    *heard(host, HTTPS=2),
+                    *ask(*((name, kind) for name in (one[0], two[0]) for kind in ("AAAA", "A"))),
+                ],
+            ),
+        ),
+        (0.02, Batch((), rank=1, service=two)),
+        (0.03, addresses(2, 443, "192.0.2.1", questions=heard(host, AAAA=0, A=1))),
+        (
+            0.05,
+            addresses(
+                0,
+                8443,
+                "2001:db8::11",
+                "192.0.2.11",
+                service=one,
+                awaiting=frozenset(),
+                questions=heard(one[0], AAAA=1, A=1),
+            ),
+        ),
+        (
+            0.06,
+            addresses(1, 443, "2001:db8::22", service=two, questions=heard(two[0], AAAA=1, A=0)),
+        ),
+    ]
+    return {
+        "address": f"https://{NAME}",
+        "resolver": Told(*told),
+        "handshake": tls(v6=0.06),
+    }
+
+
 def drawn(name: str) -> str:
     """A picture, from a dial that is made now."""
     with FakeNetwork() as network:
         options = PICTURES[name](network)
         cancel_after, proxy = options.pop("cancel_after", None), options.pop("proxy", None)
-        dialer, report = network.dialer(proxy=proxy), Report()
+        address = options.pop("address", f"{NAME}:443")
+        resolver = options.pop("resolver", network.resolver)
+        dialer, report = network.dialer(proxy=proxy, resolver=resolver), Report()
         made: list[Any] = []
 
         async def dial() -> None:
             with suppress(ConnectError, TimeoutError):
                 async with asyncio.timeout(cancel_after):
-                    made.append(await dialer.connect(f"{NAME}:443", report=report, **options))
+                    made.append(await dialer.connect(address, report=report, **options))
 
         VirtualClock().run(dial)
         for sock in made:
