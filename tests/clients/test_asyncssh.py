@@ -424,6 +424,5 @@ class TestByWayOfAProxy:
     async def test_one_that_ends_in_the_key_exchange(self) -> None:
         with listening() as nobody:
             with by_proxy("https", nobody.getsockname(), NAME) as (dialer, _):
-                with pytest.raises(ConnectTimeout) as caught:
+                with pytest.raises(ConnectTimeout):
                     await connect(NAME, dialer=dialer, timeout=0.5, known_hosts=None, config=None)
-        assert caught.value.phase == "handshake"
