@@ -23,7 +23,7 @@ import pytest
 import trio
 import uvloop
 from blockbuster import blockbuster_ctx
-from hypothesis import given, strategies
+from hypothesis import HealthCheck, given, settings, strategies
 
 from aconnect.drivers.anyio_generic import AnyioDriver
 from aconnect.drivers.private_loop import forget_private_loop
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = ["faults.counts"]
+
+# How long an example takes is the machine's affair: no test fails by it.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 LOOPS: list[Any] = [
     pytest.param(("asyncio", {"debug": True}), id="asyncio"),
