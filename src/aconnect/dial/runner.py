@@ -100,7 +100,7 @@ class Runner:
         self._detour = detour
         via = () if detour is None else detour.via
         self._flight = Flight(plan, self._watch, emit, self._closed_late, started, via)
-        self.offered = self._flight.offered
+        self.offered: dict[Way, tuple[int, str]] = self._flight.offered
         self._shaking = Shaking(
             race, self._flight, self._watch, handshake, hosts, detour, emit, self.errors
         )
