@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,16 @@ import pytest
 RUN = Path(__file__).parent / "run.py"
 
 pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it as if nobody measured what these tests cover."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, str(RUN), *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+
 
 UNLUCKY = """
     from pathlib import Path
@@ -43,13 +54,7 @@ def test_run(tmp_path: Path, code: str, status: int, runs: int, words: str) -> N
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     lines = [line.removeprefix("    ") for line in code.splitlines()]
     (tmp_path / "test_it.py").write_text("\n".join(lines))
-    ran = subprocess.run(
-        [sys.executable, RUN, "test_it.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = run(tmp_path, "test_it.py")
     assert ran.returncode == status, ran.stdout
     assert words in ran.stdout
     assert ran.stdout.count("test session starts") == runs
@@ -65,8 +70,7 @@ def test_coverage_is_of_both_runs(tmp_path: Path) -> None:
         "from pathlib import Path\ndef test_two():\n    first = not Path('marks').exists()\n"
         "    Path('marks').touch()\n    assert not first\n    assert it.two() == 2\n"
     )
-    command = [sys.executable, RUN, "test_it.py", "--cov"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = run(tmp_path, "test_it.py", "--cov")
     assert ran.returncode == 0, ran.stdout
     assert "PASSED ALONE" in ran.stdout
     assert "100%" in ran.stdout
