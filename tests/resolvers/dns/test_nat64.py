@@ -322,8 +322,14 @@ async def test_what_a_resolver_gives(stack: ExitStack, monkeypatch: Any, nat64: 
 @pytest.mark.anyio
 async def test_a_dial_by_way_of_a_translator(stack: ExitStack, monkeypatch: Any) -> None:
     """The prefix is that of this host, so that it leads to its own listener."""
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        records = ["a.test 60 A 192.0.2.1"] * (kind == "A")
+        return [answer(query, *records, authority=["test. 9 SOA ns.test. r.test. 1 2 3 4 5"])]
+
+    monkeypatch.setattr(machine, "source_addresses", lambda: V6_ONLY)
     monkeypatch.setattr(Prefix, "embed", lambda *_: "::1")
-    liar = stack.enter_context(Liar(synthesizing))
+    liar = stack.enter_context(Liar(say))
     listener = stack.enter_context(listening("::1"))
     resolver = DnsResolver([liar.address], cache=None, nat64=["2001:db8:64::/96"])
     told: list[Any] = []
