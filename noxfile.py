@@ -175,7 +175,7 @@ def tests_in_debian(session: nox.Session) -> None:
     reason = why_no_debian()
     if reason is not None:
         skip(session, f"no Python {session.python} here, and {reason}")
-    run_tests(session, InDebian(session))
+    run_tests(session, InDebian(session, str(session.python)))
 
 
 def run_tests(session: nox.Session, where: nox.Session | InDebian, **env: str) -> None:
@@ -192,13 +192,24 @@ def bench(session: nox.Session) -> None:
     """Measure a connect against its peers'; ``-- --check`` fails if a target is missed."""
     install_wheel(session)
     install_groups(session, "bench")
-    session.run("python", "benchmarks/connect.py", *session.posargs)
-    session.run("python", "benchmarks/adapters.py", *session.posargs)
+    session.run("python", "benchmarks/speed.py", *session.posargs)
     session.run("python", "benchmarks/race.py", *session.posargs)
     session.run("python", "benchmarks/blocking.py", *session.posargs)
     session.run("python", "benchmarks/observe.py", *session.posargs)
     session.run("python", "benchmarks/names.py", *session.posargs)
     session.run("python", "benchmarks/many.py", *session.posargs)
+
+
+@nox.session(name="bench-3.15", python=False, default=False, requires=["build"])
+def bench_newest(session: nox.Session) -> None:
+    """Measure a connect on the newest Python; ``-- --json FILE`` keeps the run."""
+    reason = why_no_debian()
+    if reason is not None:
+        skip(session, reason)
+    where = InDebian(session, "3.15")
+    install_wheel(where)
+    install_groups(where, "bench")
+    where.run("python", "benchmarks/speed.py", *session.posargs)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])
@@ -272,16 +283,16 @@ def tests_of(version: str) -> list[str]:
 class InDebian:
     """What the tests need of a session, in the root that ``.ci/debian`` makes."""
 
-    def __init__(self, session: nox.Session) -> None:
+    def __init__(self, session: nox.Session, python: str) -> None:
         self._session = session
-        self._venv = f"/venvs/{session.python}"
-        self._run(120, f"python{session.python}", "-m", "venv", self._venv)
+        self._venv = f"/venvs/{python}"
+        self._run(120, f"python{python}", "-m", "venv", self._venv)
 
     def install(self, *arguments: str) -> None:
         self._run(600, f"{self._venv}/bin/pip", "install", *arguments, silent=True)
 
-    def run(self, program: str, *arguments: str, env: dict[str, str]) -> None:
-        self._run(1200, f"{self._venv}/bin/{program}", *arguments, env=env)
+    def run(self, program: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self._run(1200, f"{self._venv}/bin/{program}", *arguments, env=env or {})
 
     def _run(self, seconds: int, *command: str, **options: Any) -> None:
         """Run it there; at that time at the latest it has failed."""

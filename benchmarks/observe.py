@@ -2,7 +2,7 @@
 
 Rules:
 
-* The method is that of `connect.py`, on asyncio: batches in turn, the best counts.  But it is the
+* The method is that of `harness.py`, on asyncio, but that the best batch counts, and it is the
   processor time of the process that counts, its other threads included: an exporter works beside
   the dials, and what else the machine does at that moment is nobody's cost here.
 * All is compared with a dialer whose listener does nothing: what comes on top is the telemetry's.
@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import platform
-import socket
 import sys
 from importlib.metadata import version
 from statistics import median
 from time import process_time
 from typing import TYPE_CHECKING, Any, Final
 
-import connect as connects
+from contenders import by
+from harness import ask, peer, take_turns
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -128,39 +127,20 @@ def contenders() -> dict[str, Callable[[Report], object] | None]:
     }
 
 
-async def batch(connect: connects.Connect, address: tuple[str, int]) -> float:
-    """Seconds of processor time for a batch of dials."""
-    start = process_time()
-    for _ in range(connects.BATCH):
-        await connect(address)
-    return process_time() - start
-
-
-async def take_turns() -> dict[str, list[float]]:
+async def rounds(port: int) -> dict[str, list[float]]:
     """Microseconds for a dial, of each contender, batch by batch."""
-    turns = list(contenders().items())
-    found: dict[str, list[float]] = {name: [] for name, _ in turns}
-    with socket.create_server(("127.0.0.1", 0), backlog=connects.BACKLOG) as listener:
-        listener.setblocking(False)
-        address = listener.getsockname()
-        for _ in range(ROUNDS):
-            for name, listens in turns:
-                connect = connects.connect_with(Dialer(on_report=listens))
-                gc.collect()
-                gc.disable()
-                took = await batch(connect, address)
-                gc.enable()
-                found[name].append(took / connects.BATCH * 1e6)
-                connects.accept_all(listener)
-            turns.append(turns.pop(0))
-    return found
+    dials = {name: by(Dialer(on_report=listens)) for name, listens in contenders().items()}
+    about = {"": ("127.0.0.1", port)}
+    found = await take_turns(dials, about, ROUNDS, lambda: asyncio.sleep(0), process_time)
+    return {name: [took * 1e6 for took in seconds] for name, seconds in found.items()}
 
 
 def measure() -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
-    for _ in range(TURNS):
-        for name, took in json.loads(connects.ask(__file__, "--work")).items():
-            found.setdefault(name, []).extend(took)
+    with peer() as port:
+        for _ in range(TURNS):
+            for name, took in ask(__file__, "--work", str(port)).items():
+                found.setdefault(name, []).extend(took)
     return found
 
 
@@ -200,10 +180,10 @@ def report(found: dict[str, list[float]]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what telemetry costs.")
     parser.add_argument("--check", action="store_true", help="fail if a target is missed")
-    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        print(json.dumps(asyncio.run(take_turns())))
+        print(json.dumps(asyncio.run(rounds(arguments.work))))
     elif not report(measure()) and arguments.check:
         sys.exit(1)
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import errno as errnos
 import inspect
+import json
 import socket
 from collections import deque
 from copy import copy
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aconnect.explanations.explain import BY_CODE, BY_ERRNO
 from aconnect.policy import SPECIAL_NETWORKS
@@ -390,6 +392,69 @@ def _first_line(documented: object) -> str:
     return paragraph.replace("\n", " ").replace("``", "`")
 
 
+# Tables of figures
+
+
+def speed_table() -> str:
+    """What one connect takes, on each loop and Python that was measured."""
+    runs = _runs()
+    head = [
+        "",
+        *(f"{python}, µs" for python in runs),
+        *(f"{python}, × blocking" for python in runs),
+    ]
+    lines = []
+    for loop in ("asyncio", "uvloop", "trio", "programs"):
+        names = dict.fromkeys(
+            name for run in runs.values() for name in run["medians"].get(loop, ())
+        )
+        if names:
+            lines.append((f"**{loop}**", *[""] * (len(head) - 1)))
+        for name in names:
+            took = [run["medians"].get(loop, {}).get(name) for run in runs.values()]
+            floors = [
+                run["medians"][loop if loop != "programs" else "asyncio"][_FLOOR]
+                for run in runs.values()
+            ]
+            ratios = [
+                "" if each is None else f"{each / floor:.2f}"
+                for each, floor in zip(took, floors, strict=True)
+            ]
+            lines.append(
+                (name, *("" if each is None else f"{each:.0f}" for each in took), *ratios)
+            )
+    return _table(tuple(head), lines)
+
+
+def cost_table() -> str:
+    """What each option of a dialer takes besides."""
+    runs = _runs()
+    head = (
+        "option",
+        *(f"{python}, µs" for python in runs),
+        *(f"{python}, more" for python in runs),
+    )
+    names = next(iter(runs.values()))["medians"]["dialer"]
+    lines = []
+    for name in names:
+        took = [run["medians"]["dialer"][name] for run in runs.values()]
+        plain = [run["medians"]["dialer"]["Dialer()"] for run in runs.values()]
+        more = [f"{each - least:+.1f}" for each, least in zip(took, plain, strict=True)]
+        lines.append(
+            (f"`{name.replace('|', chr(92) + '|')}`", *(f"{each:.1f}" for each in took), *more)
+        )
+    return _table(head, lines)
+
+
+def _runs() -> dict[str, Any]:
+    runs: dict[str, Any] = json.loads(_SPEED.read_text())
+    return runs
+
+
+_SPEED: Final = Path(__file__).parents[1] / "pictures" / "speed.json"
+_FLOOR: Final = "blocking socket.connect"
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
@@ -399,12 +464,14 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 TABLES: Final = {
     "commands": command_table,
     "connect": connect_table,
+    "costs": cost_table,
     "errnos": errno_table,
     "error_types": error_type_table,
     "events": event_table,
     "lookups": lookup_table,
     "networks": network_table,
     "precedence": precedence_table,
+    "speed": speed_table,
     "told": told_table,
     "transitions": transition_table,
 }

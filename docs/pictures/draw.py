@@ -3,6 +3,8 @@
     python docs/pictures/draw.py        those of a fake network by a virtual clock
     python docs/pictures/draw.py --lab  dead-ipv6.svg, of a real network in namespaces; needs root
 
+Those in `CHARTS` are bars, of what `benchmarks/speed.py --json` has put into speed.json.
+
 Rules:
 
 * The first kind is the same to the byte wherever it is drawn: tests/test_pictures.py draws it
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from aconnect import Endpoint
 
 HERE = Path(__file__).parent
+
+sys.path.insert(0, str(HERE))
+import bars  # noqa: E402
+
 PICTURES: dict[str, Callable[[FakeNetwork], dict[str, Any]]] = {}
 """What adds the hosts of a picture to a network, and returns how they are dialled."""
 
@@ -194,6 +200,76 @@ def services(network: FakeNetwork) -> dict[str, Any]:
     }
 
 
+# Figures
+
+OF = "3.13"
+"""The Python whose figures the pictures have."""
+COMPARED = {
+    "asyncio": (
+        ("blocking socket.connect", "floor"),
+        ("aconnect", "ours"),
+        ("loop.sock_connect", "theirs"),
+        ("create_connection", "ours"),
+        ("loop.create_connection", "theirs"),
+        ("open_connection", "ours"),
+        ("asyncio.open_connection", "theirs"),
+        ("open_connection by name", "ours"),
+        ("asyncio.open_connection by name", "theirs"),
+        ("open_stream", "ours"),
+        ("anyio.connect_tcp", "theirs"),
+    ),
+    "uvloop": (
+        ("aconnect", "ours"),
+        ("loop.sock_connect", "theirs"),
+        ("create_connection", "ours"),
+        ("loop.create_connection", "theirs"),
+        ("open_connection", "ours"),
+        ("asyncio.open_connection", "theirs"),
+        ("open_stream", "ours"),
+        ("anyio.connect_tcp", "theirs"),
+    ),
+    "trio": (
+        ("aconnect", "ours"),
+        ("trio.socket connect", "theirs"),
+        ("open_trio_stream", "ours"),
+        ("trio.open_tcp_stream", "theirs"),
+        ("open_stream", "ours"),
+        ("anyio.connect_tcp", "theirs"),
+    ),
+}
+
+
+def figures() -> dict[str, dict[str, float]]:
+    """The medians of a run, by loop and contender."""
+    medians: dict[str, dict[str, float]] = json.loads((HERE / "speed.json").read_text())[OF][
+        "medians"
+    ]
+    return medians
+
+
+def speed() -> str:
+    medians = figures()
+    groups = [
+        (loop, [bars.Bar(name, medians[loop][name], kind) for name, kind in compared])
+        for loop, compared in COMPARED.items()
+    ]
+    programs = [bars.Bar(name, took, "floor") for name, took in medians["programs"].items()]
+    if programs:
+        groups.append(("other languages", programs))
+    title = "One connect and close on loopback: aconnect's (filled) and others', medians"
+    return bars.chart(title, groups)
+
+
+def costs() -> str:
+    found = figures()["dialer"]
+    of = [bars.Bar(name, took, "ours") for name, took in found.items()]
+    title = "What a dialer's options cost: Dialer(...).connect() on asyncio, medians"
+    return bars.chart(title, [("asyncio", of)])
+
+
+CHARTS: dict[str, Callable[[], str]] = {"speed": speed, "costs": costs}
+
+
 def drawn(name: str) -> str:
     """A picture, from a dial that is made now."""
     with FakeNetwork() as network:
@@ -314,6 +390,8 @@ def main(arguments: list[str]) -> None:
         return
     for name in PICTURES:
         (HERE / f"{name}.svg").write_text(drawn(name))
+    for name, chart in CHARTS.items():
+        (HERE / f"{name}.svg").write_text(chart())
 
 
 if __name__ == "__main__":
