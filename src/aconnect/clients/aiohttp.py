@@ -90,7 +90,7 @@ class AConnectConnector(aiohttp.BaseConnector):
     and TLS.  The ``connect`` is aiohttp's own, and covers the wait for a free place as well; when
     that one ends the dial, there is a `TimeoutError` of aiohttp's in place of a `ConnectError`.
 
-    What a request raises for want of a connection is aiohttp's:
+    What a request raises when there is no connection is aiohttp's:
 
     * `aiohttp.ConnectionTimeoutError` if there was none in time,
     * `aiohttp.ClientProxyConnectionError` if a proxy was reached, and does not do its part,

@@ -75,7 +75,7 @@ class AConnectPool(Pool, httpcore.AsyncConnectionPool):
     The ``connect`` of the timeouts of a request is the seconds for the name, all addresses and
     TLS.
 
-    What a request raises for want of a connection:
+    What a request raises when there is no connection:
 
     * `httpcore.ConnectTimeout` if there was none in time; ``args[0]`` is the `ConnectTimeout`,
     * `httpcore.ConnectError` if there is none, also if TLS failed; ``args[0]`` is the

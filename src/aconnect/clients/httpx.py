@@ -45,7 +45,7 @@ class AConnectTransport(Transport, httpx.AsyncBaseTransport):
         limits: how many connections there may be, and for how long one is kept; by default
             httpx's own.
         proxy: a URL or a `httpx.Proxy` to go through.  It is what is dialled, and what a policy
-            is asked about; who is behind it, it alone knows.
+            is asked about; aconnect cannot see past it.
         uds: the path of a unix socket to connect to, whatever the host of a URL.
         local_address: what to bind to, in place of the dialer's own.
         retries: how often to dial again when no connection was to be had.
@@ -58,10 +58,10 @@ class AConnectTransport(Transport, httpx.AsyncBaseTransport):
         ImportError: what httpx needs for HTTP/2, or for a proxy that speaks SOCKS, is missing.
 
     The ``connect`` of a `httpx.Timeout` is the seconds for the name, all addresses and TLS.  TLS
-    is part of the race: an address whose handshake fails, or is silent, loses.  (Behind a proxy,
-    it is not, and has that time for itself.)
+    is part of the race: an address whose handshake fails, or is silent, loses.  With ``proxy``,
+    TLS does not race, and has as many seconds of its own.
 
-    What a request raises is httpx's, for want of a connection:
+    If there is no connection, a request raises:
 
     * `httpx.ConnectTimeout` if there was none in time, also for TLS,
     * `httpx.ConnectError` if there is none, also if TLS failed or the host cannot be one,

@@ -64,7 +64,7 @@ class AConnectConnection(AbstractConnection):
         TypeError, ValueError: an argument is invalid.
         redis.RedisError: one of redis-py's own is invalid.
 
-    What a command raises for want of a connection is redis-py's:
+    What a command raises when there is no connection is redis-py's:
 
     * `redis.TimeoutError` for a `ConnectTimeout`,
     * `redis.ConnectionError` for any other `ConnectError`,

@@ -37,7 +37,7 @@ class AConnectHTTPConnection(http.client.HTTPConnection):
     Raises:
         TypeError: the dialer is none.
 
-    What ``request`` and ``connect`` raise for want of a connection is a `ConnectError`.
+    What ``request`` and ``connect`` raise when there is no connection is a `ConnectError`.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class AConnectTransport(BlockingTransport, httpx.BaseTransport):
     Raises:
         TypeError, ValueError: an argument is invalid.
 
-    What a request raises for want of a connection is `httpx.ConnectTimeout` or
+    What a request raises when there is no connection is `httpx.ConnectTimeout` or
     `httpx.ConnectError`, with the `ConnectError` as its ``__cause__``.
     """
 

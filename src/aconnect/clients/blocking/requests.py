@@ -52,7 +52,7 @@ class AConnectAdapter(HTTPAdapter):
     The first of two seconds of a request's ``timeout`` is for the name and all addresses, and
     again for TLS.
 
-    What a request raises for want of a connection is requests' own:
+    What a request raises when there is no connection is requests' own:
 
     * `requests.ConnectTimeout` for a `ConnectTimeout`,
     * `requests.ConnectionError` for any other.

@@ -59,7 +59,7 @@ class AConnectPoolManager(PoolManager):
     Raises:
         TypeError, ValueError: an argument is invalid.
 
-    What a request raises for want of a connection is urllib3's, or in a `MaxRetryError` as its
+    What a request raises when there is no connection is urllib3's, or in a `MaxRetryError` as its
     ``reason``, with the `ConnectError` as its ``__cause__``:
 
     * `urllib3.exceptions.ConnectTimeoutError` for a `ConnectTimeout`,

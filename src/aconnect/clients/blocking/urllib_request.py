@@ -82,8 +82,8 @@ def opener(
     Raises:
         TypeError: the dialer is none.
 
-    What ``open`` raises for want of a connection is a `urllib.error.URLError` whose ``reason`` is
-    the `ConnectError`.
+    When there is no connection, ``open`` raises a `urllib.error.URLError` whose ``reason`` is the
+    `ConnectError`.
     """
     made = urllib.request.OpenerDirector()
     for handler in (

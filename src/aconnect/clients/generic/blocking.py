@@ -164,7 +164,7 @@ class BlockingUnconnected:
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Connect, with TLS; for want of a connection, the errors are those of TLS as well."""
+        """Connect, with TLS; when there is no connection, the errors are those of TLS as well."""
         with as_core(self.connected.core):
             sock = open_tls(
                 self._address,

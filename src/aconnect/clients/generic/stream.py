@@ -182,7 +182,7 @@ class Unconnected:
                 kernel's.
 
         Raises:
-            As `Stream.start_tls`, and for want of a connection as well.
+            As `Stream.start_tls`, and when there is no connection as well.
         """
         with raised_as(self.connected.core):
             stream = await open_stream(
