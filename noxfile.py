@@ -139,9 +139,9 @@ def lowest(session: nox.Session, extra: str) -> None:
     lowest = ("--constraint", str(constraints))
     session.install(f"{built_wheel()}[{extra}]", *lowest)
     session.run("python", "-I", "tests/packaging/smoke.py", extra)
-    # The tests want every event loop; what is not of this extra may be new.
+    # The tests want every event loop, and proxies; what is not of this extra may be new.
     groups = nox.project.dependency_groups(PROJECT, "test")
-    session.install(f"{built_wheel()}[{extra},trio,uvloop]", *groups, *lowest)
+    session.install(f"{built_wheel()}[{extra},proxy,trio,uvloop]", *groups, *lowest)
     session.run("python", RUN, "-n6", "-m", f"not slow and {ELSEWHERE}", *TESTS_OF[extra])
 
 
