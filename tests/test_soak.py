@@ -31,7 +31,7 @@ pytestmark = [
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 LOOPS = ("asyncio", "uvloop", "trio")
 CONNECTS = 20_000
-WARM_UP = 2000
+WARM_UP = 5000  # until what the interpreter, the loop and the caches keep is there
 SEED = 1912  # of a soak that has passed; another one would have to pass as well
 
 

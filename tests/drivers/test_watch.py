@@ -605,6 +605,18 @@ class TestWhatTasksRaise:
         assert isinstance(tasks.pop().exception(), Stop)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_what_a_wait_of_anyios_raises_is_in_no_group(monkeypatch: Any) -> None:
+    async def fail(_: socket.socket) -> int:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("aconnect.drivers.anyio_watch.wait_writable", fail)
+    with socket.socket() as sock, pytest.raises(LookupError, match="a bug"):
+        async with AnyioWatch() as watch:
+            watch.add(sock)
+            await watch.wait(soon(30))
+
+
 class TestLeaving:
     async def test_nothing_is_registered(self, driver: Any) -> None:
         with silent() as address, begun(address) as one, full() as (two, _):
