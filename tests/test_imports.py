@@ -73,6 +73,7 @@ def test_ssl_comes_with_asyncio_alone() -> None:
             "aconnect.transports",
         ),
         *("aconnect.proxies", "aconnect.dial.proxied", "aconnect.dial.routes", "h11"),
+        *("aconnect.report.picture", "aconnect.report.page", "aconnect.report.exports"),
         *("opentelemetry", "prometheus_client", "structlog"),
     ],
 )

@@ -97,6 +97,11 @@ def test_metrics_for_prometheus(invoke: Any, listed: Path, stage: Any, tmp_path:
     assert f'probe_success{{target="{text(stage.refused)}"}} 0' in lines
     assert f'probe_ip_protocol{{target="{text(stage.healthy)}"}} 4' in lines
     assert "# TYPE probe_success gauge" in lines
+    names = {line.partition("{")[0] for line in lines if not line.startswith("#")}
+    assert names == {
+        *("probe_success", "probe_duration_seconds", "probe_dns_lookup_time_seconds"),
+        *("probe_ip_protocol", "probe_ip_addr_hash"),
+    }
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 

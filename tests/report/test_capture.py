@@ -7,13 +7,17 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import anyio
 import httpx
 import pytest
+from redis.asyncio import ConnectionPool
 from support.listeners import listening, refusing
 
 from aconnect import ConnectError, Dialer, Report, aconnect, capture, routed
+from aconnect.clients.aiohttp import AConnectConnector
 from aconnect.clients.httpx import AConnectTransport
+from aconnect.clients.redis import AConnectConnection
 from aconnect.report.capture import OPEN
 
 if TYPE_CHECKING:
@@ -43,6 +47,21 @@ async def aconnect_by_httpx(address: Any) -> None:
     async with httpx.AsyncClient(transport=AConnectTransport(), timeout=limits) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.get(f"http://{text(address)}/")
+
+
+async def aconnect_by_aiohttp(address: Any) -> None:
+    limits = aiohttp.ClientTimeout(sock_read=0.01)
+    async with aiohttp.ClientSession(connector=AConnectConnector(), timeout=limits) as client:
+        with pytest.raises(aiohttp.ServerTimeoutError):
+            await client.get(f"http://{text(address)}/")
+
+
+async def aconnect_by_redis(address: Any) -> None:
+    host, port = address
+    silent: Any = {"protocol": 2, "driver_info": None}  # it has nothing to say at first
+    pool: Any = ConnectionPool(AConnectConnection, host=host, port=port, **silent)
+    await pool.release(await pool.get_connection())
+    await pool.aclose()
 
 
 async def aconnect_by_a_loop(address: Any) -> None:
@@ -129,9 +148,11 @@ async def test_tasks(anyio_backend: Any, address: Any) -> None:
     assert len(reports) == 2
 
 
-@pytest.mark.parametrize("client", [aconnect_by_httpx, aconnect_by_a_loop])
+@pytest.mark.parametrize(
+    "client", [aconnect_by_httpx, aconnect_by_aiohttp, aconnect_by_redis, aconnect_by_a_loop]
+)
 async def test_clients(anyio_backend: Any, address: Any, client: Any) -> None:
-    if client is aconnect_by_a_loop and anyio_backend[0] == "trio":
+    if client is not aconnect_by_httpx and anyio_backend[0] == "trio":
         pytest.skip("of asyncio")
     (await aconnect(address)).close()
     with capture() as reports:

@@ -63,12 +63,15 @@ class TestEachDial:
 
     def test_its_rows_are_those_of_the_drawing(self, name: str) -> None:
         report = dials.report(name)
-        drawn = report.draw(200).replace("  ", " ")
-        for group in ElementTree.fromstring(report.to_svg()).iter(f"{SVG}g"):
+        drawn = [line for line in report.draw(200).splitlines() if line.endswith("|")]
+        groups = list(ElementTree.fromstring(report.to_svg()).iter(f"{SVG}g"))
+        for group, line in zip(groups, drawn, strict=True):
             label, took, words = (each.text or "" for each in group.iter(f"{SVG}text"))
-            assert re.sub(" +", " ", label) in re.sub(" +", " ", drawn)
-            assert took.split()[0] in drawn
-            assert words in drawn
+            assert line.startswith(f"{label} ")
+            assert took.split()[0] in line
+            assert words in line
+            assert (group[0].text or "").startswith(f"{label}: {words}; from ")
+            assert group[0].tag == f"{SVG}title"
 
     def test_nothing_is_asked_for_and_nothing_runs(self, name: str) -> None:
         for text in (dials.report(name).to_svg(), dials.report(name).to_html()):
@@ -91,8 +94,12 @@ class TestEachDial:
         for each in bars:
             assert each["ts"] >= start - 1
             assert each["ts"] + each["dur"] <= start + report.elapsed * 1e6 + 1
-        threads = [each["tid"] for each in bars if each["cat"] == "connect"]
-        assert threads == list(range(1, len(report.attempts) + 1))
+        attempts = [each for each in bars if each["cat"] == "connect"]
+        assert [each["tid"] for each in attempts] == list(range(1, len(report.attempts) + 1))
+        for bar, attempt in zip(attempts, report.attempts, strict=True):
+            end = report.elapsed if attempt.connect_end is None else attempt.connect_end
+            assert bar["ts"] == pytest.approx(start + attempt.start * 1e6, abs=0.01)
+            assert bar["dur"] == pytest.approx((end - attempt.start) * 1e6, abs=0.01)
 
     def test_timings_are_the_whole(self, name: str) -> None:
         report = dials.report(name)
@@ -102,6 +109,15 @@ class TestEachDial:
         assert timings["ssl"] <= max(timings["connect"], -1)
         assert (timings["dns"] == -1) == (not report.resolutions)
         assert (timings["connect"] == -1) == (not report.attempts)
+
+
+def test_timings_are_milliseconds_and_tls_is_the_winners() -> None:
+    assert dials.report("the first handshake fails").timings() == {
+        "blocked": 0,
+        "dns": 20,
+        "connect": 140,
+        "ssl": 40,  # within connect
+    }
 
 
 def refused(address: str, note: str = "", shake: tuple[str, str] | None = None) -> list[Event]:

@@ -142,6 +142,9 @@ class TestT7:
         assert handshake_error(shake, attempt) is None
         report = dials.report("an answer that is not waited for")
         assert lookup_error(report.resolutions[0]) is None
+        made_room = AttemptEnded(T + 1, 0, "made room")
+        report = report_of(DialStarted(T, dials.NAME), AttemptStarted(T, 0, inet()), made_room)
+        assert attempt_error(report.attempts[0]) is None
 
     def test_of_what_timed_out_or_was_not_permitted(self) -> None:
         assert lookup_error(dials.report("the deadline passes in resolving").resolutions[0])

@@ -1,8 +1,9 @@
-"""What tells of a dial keeps nothing of it: no report, and no exception."""
+"""What tells of a dial keeps nothing of it, no report and no exception, and tells no secrets."""
 
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from support import dials
+from support.fake_proxy import CLOSE, HEAD, FakeProxy
 
+from aconnect import ConnectError, Dialer, Report
 from aconnect.telemetry.logs import log_dials
 from aconnect.telemetry.opentelemetry import Telemetry
 from aconnect.telemetry.prometheus import Metrics
@@ -51,3 +54,27 @@ def test_nothing_is_kept_of_a_report(make: Callable[[], Any], name: str) -> None
     del report
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.anyio
+async def test_no_credentials_are_told(
+    anyio_backend: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither those of a proxy's user, nor what a proxy sets a cookie to."""
+    answer = b"HTTP/1.1 403 No\r\nSet-Cookie: id=c4n4ry\r\n\r\n"
+    registry, report = CollectorRegistry(), Report()
+    together = each(log_dials(logging.getLogger("told")), Metrics(registry))
+    with FakeProxy([HEAD, answer, CLOSE]) as proxy:
+        dialer = Dialer(proxy=proxy.url("http", "gandalf:c4n4ry@"), on_report=together)
+        with pytest.raises(ConnectError) as caught:
+            await dialer.connect(("192.0.2.7", 443), timeout=10, report=report)
+    [record] = [one for one in caplog.records if one.name == "told"]
+    told = [
+        *(str(report), repr(report), report.to_svg(), report.to_html(), str(caught.value)),
+        *(json.dumps(report.to_trace_events()), json.dumps(report.to_dict())),
+        *(str(vars(record)), generate_latest(registry).decode()),
+    ]
+    for words in told:
+        assert "192.0.2.7" in words or "aconnect_dial" in words  # or this would prove nothing
+        assert "gandalf" not in words
+        assert "c4n4ry" not in words

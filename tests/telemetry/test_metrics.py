@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import threading
+import tomllib
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import Meter, MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -22,6 +25,7 @@ from support import dials
 from support.dials import T, inet, inet6, report_of, unix
 from support.listeners import listening, refusing
 
+import aconnect
 from aconnect import ConnectError, Dialer, Report, StaticResolver
 from aconnect.explanations.errnos import ERRNOS
 from aconnect.explanations.explain import BY_CODE, BY_ERRNO
@@ -138,7 +142,102 @@ class TestEachDial:
         assert sum(each.value for each in counted) == len(report.attempts)
 
 
+def test_bounds_are_those_that_the_conventions_advise() -> None:
+    advised = "0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10"
+    assert tuple(map(float, advised.split())) == BUCKETS
+
+
+def test_the_network_of_a_dial_is_that_of_the_winner() -> None:
+    registry, (telemetry, points) = CollectorRegistry(), by_otel()
+    for listener in (Metrics(registry), telemetry):
+        listener(dials.report("IPv6 is silent, IPv4 wins"))
+    [found] = map(dict, points()["aconnect.dial.duration"])
+    assert found["network.type"] == "ipv4"
+    [labels] = prometheus_labels(registry, "aconnect_dial_duration_seconds_count")
+    assert labels["network_type"] == "ipv4"
+
+
+@pytest.mark.parametrize(
+    "last", [DialConnected(T, 0), DialFailed(T, "failed", 111, "connect"), DialCancelled(T)]
+)
+def test_a_dial_that_is_over_is_not_active(last: Any) -> None:
+    registry, (telemetry, points) = CollectorRegistry(), by_otel()
+    trace = each(telemetry.trace, Metrics(registry).trace)
+    for event in (DialStarted(T, "a:1"), DialStarted(T, "b:1"), last):
+        trace(event)
+    [point] = points()["aconnect.dials.active"].values()
+    assert point.value == registry.get_sample_value("aconnect_dials_active") == 1
+
+
+def test_m1_these_are_all_attributes() -> None:
+    """Whatever dials come to: no peer, no port, no number of an attempt, no word of anybody's."""
+    targets = {dials.NAME: "the example"}
+    registry, (telemetry, points) = CollectorRegistry(), by_otel(targets)
+    metrics = Metrics(registry, targets=targets)
+    for name in ENDED:
+        for listener in (metrics, telemetry):
+            listener(dials.report(name))
+    found = {
+        name: {attribute for key in series for attribute in dict(key)}
+        for name, series in points().items()
+    }
+    assert found == {
+        "aconnect.dial.duration": {
+            *("aconnect.outcome", "error.type", "network.type", "server.address")
+        },
+        "dns.lookup.duration": {"dns.question.name", "error.type"},
+        "aconnect.phase.duration": {"aconnect.phase"},
+        "aconnect.attempts": {"aconnect.outcome", "error.type", "network.type"},
+    }
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "telemetry.md").read_text()
+    for name, attributes in found.items():
+        [row] = re.findall(rf"^\| `{name}` .*$", page, re.MULTILINE)
+        assert attributes <= set(re.findall(r"`([\w.]+)`", row))
+        end = "attempts_total" if name == "aconnect.attempts" else f"{name}_seconds_count"
+        metric = "aconnect_" + end.removeprefix("aconnect.").replace(".", "_")
+        labels = {each.removeprefix("aconnect.").replace(".", "_") for each in attributes}
+        assert {label for each in prometheus_labels(registry, metric) for label in each} == labels
+
+
+def test_it_is_glue_and_nothing_instruments_by_itself() -> None:
+    for file in (Path(aconnect.__file__).parent / "telemetry").glob("*.py"):
+        assert len(file.read_text().splitlines()) <= 250, file
+    with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as project:
+        assert "entry-points" not in tomllib.load(project)["project"]
+
+
+def test_m2_how_long_a_connection_lives_is_not_measured() -> None:
+    """Nor by an adapter, of which none knows of metrics: who has the connection counts that."""
+    package = Path(aconnect.__file__).parent
+    library = re.compile(
+        r"^\s*(?:from|import) (?:opentelemetry|prometheus_client)\b", re.MULTILINE
+    )
+    knowing = {
+        file.relative_to(package).parts[0]
+        for file in package.rglob("*.py")
+        if library.search(file.read_text())
+    }
+    assert knowing == {"telemetry"}
+    for file in package.rglob("*.py"):
+        assert not re.search(r"http[._]client[._](open_)?connection", file.read_text()), file
+
+
 class TestOpenTelemetry:
+    def test_m3_instruments_are_made_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        telemetry, points = by_otel()
+
+        def never(*_: Any, **options: Any) -> Any:
+            raise AssertionError("it has been made")
+
+        for kind in ("histogram", "counter", "up_down_counter"):
+            monkeypatch.setattr(Meter, f"create_{kind}", never)
+        with pytest.raises(AssertionError, match="been made"):  # or this would prove nothing
+            by_otel()
+        for name in ("no such name", "all fail"):
+            telemetry.trace(DialStarted(T, "a:1"))
+            telemetry(dials.report(name))
+        assert len(points()) == 5
+
     def test_attempts_by_what_became_of_them(self) -> None:
         telemetry, points = by_otel()
         telemetry(dials.report("all fail"))
@@ -478,7 +577,8 @@ def test_m1_whatever_happens_there_are_at_most_200_series_of_each() -> None:
     names = {dict(key)["dns.question.name"] for key in found["dns.lookup.duration"]}
     assert len(names) == 101
     assert OTHER in names
-    counted = [len(found[name]) for name in ("aconnect.dial.duration", "aconnect.attempts")]
+    counted = [len(series) for series in found.values()]
+    assert len(counted) == 4
     assert max(counted) <= 200, counted
     everything = repr([list(each) for each in found.values()]) + repr(
         [prometheus_labels(registry, "aconnect_attempts_total")]
