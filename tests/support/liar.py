@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import threading
@@ -76,19 +77,32 @@ class Liar:
         self._backlog = 16 if tcp else None
 
     def __enter__(self) -> Self:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._tcp = socket.socket(family, socket.SOCK_STREAM)
-        self._tcp.bind((self._host, 0))
+        while not self._bind():
+            pass  # somebody has that port for UDP
         if self._backlog is not None:
             self._tcp.listen(self._backlog)
-        self.port: int = self._tcp.getsockname()[1]
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._udp.bind((self._host, self.port))
         self._wake, self._waked = socket.socketpair()
         self._streams: dict[socket.socket, bytearray] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
+
+    def _bind(self) -> bool:
+        """Take a port that is free for both."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._tcp = socket.socket(family, socket.SOCK_STREAM)
+        self._tcp.bind((self._host, 0))
+        self.port: int = self._tcp.getsockname()[1]
+        self._udp = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._udp.bind((self._host, self.port))
+        except OSError as error:
+            self._tcp.close()
+            self._udp.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
 
     def __exit__(self, *_: object) -> None:
         self._wake.send(b"x")
