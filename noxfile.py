@@ -49,28 +49,35 @@ IN_THE_LAB = "lab and not slow or faults or soak"
 WORKS_WITH = "docs/reference/_works-with.txt"
 ALONE = ("unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 """A command on a network of its own: what looks a name up finds nobody to ask."""
-TESTED_BY_PROXY = ("asyncssh", "cli", "redis", "websockets")
-TESTS_OF = {
-    "aiohttp": ["tests/clients/test_aiohttp.py"],
-    "anyio": ["tests/transports", "tests/drivers"],
-    "asyncssh": ["tests/clients/test_asyncssh.py"],
-    "cli": ["tests/cli"],
-    "dns": ["tests/resolvers/dns"],
-    "httpcore": ["tests/clients/test_httpcore.py", "tests/clients/blocking/test_httpx.py"],
-    "httpcore2": ["tests/clients/test_httpcore.py", "tests/clients/blocking/test_httpx.py"],
-    "httpx": ["tests/clients/test_httpx.py", "tests/clients/blocking/test_httpx.py"],
-    "httpx2": ["tests/clients/test_httpx.py", "tests/clients/blocking/test_httpx.py"],
-    "otel": ["tests/telemetry/test_opentelemetry.py", "tests/telemetry/test_metrics.py"],
-    "prometheus": ["tests/telemetry/test_metrics.py"],
-    "proxy": ["tests/sansio/test_http_connect.py", "tests/dial/test_http_proxies.py"],
-    "redis": ["tests/clients/test_redis.py", "tests/clients/blocking/test_redis.py"],
-    "requests": ["tests/clients/blocking/test_http_clients.py"],
-    "trio": ["tests/transports", "tests/drivers"],
-    "urllib3": ["tests/clients/blocking/test_urllib3.py"],
-    "uvloop": ["tests/transports", "tests/drivers"],
-    "websockets": ["tests/clients/test_websockets.py"],
+HTTPX_TESTS = ["tests/clients/test_httpcore.py", "tests/clients/test_httpx.py"]
+HTTPX_TESTS += ["tests/clients/blocking/test_httpx.py"]
+LOWEST = {
+    "loops": (["anyio", "trio", "uvloop"], ["tests/transports", "tests/drivers"]),
+    "httpx": (["httpcore", "httpx"], HTTPX_TESTS),
+    "httpx2": (["httpcore2", "httpx2"], HTTPX_TESTS),
+    "clients": (
+        ["aiohttp", "asyncssh", "proxy", "redis", "requests", "urllib3", "websockets"],
+        [
+            "tests/clients/test_aiohttp.py",
+            "tests/clients/test_asyncssh.py",
+            "tests/clients/test_redis.py",
+            "tests/clients/test_websockets.py",
+            "tests/clients/blocking/test_http_clients.py",
+            "tests/clients/blocking/test_redis.py",
+            "tests/clients/blocking/test_urllib3.py",
+            "tests/dial/test_http_proxies.py",
+            "tests/sansio/test_http_connect.py",
+        ],
+    ),
+    "tools": (
+        ["cli", "dns", "otel", "prometheus"],
+        ["tests/cli", "tests/resolvers/dns", "tests/telemetry"],
+    ),
 }
-"""The tests of what an extra is for."""
+"""Extras whose lowest versions go together, and the tests of what they are for.
+
+httpcore of old wants an older h11 than that of the extra ``proxy``.
+"""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
@@ -132,19 +139,21 @@ def smoke(session: nox.Session, extra: str) -> None:
 
 
 @nox.session(python=OLDEST, requires=["build"], reuse_venv=False)
-@nox.parametrize("extra", list(TESTS_OF), ids=list(TESTS_OF))
-def lowest(session: nox.Session, extra: str) -> None:
+@nox.parametrize("group", list(LOWEST), ids=list(LOWEST))
+def lowest(session: nox.Session, group: str) -> None:
     """Use and test each extra at the lowest versions that it allows."""
+    extras, tests = LOWEST[group]
     constraints = Path(session.virtualenv.location, "lowest.txt")
-    constraints.write_text("\n".join(lowest_versions(EXTRAS_NEED[extra])))
+    needed = [requirement for extra in extras for requirement in EXTRAS_NEED[extra]]
+    constraints.write_text("\n".join(lowest_versions(needed)))
     lowest = ("--constraint", str(constraints))
-    session.install(f"{built_wheel()}[{extra}]", *lowest)
-    session.run("python", "-I", "tests/packaging/smoke.py", extra)
-    # The tests want every event loop, and some want proxies; what is not of this extra may be new.
+    session.install(f"{built_wheel()}[{','.join(extras)}]", *lowest)
+    session.run("python", "-I", "tests/packaging/smoke.py", *extras)
+    # The tests want every event loop, and some want proxies; what is not of these may be new.
+    besides = ["trio", "uvloop", *(["proxy"] if "cli" in extras else [])]
     groups = nox.project.dependency_groups(PROJECT, "test")
-    extras = [extra, "trio", "uvloop", *(["proxy"] if extra in TESTED_BY_PROXY else [])]
-    session.install(f"{built_wheel()}[{','.join(extras)}]", *groups, *lowest)
-    session.run("python", RUN, "-n6", "-m", f"not slow and {ELSEWHERE}", *TESTS_OF[extra])
+    session.install(f"{built_wheel()}[{','.join(extras + besides)}]", *groups, *lowest)
+    session.run("python", RUN, "-n6", "-m", f"not slow and {ELSEWHERE}", *tests)
 
 
 @nox.session(python=MAIN, requires=["build"])

@@ -1,12 +1,12 @@
-"""Use an installed aconnect for real: ``python -I smoke.py EXTRA``.
+"""Use an installed aconnect for real: ``python -I smoke.py EXTRA...``.
 
-EXTRA is the extra with which it was installed, "none", or "trio-alone" for an environment in
+EXTRA is an extra with which it was installed, "none", or "trio-alone" for an environment in
 which trio was installed without aconnect's knowledge.
 
 Rules:
 
-* Nothing is installed but what the extra is for.
-* What the extra is for works, on a loopback socket.
+* Nothing is installed but what the extras are for.
+* What they are for works, on a loopback socket.
 * What is not installed is asked for all the same, and the answer names the extra to install.
 """
 
@@ -248,13 +248,13 @@ def steps(installed: set[str]) -> Iterator[Callable[[], None]]:
         yield command_has_one_loop
 
 
-def main(extra: str) -> None:
+def main(extras: list[str]) -> None:
     where = Path(aconnect.__file__).parent
     assert "site-packages" in where.parts, where
     assert (where / "py.typed").exists()
     found = {name for name in OPTIONAL if importlib.util.find_spec(name)}
-    assert found == INSTALLED[extra], found
-    print(f"aconnect {aconnect.__version__}, {extra}:", end=" ")
+    assert found == set().union(*(INSTALLED[extra] for extra in extras)), found
+    print(f"aconnect {aconnect.__version__}, {', '.join(extras)}:", end=" ")
     for step in steps(found):
         step()
         print(step.__name__, end=" ", flush=True)
@@ -262,4 +262,4 @@ def main(extra: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])
