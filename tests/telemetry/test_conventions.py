@@ -42,7 +42,7 @@ from aconnect.telemetry.conventions import (
     server_of,
     transport,
 )
-from aconnect.telemetry.targets import MOST, Hosts, namer
+from aconnect.telemetry.targets import MOST, MOST_FAILURES, Hosts, namer
 from aconnect.trace import (
     AttemptEnded,
     AttemptStarted,
@@ -324,16 +324,35 @@ class TestTargets:
 
     def test_hosts_are_so_many_and_no_more(self) -> None:
         hosts = Hosts()
-        names = {hosts(f"host{number}:{number}") for number in range(1, 60_000)}
+        names = {hosts(f"host{number}:{number}", None) for number in range(1, 60_000)}
         assert len(names) == MOST + 1
         assert OTHER in names
-        assert hosts("host1:2") == "host1"
+        assert hosts("host1:2", None) == "host1"
+
+    def test_so_are_hosts_with_a_kind_of_error(self) -> None:
+        hosts, kinds = Hosts(), ["host_not_found", "try_again", OTHER]
+        seen = {
+            (hosts(f"host{number}:1", kind), kind) for number in range(2 * MOST) for kind in kinds
+        }
+        assert len(seen) == MOST_FAILURES + len(kinds)
+        assert hosts("host0:1", "timed_out") == OTHER  # another series, even of a known host
+        assert [hosts("host0:1", each) for each in (None, "try_again")] == ["host0", "host0"]
+
+    def test_a_host_has_its_series_however_many_fail(self) -> None:
+        hosts = Hosts()
+        for number in range(2 * MOST_FAILURES):
+            hosts("host0:1", f"kind {number}")
+        assert hosts("host1:1", None) == "host1"
+
+    def test_there_is_room_for_all_kinds_of_errors_of_others(self) -> None:
+        kinds = {ERROR_TYPES[name] for name, *_ in RESOLVE_CODES} | {"timed_out", OTHER, None}
+        assert MOST + MOST_FAILURES + len(kinds) <= 200
 
     def test_of_several_threads_too(self) -> None:
         hosts, found = Hosts(), set()
 
         def ask(first: int) -> None:
-            found.update(hosts(f"host{number}:1") for number in range(first, first + 500))
+            found.update(hosts(f"host{number}:1", None) for number in range(first, first + 500))
 
         threads = [threading.Thread(target=ask, args=(first * 500,)) for first in range(8)]
         for thread in threads:

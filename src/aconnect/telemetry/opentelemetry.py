@@ -64,7 +64,8 @@ class Telemetry:
         targets: the names of targets in metrics, as a mapping from the text of an address, such
             as ``{"db.internal:5432": "db"}``, or a callable that returns one or None.  All others
             are ``_OTHER``.  None for no ``server.address``, and for the host as
-            ``dns.question.name``, of which there are at most a hundred, and then ``_OTHER``.
+            ``dns.question.name``: of the first hundred hosts, and of the first 80 pairs of a host
+            and a kind of error; ``_OTHER`` from then on.
         link: whether the span of a dial begins a trace of its own, to which the current span gets
             a link, as .NET has it.
 
@@ -98,7 +99,7 @@ class Telemetry:
         self._spans = spans
         self._link = link
         self._target: Namer | None = namer(targets)
-        self._host: Namer = self._target or Hosts()
+        self._hosts = Hosts()
         self._meter_provider = meter_provider
         self._measures = False
         meter = metrics.get_meter(_SCOPE, __version__, meter_provider)
@@ -182,7 +183,12 @@ class Telemetry:
         )
         self._dials.record(found.seconds, of_dial)
         for each in found.lookups:
-            asked = {"dns.question.name": self._host(each.name), "error.type": each.error}
+            name = (
+                self._hosts(each.name, each.error)
+                if self._target is None
+                else self._target(each.name)
+            )
+            asked = {"dns.question.name": name, "error.type": each.error}
             self._lookups.record(each.seconds, _present(asked))
         for phase, seconds in found.phases.items():
             self._phases.record(seconds, {"aconnect.phase": phase})
