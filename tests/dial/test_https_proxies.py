@@ -34,7 +34,6 @@ from aconnect import (
     Report,
     Sequence,
     StaticResolver,
-    blocking,
     open_stream,
 )
 from aconnect.many import connect_many
@@ -392,12 +391,6 @@ class TestSockets:
                 async for result in results:
                     assert result.error is not None
                     raise result.error
-
-    def test_without_an_event_loop(self, trusting: ssl.SSLContext) -> None:
-        with self.refused(trusting) as dialer:
-            blocking.connect(TARGET, dialer=dialer)
-        with self.refused(trusting) as dialer:
-            blocking.open_tls(TARGET, ssl=trusting, dialer=dialer)
 
     async def test_one_that_is_asked_for(self, trusting: ssl.SSLContext) -> None:
         proxy = Proxy("https", "127.0.0.1:1", ssl=trusting)

@@ -7,6 +7,7 @@ A script is a list of steps, done one after the other on each connection:
 * a number: read as many bytes;
 * `Forward`: connect to that address, and pass on whatever comes, there and back;
 * `Secure`: do TLS, with the private key and the certificate in that file;
+* a `threading.Event`: wait for it, and read nothing meanwhile;
 * `HEAD`: read the head of an HTTP request;
 * `HOLD`: read until the peer closes; `RESET`: reset the connection; `CLOSE`: close it; `ECHO`:
   send back whatever comes.
@@ -169,6 +170,8 @@ class FakeProxy:
             while step and (data := conn.recv(step)):
                 heard += data
                 step -= len(data)
+        elif isinstance(step, threading.Event):
+            assert step.wait(60)
         elif step == HEAD:
             while not heard.endswith(b"\r\n\r\n") and (data := conn.recv(1)):
                 heard += data

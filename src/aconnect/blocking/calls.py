@@ -79,7 +79,9 @@ def connect(
 
     Returns:
         A socket that blocks, with the timeout, on which getpeername() works: close-on-exec, with
-        TCP_NODELAY if it is TCP.  The caller closes it.
+        TCP_NODELAY if it is TCP.  The caller closes it.  By way of an https:// proxy, it is a
+        subclass that sends and receives through TLS: its method ``start_tls(context,
+        server_hostname)`` takes the place of `ssl.SSLContext.wrap_socket`.
 
     Raises:
         TypeError, ValueError: an argument is invalid; no system call was made.
@@ -182,7 +184,8 @@ def open_tls(
         dialer, report, options: as for `connect`.
 
     Returns:
-        A socket that blocks, with the timeout, and whose handshake is done.
+        A socket that blocks, with the timeout, and whose handshake is done.  By way of an https://
+        proxy, it is no `ssl.SSLSocket`, but has its methods.
 
     Raises:
         HandshakeError: a peer was reached, and TLS failed; what it raised is the ``__cause__``.
@@ -212,7 +215,13 @@ def _dial(
 ) -> Any:
     plan = dialer._plan if report is None else dialer._plan.reporting(report)
     try:
-        sock = _run(connect_one(plan, target, timeout, deadline, handshake, None, calling_thread))
+        sock = _run(
+            connect_one(plan, target, timeout, deadline, handshake, None, calling_thread, True)
+        )
+        if not isinstance(sock, socket.socket):
+            from .tunnels import blocking_socket
+
+            sock = blocking_socket(sock)
     except Exception:
         raise
     except BaseException:

@@ -4,7 +4,8 @@ Rules:
 
 * The standard library's `ssl.SSLSocket` does it, on a socket that does not block.  It takes the
   descriptor over, and is closed if the handshake fails or is cancelled.
-* An SSLSocket is over a socket, so there is none over TLS to a proxy.
+* An SSLSocket is over a socket.  Where there is TLS to a proxy, a `TunnelTLSSocket` is in its
+  place, which is made when the handshake is done; before that, nothing is taken over.
 * Of one address, the calling thread waits for the peer.  In a race, a task does.
 
 Source: "Notes on non-blocking sockets" in the documentation of `ssl`.
@@ -12,6 +13,7 @@ Source: "Notes on non-blocking sockets" in the documentation of `ssl`.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,8 +24,7 @@ from ..handshakes.tls import TLSHandshake, failure
 from ..sockets.syscalls import close
 
 if TYPE_CHECKING:
-    import socket
-
+    from ..handshakes.proxies.tunnel import Tunnel
     from ..handshakes.tls import TLS
 
 __all__ = ["BlockingTLS"]
@@ -32,10 +33,14 @@ __all__ = ["BlockingTLS"]
 class BlockingTLS(TLSHandshake["ssl.SSLSocket"]):
     """The handshake, on whatever waits."""
 
-    tunnels: bool = False
+    async def shake(self, sock: socket.socket) -> Any:
+        if isinstance(sock, socket.socket):
+            return await _shake(self.tls, sock, wait_in_task)
+        from .tunnels import TunnelTLSSocket
 
-    async def shake(self, sock: socket.socket) -> ssl.SSLSocket:
-        return await _shake(self.tls, sock, wait_in_task)
+        tunnel: Tunnel = sock
+        await tunnel.shake(self.tls, through=False)
+        return TunnelTLSSocket(tunnel.sock, *tunnel.layers())
 
     async def within(self, sock: socket.socket, until: float) -> ssl.SSLSocket:
         async def in_this_thread(wrapped: ssl.SSLSocket, reading: bool) -> None:

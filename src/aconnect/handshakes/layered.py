@@ -100,7 +100,7 @@ class Layer:
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, False, server_hostname, session
         )
-        self._below = below
+        self.below: Layer | Bottom = below
         self._through = through
         self._ahead = b""
 
@@ -142,7 +142,7 @@ class Layer:
 
     def pending(self) -> int:
         """What has come and has not been read; uvloop reads for as long as there is something."""
-        encrypted = self._incoming.pending + self._below.pending()
+        encrypted = self._incoming.pending + self.below.pending()
         return self._object.pending() + len(self._ahead) + encrypted
 
     def _decrypted(self, most: int) -> bytes:
@@ -168,7 +168,7 @@ class Layer:
                 pass
             finally:
                 self._send()
-            data = self._below.read(_MOST)
+            data = self.below.read(_MOST)
             if data:
                 self._incoming.write(data)
             else:
@@ -177,7 +177,7 @@ class Layer:
     def _send(self) -> None:
         data = self._outgoing.read()
         while data:
-            data = data[self._below.write(data) :]
+            data = data[self.below.write(data) :]
 
 
 class Wrapper:

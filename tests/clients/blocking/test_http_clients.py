@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 import urllib3
+from support.by_proxy import SCHEMES, by_proxy
 from support.clients import dead_addresses_first
 from support.http_server import http_server
 from support.listeners import refusing, silent
@@ -193,6 +194,39 @@ def test_a_page_over_tls(kind: type[Client], certificates: Certificates, tmp_pat
 
 
 @every_client
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_page_by_way_of_a_proxy(
+    kind: type[Client], scheme: str, tls: bool, certificates: Certificates, tmp_path: Path
+) -> None:
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(certificates.authority)
+    with (
+        http_server(context=certificates.server() if tls else None) as port,
+        by_proxy(scheme, ("127.0.0.1", port), NAME) as (dialer, proxy),
+        client(kind, dialer, authority) as one,
+    ):
+        assert one.get(f"{'https' if tls else 'http'}://{NAME}:{port}/") == "hello"
+        assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("kind", ALL[:2])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_page_that_is_not_to_be_trusted(
+    kind: type[Client], scheme: str, certificates: Certificates
+) -> None:
+    with (
+        http_server(context=certificates.server()) as port,
+        by_proxy(scheme, ("127.0.0.1", port), NAME) as (dialer, _),
+        client(kind, dialer) as one,
+        pytest.raises(
+            (requests.exceptions.SSLError, urllib3.exceptions.MaxRetryError), match="verify failed"
+        ),
+    ):
+        one.get(f"https://{NAME}:{port}/")
+
+
+@every_client
 def test_dead_addresses_first(kind: type[Client]) -> None:
     with http_server() as port, dead_addresses_first(NAME, port) as resolver:
         dialer = Dialer(resolver=resolver, attempt_delay=0.01)
@@ -286,8 +320,9 @@ def test_requests_through_a_proxy() -> None:
     with http_server() as port, session(dialer=HERE) as http:
         proxies = {"http": f"http://{NAME}:{port}"}
         assert http.get("http://unknown.example/", proxies=proxies).text == "hello"
-        with pytest.raises(requests.exceptions.InvalidProxyURL, match="Dialer"):
-            http.get("http://unknown.example/", proxies={"http": "socks5://127.0.0.1:1"})
+        with pytest.raises(requests.exceptions.InvalidProxyURL, match="Dialer") as caught:
+            http.get("http://unknown.example/", proxies={"http": "socks5://u:secret@127.0.0.1:1"})
+        assert "secret" not in str(caught.value)
 
 
 def test_an_adapter_can_be_pickled() -> None:

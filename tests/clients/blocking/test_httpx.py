@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.by_proxy import SCHEMES, by_proxy
 from support.clients import dead_addresses_first
 from support.http_server import http_server
 from support.listeners import listening, refusing, silent
@@ -65,6 +66,23 @@ def core(request: pytest.FixtureRequest) -> Any:
     return importlib.import_module(request.param)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_backend_that_connects_first(
+    core: Any, ours: Any, scheme: str, certificates: Certificates
+) -> None:
+    with (
+        http_server(context=certificates.server()) as port,
+        by_proxy(scheme, ("127.0.0.1", port), NAME) as (dialer, _),
+    ):
+        stream = ours.AConnectBackend(dialer=dialer).connect_tcp(NAME, port, 30)
+        assert stream.get_extra_info("ssl_object") is None
+        stream = stream.start_tls(certificates.client(), NAME, 30)
+        assert stream.get_extra_info("ssl_object").version() == "TLSv1.3"
+        stream.write(b"GET / HTTP/1.0\r\n\r\n", 30)
+        assert stream.read(4, 30) == b"HTTP"
+        stream.close()
+
+
 @pytest.fixture
 def ours(core: Any) -> Any:
     return importlib.import_module(f"aconnect.clients.blocking.{core.__name__}")
@@ -107,6 +125,18 @@ def test_a_unix_socket(httpx: Any, tmp_path: Path) -> None:
 def test_through_a_proxy(httpx: Any) -> None:
     with http_server() as port, httpx.client(proxy=f"http://{NAME}:{port}") as http:
         assert http.get("http://unknown.example/").text == "hello"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_by_way_of_a_proxy(httpx: Any, scheme: str, tls: bool, certificates: Certificates) -> None:
+    with (
+        http_server(context=certificates.server() if tls else None) as port,
+        by_proxy(scheme, ("127.0.0.1", port), NAME) as (dialer, proxy),
+        httpx.client(dialer, verify=certificates.client()) as http,
+    ):
+        assert http.get(f"{'https' if tls else 'http'}://{NAME}:{port}/").text == "hello"
+        assert proxy.connections == 1
 
 
 def test_what_is_raised(httpx: Any, certificates: Certificates) -> None:
@@ -186,7 +216,7 @@ def test_a_stream(core: Any, ours: Any, certificates: Certificates) -> None:
         assert not stream.get_extra_info("is_readable")
         with pytest.raises(core.ReadTimeout):
             stream.read(5, 0.01)
-        with pytest.raises(ValueError, match="needs an event loop"):
+        with pytest.raises(ValueError, match="there is TLS already"):
             stream.start_tls(certificates.client(), NAME)
         for use, error in (
             (lambda: stream.read(5), core.ReadError),

@@ -11,6 +11,7 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support.by_proxy import SCHEMES, by_proxy
 from support.clients import dead_addresses_first
 from support.listeners import listening, refusing, silent
 from support.redis_server import NAME, Server, redis_server
@@ -54,6 +55,21 @@ def ours_in(error: BaseException) -> Any:
     while at is not None and not isinstance(at, ConnectError):
         at = at.__context__
     return at
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_by_way_of_a_proxy(scheme: str, tls: bool, server: Server) -> None:
+    port = server.tls_port if tls else server.port
+    options: dict[str, Any] = {"ssl": server.trusting} if tls else {}
+    with (
+        by_proxy(scheme, ("127.0.0.1", port), NAME) as (dialer, proxy),
+        client(dialer=dialer, host=NAME, port=port, socket_timeout=30, **options) as made,
+    ):
+        assert made.set("key", scheme)
+        assert made.get("key") == scheme.encode()
+        assert proxy.connections >= 1
 
 
 @pytest.mark.server

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...blocking.calls import create_connection
+from ...blocking.tunnels import ThroughTunnels
 from ...transports.calls import dialer_of
 
 if TYPE_CHECKING:
@@ -70,3 +71,4 @@ class AConnectHTTPSConnection(http.client.HTTPSConnection):
         dialer = dialer_of(dialer, {})
         super().__init__(host, port, context=context, **options)
         self._create_connection = partial(create_connection, dialer=dialer)
+        self._context: Any = ThroughTunnels(self._context)  # with which http.client wraps it

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...explanations.extras import not_installed
+from ...proxies.text import redacted
 from ..generic.pooled import POOLED, pooled
 
 try:
@@ -85,7 +86,7 @@ class AConnectAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         if proxy.lower().startswith("socks"):
             raise InvalidProxyURL(
-                f"requests would connect to the proxy {proxy!r} itself, without the dialer: use "
+                f"requests would connect to {redacted(proxy)!r} itself, without the dialer: use "
                 "Dialer(proxy=...)"
             )
         manager = super().proxy_manager_for(proxy, **options)

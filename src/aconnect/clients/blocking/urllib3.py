@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ...addresses.text import host_of_url
 from ...addresses.values import UnixAddress
 from ...blocking.calls import connect
+from ...blocking.tunnels import ThroughTunnels, TunnelSocket
 from ...errors.errors import ConnectError, ConnectTimeout, ResolveError
 from ...explanations.extras import not_installed
 from ..generic.pooled import POOLED, pooled
@@ -28,6 +29,11 @@ try:
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+    from urllib3.util.ssl_ import (
+        create_urllib3_context,
+        resolve_cert_reqs,
+        resolve_ssl_version,
+    )
 except ImportError as _error:
     raise ImportError(not_installed("urllib3", "urllib3")) from _error
 
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     import os
     import socket
     from collections.abc import Mapping
+    from ssl import SSLContext
 
     from ...dial.dialer import Dialer
     from ...sockets.option import Keepalive
@@ -154,7 +161,25 @@ class AConnectHTTPConnection(HTTPConnection):
 
 
 class AConnectHTTPSConnection(AConnectHTTPConnection, HTTPSConnection):
-    pass
+    """The same with TLS, which urllib3 starts when it has the socket."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        if isinstance(sock, TunnelSocket) and not isinstance(self.ssl_context, ThroughTunnels):
+            self.ssl_context = cast("Any", ThroughTunnels(self.ssl_context or self._default()))
+        return sock
+
+    def _default(self) -> SSLContext:
+        """The context that urllib3 would make where it was given none."""
+        context = create_urllib3_context(
+            ssl_version=resolve_ssl_version(self.ssl_version),
+            ssl_minimum_version=self.ssl_minimum_version,
+            ssl_maximum_version=self.ssl_maximum_version,
+            cert_reqs=resolve_cert_reqs(self.cert_reqs),
+        )
+        if not (self.ca_certs or self.ca_cert_dir or self.ca_cert_data):
+            context.load_default_certs()
+        return context
 
 
 class AConnectHTTPConnectionPool(HTTPConnectionPool):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from ...addresses.text import host_of_url
 from ...addresses.values import TCPAddress, UnixAddress
 from ...blocking.calls import connect, open_tls
+from ...blocking.tunnels import ThroughTunnels, TunnelTLSSocket
 from ...errors.foreign import words
 from ...handshakes.tls import settings
 from .pool import Pool
@@ -40,6 +41,7 @@ __all__ = [
     "BlockingUnconnected",
 ]
 
+_WITH_TLS: Final = (ssl.SSLSocket, TunnelTLSSocket)
 _ENDS: Final = {"client_addr": "getsockname", "server_addr": "getpeername"}
 
 
@@ -62,7 +64,7 @@ class BlockingStream:
         # Asked for here, because a socket that is closed does not know any more.
         self._extra: dict[str, Any] = {info: getattr(sock, call)() for info, call in _ENDS.items()}
         self._extra["socket"] = sock
-        self._extra["ssl_object"] = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._extra["ssl_object"] = sock if isinstance(sock, _WITH_TLS) else None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with self._limited(timeout, self.core.ReadTimeout, self.core.ReadError):
@@ -95,16 +97,17 @@ class BlockingStream:
         started = time.monotonic()
         with as_core(self.core):
             try:
-                if isinstance(self._sock, ssl.SSLSocket):
+                if isinstance(self._sock, _WITH_TLS):
                     raise ValueError(
-                        "TLS through a proxy that itself speaks TLS needs an event loop: use "
-                        "Dialer(proxy=...), or a proxy without TLS"
+                        "there is TLS already: for TLS through a proxy that itself speaks TLS, "
+                        "use Dialer(proxy=...)"
                     )
                 tls = settings(ssl_context, server_hostname, None, None)
                 assert tls is not None  # there is a context
                 family, name = self._sock.family, tls.server_hostname
                 self._sock.settimeout(timeout)
-                wrapped = tls.context.wrap_socket(self._sock, server_hostname=name)
+                context: Any = ThroughTunnels(tls.context)
+                wrapped = context.wrap_socket(self._sock, server_hostname=name)
             except OSError as error:
                 self.close()
                 raise tls_error(  # noqa: B904  # it has its cause

@@ -73,15 +73,24 @@ class Tunnel:
         layer: Layer = self._top
         return layer
 
-    async def shake(self, tls: TLS) -> None:
+    async def shake(self, tls: TLS, *, through: bool = True) -> None:
         """Do TLS, within what there is already.
+
+        Args:
+            tls: what it is done with.
+            through: whether it is with a proxy, and not with the target.
 
         Raises:
             ssl.SSLError, OSError: it fails.
         """
         self._context = tls.context
-        self._top = Layer(tls.context, tls.server_hostname, self._top, through=True)
+        name, session = tls.server_hostname, tls.session
+        self._top = Layer(tls.context, name, self._top, session, through=through)
         await self._done(self._top.do_handshake)
+
+    def layers(self) -> tuple[Bottom, Layer]:
+        """The buffers at the bottom, and the uppermost layer, for who goes on by himself."""
+        return self._bottom, self._top
 
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)
