@@ -19,6 +19,7 @@ from support.clients import (
     for_transports,
     keepalive_of,
 )
+from support.fake_proxy import HEAD, FakeProxy
 from support.listeners import listening, refusing, silent
 from support.nginx import BIG, NAME, Nginx, nginx
 from support.packages import HTTPX, Httpx, httpx_of
@@ -33,6 +34,7 @@ from aconnect import (
     Dialer,
     HandshakeError,
     Keepalive,
+    Proxy,
     Report,
     ResolveError,
     StaticResolver,
@@ -343,6 +345,72 @@ def test_what_is_not_for_a_proxy_is_refused(lib: Httpx, other: dict[str, Any]) -
     [name] = other
     with pytest.raises(ValueError, match=f"{name} .* cannot be combined with proxy"):
         client(lib, proxy="http://127.0.0.1:1", **other)
+    with pytest.raises(ValueError, match=f"{name} .* cannot be combined with forward"):
+        client(lib, forward="http://127.0.0.1:1", **other)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_what_is_forwarded_and_what_is_tunnelled(
+    lib: Httpx, server: Nginx, scheme: str
+) -> None:
+    port = server.tls_port if scheme == "https" else server.port
+    context = server.context() if scheme == "https" else None
+    reports: list[Report] = []
+    async with anyio.create_task_group() as tasks:
+        tunnel, asked = await serving(tasks, connect_proxy, ("127.0.0.1", server.tls_port))
+        dialer = Dialer(
+            resolver=HERE, proxy=f"http://127.0.0.1:{tunnel}", on_report=reports.append
+        )
+        forward = Proxy(scheme, (NAME, port), username="u", password="p", ssl=context)
+        async with client(lib, dialer, forward=forward, verify=server.context()) as http:
+            assert (await http.get("http://elsewhere.example/")).text == "hello"
+            assert (await http.get(f"https://{NAME}/name")).text == NAME
+        tasks.cancel_scope.cancel()
+    assert asked == [f"{NAME}:443"]
+    assert [report.address for report in reports] == [f"{NAME}:{port}", f"{NAME}:443"]
+
+
+async def test_who_forwards_is_told_the_whole_url(lib: Httpx) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    with FakeProxy([HEAD, answer]) as proxy:
+        async with client(lib, forward=proxy.url("http", "alice:s%40crt@")) as http:
+            assert (await http.get("http://elsewhere.example/a")).text == "hello"
+    head = bytes(proxy.heard[0])
+    assert head.startswith(b"GET http://elsewhere.example/a HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic YWxpY2U6c0BjcnQ=\r\n" in head
+
+
+async def test_who_forwards_is_what_the_policy_for_proxies_is_asked_about(lib: Httpx) -> None:
+    dialer = Dialer(proxy="http://127.0.0.1:1", permit_proxy=lambda _: False)
+    async with client(lib, dialer, forward="http://127.0.0.2:1") as http:
+        with pytest.raises(lib.httpx.ConnectError) as caught:
+            await http.get("http://elsewhere.example/")
+    assert isinstance(caught.value.__cause__, AddressNotPermitted)
+
+
+@pytest.mark.parametrize(
+    ("forward", "options", "wrong"),
+    [
+        (1, {}, "forward must be a str or a Proxy, not int"),
+        ("socks5h://p", {}, "forward must be an http:// or https:// proxy"),
+        ("http+unix:/run/x", {}, "forward must be a proxy at a TCP address"),
+        (Proxy("https", "p:1", server_hostname="q"), {}, "without a server_hostname"),
+        ("http://p", {"proxy": "http://p"}, "forward cannot be combined with proxy"),
+        ("http://p", {"dialer": Dialer(permit=lambda _: True)}, "dialer that has permit, which"),
+        (
+            "http://p",
+            {"dialer": Dialer(permit_name=lambda _: True)},
+            "dialer that has permit_name, which",
+        ),
+    ],
+)
+def test_what_cannot_forward(lib: Httpx, forward: Any, options: Any, wrong: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=wrong):
+        lib.AConnectTransport(forward=forward, **options)
+
+
+def test_who_forwards_over_tls_and_ipv6(lib: Httpx) -> None:
+    lib.AConnectTransport(forward="https://[::1]:8443")
 
 
 def test_a_proxy_that_is_none_is_refused(lib: Httpx) -> None:

@@ -26,7 +26,7 @@ from support.fake_proxy import (
 from support.tls import NAME, Certificates, serving
 
 import aconnect
-from aconnect import Dialer, Proxy, ProxyError, StaticResolver, blocking, routed
+from aconnect import Dialer, Proxy, ProxyError, Report, StaticResolver, blocking, routed
 from aconnect.proxies import from_environment
 
 if TYPE_CHECKING:
@@ -323,6 +323,55 @@ async def test_aiohttps_own_proxy_of_a_request(
                     proxy_headers={"X-A": "b"},
                 ) as response:
                     assert await response.text() == "here"
+
+
+@on_asyncio
+@pytest.mark.anyio
+async def test_aiohttps_proxy_of_the_environment(
+    certificates: Certificates,
+    trusting: ssl.SSLContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also the one that aiohttp leaves out, for it speaks TLS."""
+    pem = tmp_path / "both.pem"
+    pem.write_bytes(certificates.of())
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    script = [Secure(str(pem)), HEAD, HTTP_OK]
+    reports: list[Report] = []
+    with serving(certificates.server(), answer) as server:
+        with FakeProxy([*script, Forward(server.address[:2])]) as proxy:
+            port = server.address[1]
+            here = StaticResolver({"direct.example": ["127.0.0.1"], NAME: ["127.0.0.1"]})
+            dialer = Dialer(resolver=here, on_report=reports.append)
+            for variable in ("https_proxy", "http_proxy"):
+                monkeypatch.setenv(variable, proxy.url("https", "alice:s%40crt@"))
+            monkeypatch.setenv("no_proxy", "direct.example")
+            connector = AConnectConnector(dialer=dialer, ssl=trusting)
+            async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
+                async with session.get(f"https://{NAME}:{port}/") as response:
+                    assert await response.text() == "here"
+                with pytest.raises(ValueError, match=r"http:// request through https://\*\*\*@"):
+                    await session.get(f"http://{NAME}:{port}/")
+                with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                    await session.get(f"https://direct.example:{port}/")
+                monkeypatch.setenv("https_proxy", "https://a:secret@b/path")
+                with pytest.raises(
+                    ValueError, match="^https_proxy does not name a prox"
+                ) as caught:
+                    await session.get("https://another.example/")
+                assert "secret" not in str(caught.value)
+                monkeypatch.delenv("https_proxy")
+                monkeypatch.setenv("all_proxy", proxy.url("https"))
+                with pytest.raises(aiohttp.ClientConnectorError):
+                    await session.get("https://another.example/")
+            async with aiohttp.ClientSession(connector=AConnectConnector(ssl=trusting)) as session:
+                with pytest.raises(aiohttp.ClientConnectorError):  # nothing of it is read
+                    await session.get("https://127.0.0.1:1/")
+    assert b"Proxy-Authorization: Basic YWxpY2U6c0BjcnQ=" in bytes(proxy.heard[0])
+    assert proxy.connections == 1
+    assert [bool(report.to_dict()["via"]) for report in reports] == [True, False, False]
 
 
 @on_asyncio

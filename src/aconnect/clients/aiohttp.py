@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import ssl as ssl_module
 from functools import lru_cache
 from socket import AF_UNSPEC
@@ -31,6 +32,7 @@ from ..errors.errors import (
 )
 from ..explanations.extras import not_installed
 from ..handshakes.contexts import default_context
+from ..proxies.environment import from_environment
 from ..proxies.values import Proxy
 from ..resolvers.base import Batch
 from ..transports.as_asyncio import to_dialer
@@ -46,7 +48,6 @@ except ImportError as _error:
     raise ImportError(not_installed("aiohttp", "aiohttp")) from _error
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import AsyncIterator, Awaitable
     from typing import TypeAlias
 
@@ -108,8 +109,8 @@ class AConnectConnector(aiohttp.BaseConnector):
     of the environment (``trust_env``), takes its place for "https": it is asked by CONNECT, with
     its ``proxy_auth`` and ``proxy_headers``; over TLS if its scheme is "https", with the ``ssl``
     of the request.  For "http" it is a ValueError: such requests would have to be made of the
-    proxy, and not of the host.  Of the environment, aiohttp takes no proxy of the scheme "https",
-    and says so: ``Dialer(proxy=from_environment("https"))`` does.
+    proxy, and not of the host.  aiohttp leaves out what the environment has of proxies with TLS,
+    and warns of it; this connector takes them all the same.
 
     Tracing has no events for lookups; a `Report` has.
 
@@ -153,11 +154,13 @@ class AConnectConnector(aiohttp.BaseConnector):
         wanted: SSL | None = None
         if req.is_ssl():
             wanted = self._tls if req.ssl is True else req.ssl  # a request may know better
-        dialer = self._dialer if req.proxy is None else _by_proxy(self._dialer, req, wanted)
         try:
             address = self._unix or TCPAddress(host_of_url(req.host), req.port or 0)
         except ValueError as error:  # it may come from a redirect
             raise aiohttp.InvalidUrlClientError(req.url, str(error)) from error
+        dialer, proxy = self._dialer, _proxy_of(req, address)
+        if proxy is not None:
+            dialer = _by_proxy(dialer, proxy, req, wanted)
         context = None if wanted is None else _context_for(wanted)
         # By default it is the host that is connected to.  A unix socket has none.
         name = req.server_hostname or (req.host if self._unix else None)
@@ -237,8 +240,35 @@ def _unverifying(kind: type[SSLContext]) -> SSLContext:
     return context
 
 
-def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest, wanted: SSL | None) -> Dialer:
-    """The dialer for a request that names a proxy.
+def _proxy_of(req: aiohttp.ClientRequest, address: TCPAddress | UnixAddress) -> Proxy | None:
+    """The proxy that a request names; or that the environment does, if it speaks TLS: aiohttp has
+    left those out.
+
+    Raises:
+        ValueError: what is named is no proxy.
+    """
+    url, login = req.proxy, req.proxy_auth
+    if url is not None:
+        return Proxy(
+            url.scheme,
+            (url.host or "", url.port or 0),
+            username=url.user if login is None else login.login,
+            password=url.password if login is None else login.password,
+        )
+    session: Any = getattr(req, "session", None) or getattr(req, "_session", None)
+    if session is None or not session.trust_env:
+        return None
+    scheme = req.url.scheme
+    counts = (f"{scheme}_proxy", "no_proxy", "request_method")  # "all_proxy" is none of aiohttp's
+    environ = {name: value for name, value in os.environ.items() if name.lower() in counts}
+    found = from_environment(scheme, environ)(address)
+    return found if found is not None and found.scheme == "https" else None
+
+
+def _by_proxy(
+    dialer: Dialer, proxy: Proxy, req: aiohttp.ClientRequest, wanted: SSL | None
+) -> Dialer:
+    """The dialer for a request that goes by a proxy.
 
     Args:
         wanted: what the request wants of TLS, which is wanted of a proxy with TLS as well; but
@@ -247,26 +277,17 @@ def _by_proxy(dialer: Dialer, req: aiohttp.ClientRequest, wanted: SSL | None) ->
     Raises:
         ValueError: connections cannot be made through it, or not for this request.
     """
-    url, login = req.proxy, req.proxy_auth
-    assert url is not None
     if not req.is_ssl():
         raise ValueError(
-            f"this connector cannot send an http:// request through the proxy {url.host}: plain "
-            "HTTP is sent to the proxy itself, not through a tunnel. Use Dialer(proxy=...), "
-            "which tunnels everything, or a TCPConnector"
+            f"this connector cannot send an http:// request through {proxy}: plain HTTP is sent "
+            "to the proxy itself, not through a tunnel. Use Dialer(proxy=...), which tunnels "
+            "everything, or a TCPConnector"
         )
     context = None
-    if url.scheme == "https" and isinstance(wanted, (SSLContext, bool)):
+    if proxy.scheme == "https" and isinstance(wanted, (SSLContext, bool)):
         context = _context_for(wanted)
-    proxy = Proxy(
-        url.scheme,
-        (url.host or "", url.port or 0),
-        username=url.user if login is None else login.login,
-        password=url.password if login is None else login.password,
-        ssl=context,
-        headers=[(str(name), str(value)) for name, value in (req.proxy_headers or {}).items()],
-    )
-    return dialer.replace(proxy=proxy)
+    headers = [(str(name), str(value)) for name, value in (req.proxy_headers or {}).items()]
+    return dialer.replace(proxy=proxy.replace(ssl=context, headers=headers))
 
 
 def _as_aiohttp(error: ConnectError, key: Any) -> aiohttp.ClientConnectorError:

@@ -64,6 +64,7 @@ class AConnectPool(Pool, httpcore.AsyncConnectionPool):
         max_connections, max_keepalive_connections, keepalive_expiry: likewise.
         proxy: a `httpcore.Proxy` to go through; it is what is dialled, and what a policy is asked
             about.  With TLS to the proxy, that is part of the race; what is behind it never is.
+        forward: as of `aconnect.clients.httpx.AConnectTransport`.
         local_address: what to bind to, in place of the dialer's own.
         socket_options: tuples of setsockopt(2), after the dialer's own and like its
             `SocketOption`.

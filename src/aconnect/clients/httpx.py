@@ -46,6 +46,10 @@ class AConnectTransport(Transport, httpx.AsyncBaseTransport):
             httpx's own.
         proxy: a URL or a `httpx.Proxy` to go through.  It is what is dialled, and what a policy
             is asked about; aconnect cannot see past it.
+        forward: a proxy that requests for ``http://`` are sent to, as many proxies want it, while
+            ``https://`` goes the dialer's way, such as through a tunnel: a `Proxy` of the scheme
+            "http" or "https", or its text.  It is dialled directly, and is what the dialer's
+            ``permit_proxy`` is asked about.
         uds: the path of a unix socket to connect to, whatever the host of a URL.
         local_address: what to bind to, in place of the dialer's own.
         retries: how often to dial again when no connection was to be had.
@@ -54,7 +58,8 @@ class AConnectTransport(Transport, httpx.AsyncBaseTransport):
 
     Raises:
         TypeError, ValueError: an argument is invalid; or one is not for a proxy: ``uds``,
-            ``retries``.
+            ``retries``; of ``forward`` also ``proxy``, and a dialer with a policy for targets,
+            which could not judge what the proxy connects to.
         ImportError: what httpx needs for HTTP/2, or for a proxy that speaks SOCKS, is missing.
 
     The ``connect`` of a `httpx.Timeout` is the seconds for the name, all addresses and TLS.  TLS

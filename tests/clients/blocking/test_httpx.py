@@ -139,6 +139,12 @@ def test_by_way_of_a_proxy(httpx: Any, scheme: str, tls: bool, certificates: Cer
         assert proxy.connections == 1
 
 
+def test_what_is_forwarded(httpx: Any) -> None:
+    dialer = HERE.replace(proxy="http://127.0.0.1:1")
+    with http_server() as port, httpx.client(dialer, forward=f"http://{NAME}:{port}") as http:
+        assert http.get("http://unknown.example/").text == "hello"
+
+
 def test_what_is_raised(httpx: Any, certificates: Certificates) -> None:
     with httpx.client() as http:
         with pytest.raises(httpx.errors.ConnectError) as caught:

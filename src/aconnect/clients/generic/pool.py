@@ -21,6 +21,7 @@ import anyio
 from ...addresses.text import host_of_url
 from ...addresses.values import TCPAddress, UnixAddress
 from ...transports.anyio import open_stream
+from .forwarding import forwarder, to_forwarder
 from .pooled import POOLED, pooled
 from .stream import raised_as
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ...dial.dialer import Dialer
+    from ...proxies.values import Proxy
     from ...sockets.option import Keepalive
     from ...transports.calls import DialerOptions
     from .stream import Stream, Unconnected
@@ -144,6 +146,7 @@ class Pool:
         keepalive: Keepalive | None = POOLED,
         ssl_context: ssl.SSLContext | None = None,
         proxy: Any = None,
+        forward: Proxy | str | None = None,
         max_connections: int | None = 10,
         max_keepalive_connections: int | None = None,
         keepalive_expiry: float | None = None,
@@ -154,13 +157,17 @@ class Pool:
         uds: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> None:
-        if proxy is not None and uds is not None:
+        if proxy is not None and forward is not None:
+            raise ValueError("forward cannot be combined with proxy, which is sent http:// anyway")
+        option = "proxy" if forward is None else "forward"
+        by_proxy = proxy is not None or forward is not None
+        if by_proxy and uds is not None:
             raise ValueError(
-                f"uds {uds!r} cannot be combined with proxy: the pool connects to the proxy"
+                f"uds {uds!r} cannot be combined with {option}: the pool connects to the proxy"
             )
-        if proxy is not None and retries:
+        if by_proxy and retries:
             raise ValueError(
-                f"retries {retries!r} cannot be combined with proxy: it would have no effect"
+                f"retries {retries!r} cannot be combined with {option}: it would have no effect"
             )
         dialer = pooled(dialer, keepalive)
         # By way of the dialer: the package's connections to a proxy are told of neither.
@@ -173,6 +180,15 @@ class Pool:
             for tls in (False, True)
         )
         self._direct = proxy is None
+        # Its connections are made by a pool of their own, and kept in this one.
+        self._forward: Any = None
+        if forward is not None:
+            self._forward = type(self)(
+                dialer=to_forwarder(dialer),
+                keepalive=dialer.keepalive,
+                proxy=forwarder(self.backend.core, forward),
+                keepalive_expiry=keepalive_expiry,
+            )
         self._for_each: dict[str, Any] = {
             "ssl_context": ssl_context,
             "keepalive_expiry": keepalive_expiry,
@@ -193,6 +209,8 @@ class Pool:
         """A connection that is to be made; the package's pool calls it."""
         if not self._direct:
             return super().create_connection(origin)  # type: ignore[misc]  # likewise
+        if self._forward is not None and origin.scheme not in _WITH_TLS:
+            return self._forward.create_connection(origin)
         return getattr(self.backend.core, self.connection)(
             origin, network_backend=self._backends[origin.scheme in _WITH_TLS], **self._for_each
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
     from ...dial.dialer import Dialer
+    from ...proxies.values import Proxy
     from ...sockets.option import Keepalive
     from .pool import Pool
 
@@ -70,6 +71,7 @@ class Transport:
         http2: bool = False,
         limits: Limits | None = None,
         proxy: Any = None,
+        forward: Proxy | str | None = None,
         uds: str | None = None,
         local_address: str | None = None,
         retries: int = 0,
@@ -83,6 +85,7 @@ class Transport:
             keepalive=keepalive,
             ssl_context=self.package.create_ssl_context(verify, cert, trust_env),
             proxy=self._proxy(proxy),
+            forward=forward,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
