@@ -159,13 +159,13 @@ def target_of(address: AddressLike | list[Any] | bytes, port: Port | None = None
                 f"address must be a host as a str where a port is given, not {address!r}"
             )
         address = (address, port)
-    if isinstance(address, list):
-        return _of_list(address)
     if isinstance(address, tuple):
         try:
             return _of_parts(*address)
         except TypeError:
             pass  # a part cannot be hashed: have the parser say what is wrong
+    elif isinstance(address, list):
+        return _of_list(address)
     elif isinstance(address, (str, Value)):
         return _of_one(address)
     return _target(parse_address(cast("AddressLike", address)))

@@ -25,7 +25,7 @@ import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from ..deadline import earliest
+from ..deadline import NEVER, earliest
 from ..drivers.select import calling_thread, driver_of, running_driver
 from ..errors.making import driver_error
 from ..handshakes.base import BoundedHandshake, OutOfTime
@@ -88,12 +88,13 @@ async def connect(
         driver = waiting_on() if loop is None else driver_of(loop)
     except OSError as error:
         raise driver_error(error, target) from error
-    started = time.monotonic()
-    until = earliest(timeout, deadline)
+    start = started = time.monotonic()
+    until = NEVER if timeout is None and deadline is None else earliest(timeout, deadline)
     if OPEN:
         plan = plan.captured()
     if driver.checkpoint is not None:
         await driver.checkpoint()
+        start = time.monotonic()
     if plan.entrance is not None:
         target = plan.entrance.admit(target)
     recalled = None
@@ -103,7 +104,7 @@ async def connect(
         ways = recalled = recall(plan, target)
         if ways is None and _is_looked_up(plan, target, waiting_on is calling_thread, until):
             plan, recalled = await look_up(plan, target, driver, until)
-            ways = recalled
+            ways, start = recalled, time.monotonic()
         elif ways is None and not plan.tells and target.listed is not None:
             ways = wanted(plan, target.listed)
     if (
@@ -116,7 +117,6 @@ async def connect(
             plan, target, driver, started, until, handshake, recalled=recalled, streams=streams
         )
     endpoint, left = ways[0], len(ways) - 1
-    start = time.monotonic()
     telling = None
     if plan.tells:
         telling = Telling(plan, target, started, until)
@@ -155,7 +155,8 @@ async def connect(
             if handshake is None:
                 if telling is not None:
                     telling.connected(begun, plan.settings.note(begun))
-                _close(past)
+                if past:
+                    _close(past)
                 return begun
             if not left and telling is None and isinstance(handshake, BoundedHandshake):
                 sock, begun = begun, None  # it is the handshake's from here

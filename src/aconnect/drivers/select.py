@@ -14,11 +14,12 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-from weakref import ref
+from weakref import finalize
 
 from ..explanations.extras import not_installed
 from .asyncio_proactor import AsyncioProactorDriver
@@ -27,14 +28,12 @@ from .blocking import BlockingDriver
 from .running import anything_runs, in_trio, running_asyncio
 
 if TYPE_CHECKING:
-    import asyncio
-
     from .base import DialDriver, Driver
 
 __all__ = ["calling_thread", "driver_of", "running_driver"]
 
-_DRIVERS: Final[dict[ref[asyncio.AbstractEventLoop], Driver]] = {}
-# What weakref.WeakKeyDictionary does, without its Python code on every connect.
+_DRIVERS: Final[dict[int, Driver]] = {}
+# By the id of the loop: what weakref.WeakKeyDictionary does, without its cost on every connect.
 _CALLING_THREAD: Final = BlockingDriver()
 
 
@@ -46,14 +45,20 @@ def running_driver() -> Driver:
         ImportError: trio is, but anyio is not installed.
         OSError: trio is, and its driver cannot be imported now.
     """
-    return _trio_driver() if in_trio() else driver_of(running_asyncio())
+    if in_trio():
+        return _trio_driver()
+    driver = _DRIVERS.get(id(asyncio._get_running_loop()))
+    return driver_of(running_asyncio()) if driver is None else driver
 
 
 def driver_of(loop: asyncio.AbstractEventLoop) -> Driver:
     """The driver of a loop of asyncio that is running in this thread."""
-    driver = _DRIVERS.get(ref(loop))
+    key = id(loop)
+    driver = _DRIVERS.get(key)
     if driver is None:
-        driver = _DRIVERS[ref(loop, _DRIVERS.pop)] = _asyncio_driver(loop)
+        driver = _DRIVERS[key] = _asyncio_driver(loop)
+        # The loop's end comes before another can have its id.
+        finalize(loop, _DRIVERS.pop, key).atexit = False
     return driver
 
 

@@ -58,12 +58,13 @@ _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 INFO_SIZE: Final = 144
 """How much of TCP_INFO is asked for: up to tcpi_segs_in, which Linux has since 4.2."""
+_SEGMENTS_IN: Final = INFO_SIZE - 4
 _ONE_SEGMENT: Final = struct.pack("=I", 1)
 _NO_STATE: Final = (errnos.ENOPROTOOPT, errnos.EOPNOTSUPP)  # of something that is not TCP
 # include/net/tcp_states.h, of Linux: from ESTABLISHED on, until both sides have closed; so not
 # SYN_SENT (2), SYN_RECV (3), TIME_WAIT (6), CLOSE (7), LISTEN (10).
 _CONNECTED: Final = frozenset({1, 4, 5, 8, 9, 11})
-_ESTABLISHED, _SYN_SENT, _CLOSE = b"\1", b"\2", 7
+_ESTABLISHED, _SYN_SENT, _CLOSE = 1, 2, 7
 _LONGEST_SUN_PATH: Final = 107  # Linux: 108 bytes, of which Python gives the NUL one
 
 
@@ -141,7 +142,8 @@ def connected_now(
     """Call connect(2); None if it is connected, or else what the call answered.
 
     On loopback that is mostly all there is to do, so the most frequent answers are judged here, as
-    an attempt's state machine would, without the cost of making one.
+    an attempt's state machine would, without the cost of making one.  What fails besides, that
+    will come across as well.
 
     Args:
         calls: what makes the other system calls.
@@ -151,15 +153,24 @@ def connected_now(
         OSError: a unix path is too long for the call, which was not made.
         TypeError, ValueError, OverflowError: the socket module cannot make sense of the address.
     """
-    answer = sock.connect_ex(endpoint.sockaddr)
+    family, type, _, sockaddr = endpoint
+    answer = sock.connect_ex(sockaddr)
     if answer and answer != _EINPROGRESS:
         return answer
-    if lent and answer == 0 and endpoint.type == _SOCK_STREAM and endpoint.family in _INTERNET:
+    is_tcp = type == _SOCK_STREAM and family in _INTERNET
+    if lent and answer == 0 and is_tcp:
         return answer
-    connected = _is_connected(sock, endpoint, calls)
-    if connected is None:  # refused on this machine, while connect(2) was under way
-        return so_error(sock) or answer
-    return None if connected else answer
+    try:
+        if not is_tcp:
+            return None if sock.getpeername() is not None else answer
+        info = _state(sock, calls)
+        if info[0] == _ESTABLISHED and info[_SEGMENTS_IN:] == _ONE_SEGMENT:
+            return None  # by far the most frequent; see _has_peer()
+        if info[0] == _CLOSE:  # refused on this machine, while connect(2) was under way
+            return so_error(sock) or answer
+        return None if _has_peer(info, sock, sockaddr) else answer
+    except OSError:
+        return answer
 
 
 def connected_after_all(
@@ -173,28 +184,35 @@ def connected_after_all(
     Args:
         so_error: what the driver's `wait_writable` has returned.
     """
-    return so_error == 0 and bool(_is_connected(sock, endpoint, calls))
-
-
-def _is_connected(sock: socket.socket, endpoint: Endpoint, calls: SystemCalls) -> bool | None:
-    """Whether it is, and not to itself; None if TCP has given up.  What fails, the state machine
-    will come across as well."""
+    if so_error != 0:
+        return False
     family, type, _, sockaddr = endpoint
     try:
         if type != _SOCK_STREAM or family not in _INTERNET:
             return sock.getpeername() is not None
-        info = _state(sock, calls)
-        if info[0] not in _CONNECTED:
-            return None if info[0] == _CLOSE else False
-        # The one segment that has come is the peer's SYN-ACK.  Who is connected to himself has
-        # had his own SYN as well.
-        if info.endswith(_ONE_SEGMENT) and len(info) == INFO_SIZE:
-            return True
-        # And only a socket that has the very port of its peer can be that.
-        local: SockAddr = sock.getsockname()
-        return local[1] != sockaddr[1] or local != sock.getpeername()
+        return _has_peer(_state(sock, calls), sock, sockaddr)
     except OSError:
         return False
+
+
+def _has_peer(info: bytes, sock: socket.socket, sockaddr: SockAddr) -> bool:
+    """Whether TCP has a connection, and not with itself.
+
+    Args:
+        info: what `_state` has given.
+
+    Raises:
+        OSError: it is not to be known.
+    """
+    if info[0] not in _CONNECTED:
+        return False
+    # The one segment that has come is the peer's SYN-ACK.  Who is connected to himself has
+    # had his own SYN as well.
+    if info[_SEGMENTS_IN:] == _ONE_SEGMENT:
+        return True
+    # And only a socket that has the very port of its peer can be that.
+    local: SockAddr = sock.getsockname()
+    return local[1] != sockaddr[1] or local != sock.getpeername()
 
 
 def _state(sock: socket.socket, calls: SystemCalls) -> bytes:
@@ -216,7 +234,7 @@ def _state(sock: socket.socket, calls: SystemCalls) -> bytes:
             if error.errno not in _NO_STATE:
                 raise
     connected = poll_now(sock, calls).writable and sock.getpeername() is not None
-    return _ESTABLISHED if connected else _SYN_SENT
+    return bytes([_ESTABLISHED if connected else _SYN_SENT])
 
 
 def close(sock: socket.socket) -> None:
