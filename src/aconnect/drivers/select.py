@@ -45,7 +45,7 @@ def running_driver() -> Driver:
         ImportError: trio is, but anyio is not installed.
         OSError: trio is, and its driver cannot be imported now.
     """
-    if in_trio():
+    if "trio" in sys.modules and in_trio():  # most programs have not imported it
         return _trio_driver()
     driver = _DRIVERS.get(id(asyncio._get_running_loop()))
     return driver_of(running_asyncio()) if driver is None else driver
