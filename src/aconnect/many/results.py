@@ -81,6 +81,7 @@ class Results:
         self._dialer = dialer
         self._shortage = Shortage(dialer)
         self._limits = limits
+        self._count_dials = limits.count == "dials"
         self._how = how
         self._until = inf if how.deadline is None else how.deadline.when
         self._ordered = ordered
@@ -236,7 +237,9 @@ class Results:
 
     def _pull(self, now: float) -> bool:
         """Take one target from an iterable; whether there was one."""
-        if self._iterator is None or self._exhausted or self._is_far_ahead():
+        if self._iterator is None or self._exhausted:
+            return False
+        if self._ordered and self._is_far_ahead():
             return False
         try:
             element = next(self._iterator)
@@ -280,13 +283,14 @@ class Results:
             self._deliver(Result(address, index, "not tried", key=key, time=time.time()))
             return
         try:
-            dial = Wanted(index, key, address, target_of(address))
+            target = target_of(address)
         except (TypeError, ValueError) as error:
             bare(error)
             invalid = Result(address, index, "invalid", error=error, key=key, time=time.time())
             self._deliver(invalid)
             return
-        self._pacing.add(None if self._limits.per_host is None else host_of(dial.target), dial)
+        host = None if self._limits.per_host is None else host_of(target)
+        self._pacing.add(host, (index, key, address, target))
 
     def _give_up(self) -> None:
         """The deadline has come: what waits is not tried."""
@@ -330,7 +334,11 @@ class Results:
         try:
             self._watch.notify()
             for _ in range(IN_A_ROW):
-                await self._make(host, dial)
+                dialer = self._dialer if self._count_dials else self._counting()
+                result = await result_of(dialer, dial, self._how)
+                if result.error is None or not await self._could_not(result.error, host, dial):
+                    self._pacing.ended(host)
+                    self._deliver(result)
                 found = self._take()
                 if found is None:
                     break
@@ -342,17 +350,13 @@ class Results:
         self._watch.notify()
         self._hungry.notify()
 
-    async def _make(self, host: Hashable, dial: Wanted) -> None:
-        """Make one dial, and give its result; or have it wait again, if it could not be tried."""
-        dialer = self._dialer if self._limits.count == "dials" else self._counting()
-        result = await result_of(dialer, dial, self._how)
-        error = result.error
-        if isinstance(error, ConnectError) and await self._shortage.shows_in(error):
-            if not self._pacing.put_back(time.monotonic(), host, dial):
-                self._break(error)
-            return
-        self._pacing.ended(host)
-        self._deliver(result)
+    async def _could_not(self, error: Exception, host: Hashable, dial: Wanted) -> bool:
+        """Whether a dial has failed for want of something of this machine's; it waits again."""
+        if not isinstance(error, ConnectError) or not await self._shortage.shows_in(error):
+            return False
+        if not self._pacing.put_back(time.monotonic(), host, dial):
+            self._break(error)
+        return True
 
     def _counting(self) -> Dialer:
         """The dialer for one dial, of which each socket after the first takes a token."""

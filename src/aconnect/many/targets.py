@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..addresses.values import UnixAddress
 
@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Wanted", "check_targets", "host_of", "wanted"]
 
 
-class Wanted(NamedTuple):
-    """One target: its place, what was given with it, the address, and what that stands for."""
+Wanted: TypeAlias = "tuple[int, Any, Any, Target]"
+"""One target: its place, what was given with it, the address, and what that stands for.
 
-    number: int
-    key: Any
-    address: Any
-    target: Target
+There is one for every dial: with names for its parts it would take ten times as long to make."""
 
 
 def check_targets(targets: object) -> None:
@@ -45,9 +42,10 @@ def check_targets(targets: object) -> None:
 def wanted(element: Any) -> tuple[Any, Any]:
     """The key and the address of an element: two are a key and an address, unless they are a host
     and a port."""
-    if isinstance(element, tuple) and len(element) == 2 and not _is_address(*element):
+    if isinstance(element, tuple) and len(element) == 2:
         key, address = element
-        return key, address
+        if not (type(key) is str and type(address) is int) and not _is_address(key, address):
+            return key, address
     return element, element
 
 

@@ -28,7 +28,6 @@ from ..explanations.explain import explain
 from ..report.attempt import duration
 from ..sansio.backoff import Backoff
 from .dialling import How, result_of
-from .targets import Wanted
 from .tasks import AllEnded
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from ..addresses.text import AddressLike
     from ..report.report import Report
     from .result import Result
+    from .targets import Wanted
 
     Handshaking = Callable[[socket.socket], Awaitable[Any]]
 
@@ -177,7 +177,7 @@ async def wait_until_up(
         raise ValueError("target must not be an empty list: there is nothing to wait for")
     waits = [
         _Wait(
-            Wanted(index, address, address, target_of(address)),
+            (index, address, address, target_of(address)),
             whole,
             backoff,
             dialer,
@@ -239,7 +239,7 @@ class _Wait:
         down: bool,
         on_result: Callable[[Result], object] | None,
     ) -> None:
-        self.target: Target = dial.target
+        self.target: Target = dial[-1]
         self._dial = dial
         self._until = until
         self._backoff = backoff

@@ -18,7 +18,6 @@ from ..deadline import earliest
 from ..dial.dialer import DEFAULT, Dialer
 from ..drivers.select import running_driver
 from .dialling import How, result_of
-from .targets import Wanted
 from .waiting import check_interval
 
 if TYPE_CHECKING:
@@ -141,5 +140,5 @@ class Ticks:
         await self._driver.sleep_until(self._start + tick * self._interval)
         self._next = tick + 1
         self._left -= 1
-        dial = Wanted(tick, self._address, self._address, self._target)
+        dial = (tick, self._address, self._address, self._target)
         return await result_of(self._dialer, dial, self._how)
