@@ -163,7 +163,7 @@ def _shown(
         click.echo(CSV_HEADER)
 
     def line(row: Row, result: Result, skipped: int) -> None:
-        result = result.replace(key=Item(result.index, None, row.text))
+        result = result._replace(key=Item(result.index, None, row.text))
         if format in ("json", "csv"):
             click.echo((as_json if format == "json" else as_csv)(result))
             return

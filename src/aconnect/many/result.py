@@ -5,14 +5,14 @@ Rules:
 * A result is a value: it can be pickled and compared, and it keeps nothing alive.  Its error has
   no traceback, which would lead to the dial.
 * It has a socket only if that was asked for.
+* There is one for every dial, so it is of the kind that is made most quickly: a tuple with names.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors.errors import AddressNotPermitted, ConnectError, ConnectTimeout
-from ..sansio.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ Outcome: TypeAlias = Literal[
 ]
 
 
-class Result(Value):
+class Result(NamedTuple):
     """What came of one target.
 
     Attributes:
@@ -51,7 +51,7 @@ class Result(Value):
     """
 
     target: Any
-    index: int
+    index: int  # type: ignore[assignment]  # for the method of tuples
     outcome: Outcome
     peer: str | None = None
     seconds: float = 0.0

@@ -298,6 +298,7 @@ class Results:
             self._deliver(Result(address, index, "not tried", key=key, time=time.time()))
 
     def _deliver(self, result: Result) -> None:
+        is_awaited = self._reading and not self._unread  # who is not reading looks before it waits
         if not self._ordered:
             self._unread.append(result)
         else:
@@ -305,7 +306,7 @@ class Results:
             while self._given in self._done:
                 self._unread.append(self._done.pop(self._given))
                 self._given += 1
-        if self._reading:  # who is not looks before it waits
+        if is_awaited:
             self._arrived.notify()
 
     # Dials.

@@ -154,8 +154,9 @@ class Pacing(Generic[T]):
             self._restore(now)
         if self.running >= self.concurrency:
             return self._restored_at
-        due = -inf if self._bucket is None else self._bucket.next_at()
-        return max(due, self._resume_at)
+        if self._bucket is None:
+            return self._resume_at
+        return max(self._bucket.next_at(), self._resume_at)
 
     def opened(self, now: float) -> None:
         """A running dial has opened a further socket, which takes a token as well."""
@@ -165,7 +166,9 @@ class Pacing(Generic[T]):
     def ended(self, host: Hashable) -> None:
         """One has come to its end; not for want of anything here."""
         self._shortages = 0
-        self._leave(host)
+        self.running -= 1
+        if self._per_host is not None:
+            self._leave(host)
 
     def put_back(self, now: float, host: Hashable, dial: T) -> bool:
         """One has failed because this machine has run out of something: it comes first again.
@@ -173,7 +176,9 @@ class Pacing(Generic[T]):
         Returns:
             Whether there is hope; if not, it is over, as if it had `ended`.
         """
-        self._leave(host)
+        self.running -= 1
+        if self._per_host is not None:
+            self._leave(host)
         # Many dials fail together, of one shortage.
         if now >= self._resume_at:
             self.concurrency = max(1, self.concurrency // 2)
@@ -210,10 +215,8 @@ class Pacing(Generic[T]):
         return True
 
     def _leave(self, host: Hashable) -> None:
-        self.running -= 1
-        of_host = None if self._per_host is None else self._hosts[host]
-        if of_host is None:
-            return
+        """Count a dial of a host as ended, and have the next of that host come first."""
+        of_host = self._hosts[host]
         of_host.running -= 1
         if of_host.held:
             self._first.append((host, of_host.held.popleft()))
