@@ -102,8 +102,8 @@ def session(
 ) -> Session:
     """A `requests.Session` all of whose connections the `Dialer` makes, those of redirects too.
 
-    It looks at no proxy that the environment names: with one, a policy would be asked about the
-    proxy alone.
+    It ignores the environment: no proxy, with which a policy would be asked about the proxy
+    alone, no ``REQUESTS_CA_BUNDLE`` and no ``.netrc``.  Set ``verify`` and ``auth`` yourself.
 
     Args:
         dialer, keepalive, options: as for `AConnectAdapter`.
