@@ -30,7 +30,7 @@ pytestmark = [
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 LOOPS = ("asyncio", "uvloop", "trio")
-CONNECTS = 20_000
+CONNECTS = 10_000
 WARM_UP = 5000  # until what the interpreter, the loop and the caches keep is there
 SEED = 1912  # of a soak that has passed; another one would have to pass as well
 
@@ -75,7 +75,10 @@ def test_the_time_may_be_limited(soak: Callable[..., Any]) -> None:
 
 
 class TestALeakIsNoticed:
-    """Each leaves something behind after an attempt that has not won, which few connects have."""
+    """Each leaves something behind after an attempt that has not won, which few connects have.
+
+    What counts it is the same on every loop, but for tasks and timers: one loop each will do.
+    """
 
     @pytest.fixture
     def leak(
@@ -96,13 +99,13 @@ class TestALeakIsNoticed:
 
         return run
 
-    @pytest.mark.parametrize("loop", LOOPS)
+    @pytest.mark.parametrize("loop", ["asyncio"])
     def test_an_object(self, loop: str, leak: Callable[..., Any]) -> None:
         kept: list[object] = []
         found = leak(loop, lambda _: kept.append(object()))
         assert "blocks, allowed are" in found
 
-    @pytest.mark.parametrize("loop", LOOPS)
+    @pytest.mark.parametrize("loop", ["trio"])
     def test_a_descriptor(self, loop: str, leak: Callable[..., Any]) -> None:
         kept: list[int] = []
         try:
@@ -112,13 +115,13 @@ class TestALeakIsNoticed:
                 os.close(fd)
         assert "descriptors, after the warm-up" in found
 
-    @pytest.mark.parametrize("loop", LOOPS)
+    @pytest.mark.parametrize("loop", ["uvloop"])
     def test_a_socket_that_is_closed(self, loop: str, leak: Callable[..., Any]) -> None:
         kept: list[Any] = []
         found = leak(loop, lambda running: kept.append(running.sock))
         assert "sockets, after the warm-up" in found
 
-    @pytest.mark.parametrize("loop", LOOPS)
+    @pytest.mark.parametrize("loop", ["trio"])
     def test_a_thread(self, loop: str, leak: Callable[..., Any]) -> None:
         over = threading.Event()
         threads: list[threading.Thread] = []
