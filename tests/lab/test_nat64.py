@@ -144,6 +144,9 @@ def test_dials_by_way_of_a_translator(network: tuple[Host, Host, str]) -> None:
             port = listener.getsockname()[1]
             with await dialer.connect(name, port, timeout=LONG) as sock:
                 peers.add(sock.getpeername()[0])
+        port = listener.getsockname()[1]
+        with await dialer.connect((server.v4, port), timeout=LONG) as sock:  # which is no name
+            peers.add(sock.getpeername()[0])
         assert len(peers) == 1
         return str(peers.pop())
 

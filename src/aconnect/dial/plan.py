@@ -54,7 +54,7 @@ class Plan:
         open_bare: the same for a transport of asyncio's, which sets TCP_NODELAY itself.
         report: what is told of one dial, before anybody else; None for a new one.
         asks: whether anybody is asked before a socket connects.
-        known, forget: of the resolver, if it has these; see `recall`.
+        known, forget, translate: of the resolver, if it has these; see `recall` and `translating`.
         lends: whether somebody else has a socket before it connects, and may connect it.
         tells: whether anybody is told of what happens.
         past_of: gives what earlier dials have shown that counts for one, if anything; None for
@@ -66,7 +66,7 @@ class Plan:
     __slots__ = (
         *("asks", "entrance", "family", "forget", "known", "lends", "looks_up", "on_report"),
         *("on_socket", "open", "open_bare", "past_of", "permit", "quick_family", "report"),
-        *("resolver", "rules", "settings", "tells", "trace", "waited"),
+        *("resolver", "rules", "settings", "tells", "trace", "translate", "waited"),
     )
 
     def __init__(
@@ -101,6 +101,7 @@ class Plan:
         self.waited: Waited | None = None
         self.known: Callable[[Any], Any] | None = getattr(resolver, "known", None)
         self.forget: Callable[[Any], Any] | None = getattr(resolver, "forget", None)
+        self.translate: Callable[[Any], Any] | None = getattr(resolver, "translate", None)
         self.asks: bool = permit is not None or on_socket is not None
         self.lends: bool = on_socket is not None or settings.socket_factory is not None
         self.tells: bool = trace is not None or on_report is not None

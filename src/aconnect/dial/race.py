@@ -31,6 +31,7 @@ from .recall import forget, recall
 from .resolution import Resolution
 from .runner import Runner
 from .telling import Telling
+from .translating import translating
 from .ways import OfHost
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ async def race(
     hosts: dict[Way, Target] = {}  # if there are several
     known: dict[int, Any] = {}
     searches: list[Resolution] = []
+    further: list[Resolution] = []  # for addresses without a route, by way of a translator
     errors: dict[int, ConnectError] = {}
     runner = Runner(contest, plan, handshake, telling.emit, driver, hosts, started, detour)
     try:
@@ -120,6 +122,10 @@ async def race(
         if detour is not None:
             by_host = len(parts) > 1 and any(_way(part, handshake) for part in parts)
             known, searches = detour.begin(contest, hosts, telling.emit, started, _known, by_host)
+        told_of = hosts if len(parts) > 1 else None
+        search = partial(
+            Resolution, race=contest, hosts=told_of, emit=telling.emit, offered=runner.offered
+        )
         for rank, part in enumerate(parts if detour is None else ()):
             try:
                 if part.refused:
@@ -133,24 +139,14 @@ async def race(
                 if endpoints is not None and not told:
                     telling.recalled(part.text, endpoints)
             if endpoints is None:
-                told_of = hosts if len(parts) > 1 else None
-                searches.append(
-                    Resolution(
-                        plan,
-                        part,
-                        rank,
-                        contest,
-                        told_of,
-                        telling.emit,
-                        way=way,
-                        past=past,
-                        offered=runner.offered,
-                    )
-                )
+                searches.append(search(plan, part, rank, way=way, past=past))
             else:
                 if past is not None and part.is_name:
                     endpoints = tuple(past.in_order(endpoints, is_sorted=True))
                 known[rank] = endpoints if way is None else list(map(way, endpoints))
+                by_translator = translating(plan, part, begun)
+                if by_translator is not None:
+                    further.append(search(by_translator, part, rank, way=way))
                 if len(parts) > 1:
                     for each in known[rank]:
                         hosts.setdefault(each, part)
@@ -159,7 +155,7 @@ async def race(
                 searches[0].start()
                 searches[0].abandon(timed_out=True)
             raise resolve_timeout(target, time.monotonic() - started)
-        result = await runner.run(known, searches, now, begun, told)
+        result = await runner.run(known, searches, now, begun, told, further)
         if runner.winner is None:
             elapsed = time.monotonic() - started
             unresolved = partial(_unresolved, elapsed=elapsed)
@@ -186,8 +182,8 @@ async def race(
         # Their tracebacks lead to the dial.
         runner.errors.clear()
         errors.clear()
-        for search in searches:
-            search.error = None
+        for each in (*searches, *further):
+            each.error = None
     return result
 
 

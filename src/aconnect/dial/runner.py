@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import errno as errnos
+import socket
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -37,7 +38,7 @@ from .shaking import Shaking
 from .ways import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from ..addresses.target import Target
     from ..addresses.values import SockAddr
@@ -114,14 +115,14 @@ class Runner:
         now: float,
         begun: Sequence[Begun] = (),
         told: bool = False,
+        further: Sequence[Resolution] = (),
     ) -> Any:
         """Run the race.
 
         Args:
             known: all endpoints of some ranks.
-            searches: what finds those of the others.
-            now: the moment of the first start, if they are known: it is before the race's end,
-                however long the processor is away.
+            searches, further: what finds those of the others, and what may add to these.
+            now: the moment of the first start, if they are known; before the race's end.
             begun: the attempts on the first endpoints of the first rank that there have been.
             told: whether the start of the first has been told of.
 
@@ -130,19 +131,19 @@ class Runner:
 
         When cancelled, nothing is open, registered or running when this is left.
         """
-        self._searches = searches
+        self._searches = [*searches, *further]
         if begun:
             self._begun, now = begun, begun[0].start
             self._flight.enter(0, known[0][0], now, told=told).sock = begun[0].sock
         cut_off, over = True, False
         try:
             try:
-                await self._until_over(known, now)
+                await self._until_over(known, now, {each.rank for each in further})
                 cut_off = False
             finally:
                 self._begun = ()
                 with ExitStack() as stack:  # whatever a trace may raise
-                    for search in searches:
+                    for search in self._searches:
                         stack.callback(search.abandon, self.timed_out)
                     stack.callback(self._flight.end_all, cut_off)
             if self.winner is None:
@@ -165,7 +166,9 @@ class Runner:
         """How many addresses are known and have not been tried."""
         return self._race.untried
 
-    async def _until_over(self, known: Mapping[int, Sequence[Way]], now: float) -> None:
+    async def _until_over(
+        self, known: Mapping[int, Sequence[Way]], now: float, unfinished: Collection[int]
+    ) -> None:
         error: Exception | None = None
         async with self._watch:
             try:
@@ -174,9 +177,12 @@ class Runner:
                     self._watch.spawn(search.run, self._flight.post)
                 commands: Commands = []
                 for rank, endpoints in known.items():
+                    if rank in unfinished:  # and is not waited for
+                        commands += self._race.family_answered(now, socket.AF_INET6, rank)
                     if endpoints:
                         commands += self._race.addresses_added(now, endpoints, rank)
-                    commands += self._race.rank_finished(now, rank)
+                    if rank not in unfinished:
+                        commands += self._race.rank_finished(now, rank)
                 self._do(commands)
                 if self._begun:  # it may have taken the time to the next start
                     self._do(self._race.time_passed(time.monotonic()))
@@ -232,8 +238,6 @@ class Runner:
                 self._cancel(command.attempt, command.why)
             elif isinstance(command, Won):
                 self.winner = self._flight.running.pop(command.attempt)
-
-    # Attempts.
 
     def _start(self, number: int, way: Way) -> Commands:
         if number == 0 and self._begun:
@@ -390,8 +394,6 @@ class Runner:
 
     def _closed_late(self) -> Commands:
         """Open what has waited for a socket to be closed."""
-        if self._one_by_one:
-            for running in self._flight.running.values():
-                if running.sock is None:
-                    return self._open(running)
-        return []
+        waiting = (each for each in self._flight.running.values() if each.sock is None)
+        first = next(waiting, None) if self._one_by_one else None
+        return [] if first is None else self._open(first)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..drivers.select import running_driver
 from ..resolvers.answers import check_batch, closable, service_of
+from ..resolvers.base import translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -83,6 +84,10 @@ class SharedAnswers:
         tell: Any = getattr(self._resolver, "forget", None)
         if tell is not None:
             tell(address)
+
+    async def translate(self, endpoint: Endpoint) -> Endpoint | None:
+        """What the other says of an IPv4 endpoint without a route."""
+        return await translated(self._resolver, endpoint)
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """What the other resolver gives."""

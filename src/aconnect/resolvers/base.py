@@ -10,13 +10,14 @@ Rules:
 * A resolver is given a name and a port; literal addresses never reach it.
 * It may also have what is not in `Resolver`, as nobody needs it: ``known(address)``, which gives
   the endpoints from memory, in their order, or None; it is called before each `resolve`, in the
-  middle of a dial, and must not wait.  And ``forget(address)``, which is told that none of the
-  addresses could be connected to.
+  middle of a dial, and must not wait.  ``forget(address)``, which is told that none of the
+  addresses could be connected to.  And ``translate(endpoint)``, which says how an IPv4 address is
+  reached to which there is no route.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..addresses.values import Endpoint, TCPAddress, UDPAddress
 
-__all__ = ["Awaited", "Batch", "Question", "Resolver", "Service", "Source"]
+__all__ = ["Awaited", "Batch", "Question", "Resolver", "Service", "Source", "translated"]
 
 Awaited: TypeAlias = "frozenset[int | Literal['service']]"
 """What is worth waiting for: address families, and "service" for how a service is offered."""
@@ -125,4 +126,15 @@ class Resolver(Protocol):
         gives the list of endpoints at once, best first, or None to have `resolve` called; and a
         method ``forget(address)``, which is called when a dial has tried all addresses of a name
         in vain.  Both are called in the middle of a dial, and must not wait.
+
+        And a coroutine method ``translate(endpoint)``, which is awaited when a literal IPv4
+        address has no route: the IPv6 `Endpoint` of a translator to it (NAT64), or None.  A policy
+        is asked about both.
         """
+
+
+async def translated(resolver: object, endpoint: Endpoint) -> Endpoint | None:
+    """What a resolver that may have no ``translate`` says."""
+    ask: Any = getattr(resolver, "translate", None)
+    found: Endpoint | None = None if ask is None else await ask(endpoint)
+    return found

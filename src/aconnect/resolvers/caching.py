@@ -30,7 +30,7 @@ from ..drivers.select import running_driver
 from ..sansio.memory import Memory
 from ..sansio.value import plain
 from .answers import check_batch, closable, in_order, service_of
-from .base import Batch
+from .base import Batch, translated
 from .clock import uptime
 from .system import NO_ADDRESS
 
@@ -158,6 +158,10 @@ class CachingResolver:
         """Have the resolver be asked the next time."""
         with self._lock:
             self._memory.forget(_key(address))
+
+    async def translate(self, endpoint: Endpoint) -> Endpoint | None:
+        """What the other resolver says of an IPv4 endpoint without a route."""
+        return await translated(self._inner, endpoint)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -16,7 +16,7 @@ from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import Endpoint, TCPAddress, UDPAddress, literal_family
 from ..sansio.value import plain
 from .answers import refuse_srv
-from .base import Batch
+from .base import Batch, translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -84,6 +84,10 @@ class StaticResolver:
         tell: Any = getattr(self._otherwise, "forget", None)
         if tell is not None:
             tell(address)
+
+    async def translate(self, endpoint: Endpoint) -> Endpoint | None:
+        """What the other resolver says of an IPv4 endpoint without a route."""
+        return await translated(self._otherwise, endpoint)
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """One batch, at once.

@@ -11,6 +11,7 @@ import pytest
 from support.liar import Liar, answer
 
 from aconnect import Batch, DnsCache, DnsResolver, TCPAddress
+from aconnect.resolvers.dns import asking
 from aconnect.resolvers.dns import resolver as module
 from aconnect.resolvers.dns.cache import _NO_DATA, Answers
 from aconnect.resolvers.dns.exchange import Outcome
@@ -104,7 +105,8 @@ def stack() -> Iterator[ExitStack]:
 def ahead(monkeypatch: Any) -> list[float]:
     """How far the clock of the cache is ahead."""
     ahead = [0.0]
-    monkeypatch.setattr(module, "uptime", lambda: time.monotonic() + ahead[0])
+    for each in (asking, module):
+        monkeypatch.setattr(each, "uptime", lambda: time.monotonic() + ahead[0])
     return ahead
 
 

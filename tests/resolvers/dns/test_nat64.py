@@ -1,4 +1,4 @@
-"""The translator of a network, asked of name servers: T1 to T3 of the rules."""
+"""The translator of a network, asked of name servers: T1 to T3 of the rules of names."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from aconnect import (
     TCPAddress,
     UDPAddress,
 )
+from aconnect.resolvers.dns import asking
 from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
 from aconnect.testing.conformance import check_resolver
@@ -588,7 +589,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: Any) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "uptime", clock.uptime)
+    for each in (module, asking):
+        monkeypatch.setattr(each, "uptime", clock.uptime)
     return clock
 
 
@@ -654,7 +656,7 @@ async def test_a_ttl_of_0_is_not_kept_nor_anything_without_a_cache(stack: ExitSt
 async def test_stale_addresses_are_better_than_none(
     stack: ExitStack, clock: Clock, monkeypatch: Any, fails: str
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.05 if fails == "silence" else 30.0)
+    monkeypatch.setattr(asking, "PATIENCE", 0.05 if fails == "silence" else 30.0)
     says: list[Any] = [good]
     liar = stack.enter_context(Liar(lambda *asked: says[0](*asked)))
     resolver = resolver_of(liar, cache=DnsCache(stale=100), timeout=30)
@@ -666,7 +668,7 @@ async def test_stale_addresses_are_better_than_none(
     clock.passes(20)
     assert await said(resolver) == BOTH
     assert len(liar.asked) == asked  # they are left alone for half a minute
-    monkeypatch.setattr(module, "PATIENCE", 30.0)
+    monkeypatch.setattr(asking, "PATIENCE", 30.0)
     says[0] = saying(rcode="NXDOMAIN", authority=[SOA])
     clock.passes(11)
     assert (await failure(resolver))[0] == socket.EAI_NONAME

@@ -675,3 +675,32 @@ async def test_the_question_of_srv_records_is_told_of_before_the_error(stack: Ex
             "srv:_x._tcp.a.test", timeout=30, report=report
         )
     assert [each.outcome for each in report.questions] == [f"{liar.address}: REFUSED"]
+
+
+async def test_what_is_stale_serves_at_once_if_asked_to(
+    stack: ExitStack, monkeypatch: Any
+) -> None:
+    """And what is answered takes its place."""
+    now = 1000.0
+    for where in ("asking", "resolver"):
+        monkeypatch.setattr(f"aconnect.resolvers.dns.{where}.uptime", lambda: now)
+    liar = stack.enter_context(Liar(says()))
+    resolver = resolver_of(liar, cache=DnsCache(optimistic=True), timeout=30)
+    first = await ranks(resolver, "https://a.test")
+    now += 100
+    may_answer = threading.Event()
+
+    def later(query: bytes, kind: str, way: str) -> Any:
+        assert may_answer.wait(10)
+        return says()(query, kind, way)
+
+    liar._say = later
+    async with aclosing(resolver.resolve(parse_address("https://a.test"))) as batches:
+        found: list[Any] = []
+        async for batch in batches:
+            found += batch.endpoints
+            if len(found) == sum(map(len, first)):
+                break
+        may_answer.set()
+        told = [each async for batch in batches for each in batch.questions]
+    assert {each.source for each in told if each.outcome} == {"network"}

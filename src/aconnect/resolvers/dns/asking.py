@@ -1,11 +1,12 @@
-"""The questions of one lookup of a service: answered from memory, or put to name servers.
+"""The questions of one lookup: answered from memory, or put to name servers.
 
 Rules:
 
 * What is remembered is told at once; what is not is asked.  More may be asked at any time.
-* Who begins with the same questions about the same service shares one `Lookup`, and draws the same
+* Who begins with the same questions, for the same purpose, shares one `Lookup`, and draws the same
   where there is something to be drawn: so all ask the same in the end.
-* What is stale serves if a question fails, or if nobody has said anything for too long.
+* What is stale serves if a question fails, or if nobody has said anything for too long; to who is
+  optimistic it serves at once, and what is answered takes its place.
 
 Source: RFC 8767 section 5.
 """
@@ -17,7 +18,7 @@ import time
 from functools import partial
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...sansio.finding import AAAA, A
 from ..caching import PATIENCE, PAUSE
@@ -38,7 +39,16 @@ if TYPE_CHECKING:
     from .telling import Told
     from .wire import Question
 
-__all__ = ["Asking"]
+__all__ = ["Answered", "Asking"]
+
+
+class Answered(NamedTuple):
+    """An answer, and what is to be told of it; perhaps for now, until another takes its place."""
+
+    question: Question
+    answer: Answer
+    told: Told
+    for_now: bool = False
 
 
 class Asking:
@@ -71,6 +81,7 @@ class Asking:
         self._settings = settings
         self._servers = servers
         self._cache = cache
+        self._optimistic = cache is not None and cache.optimistic
         self._network = network
         self._keep = partial(keep, network)
         self._lookups = lookups
@@ -83,35 +94,37 @@ class Asking:
         self._said: list[Told] = []
 
     def told(self) -> tuple[Told, ...]:
-        """What is to be told of questions, since it was last."""
+        """The questions that have been put since it was asked last, to be told."""
         said, self._said = tuple(self._said), []
         return said
 
-    def begin(self, key: tuple[object, ...]) -> list[tuple[Question, Answer]]:
+    def begin(self, key: tuple[object, ...] = ()) -> None:
         """Another lookup begins; who begins with an equal key asks the same."""
         self.close()
         self._key = (threading.get_ident(), self._driver, self._network, *key)
-        return []
 
-    def ask(self, questions: list[Question]) -> list[tuple[Question, Answer]]:
+    def ask(self, questions: list[Question]) -> list[Answered]:
         """Put questions.
 
         Returns:
             The answers to those that are remembered.
         """
-        remembered: list[tuple[Question, Answer]] = []
+        remembered: list[Answered] = []
         new: list[Question] = []
         now = uptime()
         self._said += asked(questions)
         for each in questions:
             entry = None if self._cache is None else self._cache.get((self._network, *each), now)
             if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
-                remembered.append((each, entry.value))
-                self._said.append(recalled(each, entry, now))
+                remembered.append(Answered(each, entry.value, recalled(each, entry, now)))
                 continue
             new.append(each)
-            self._pending[each] = entry
-            if entry is not None:
+            stale = entry if entry is not None and entry.value.addresses else None
+            self._pending[each] = stale
+            if stale is not None and self._optimistic:
+                told = recalled(each, stale, now)
+                remembered.append(Answered(each, stale.value, told, for_now=True))
+            elif stale is not None:
                 self._until = min(self._until, time.monotonic() + PATIENCE)
         if new:
             if self._settings.one_by_one:
@@ -131,7 +144,7 @@ class Asking:
         self._lookup.ask(questions)
         self._told = 0  # one of them may have been answered before
 
-    async def more(self) -> list[tuple[Question, Answer]]:
+    async def more(self) -> list[Answered]:
         """Wait for an answer.
 
         Returns:
@@ -141,38 +154,33 @@ class Asking:
             assert self._lookup is not None
             assert self._watch is not None
             found, self._told = self._lookup.found[self._told :], len(self._lookup.found)
-            news = [
-                (each.question, self._better(each))
-                for each in found
-                if each.question in self._pending
-            ]
+            news = [self._better(each) for each in found if each.question in self._pending]
             if news:
-                for question, _ in news:
-                    del self._pending[question]
+                for each in news:
+                    del self._pending[each.question]
                 return news
             if time.monotonic() >= self._until:
                 return self._out_of_patience()
             await self._lookup.go_on(self._driver, self._watch, self._until)
         return []
 
-    def _better(self, found: Found) -> Answer:
+    def _better(self, found: Found) -> Answered:
         """What was answered, or what is remembered if that was a failure."""
-        answer, stale = Answer.of(found.outcome), self._pending[found.question]
+        question = found.question
+        answer, stale = Answer.of(found.outcome), self._pending[question]
         if stale is not None and answer.failed:
-            self._said.append(recalled(found.question, stale, uptime()))
-            return stale.value
-        self._said.append(answered(found.question, found.outcome))
-        return answer
+            return Answered(question, stale.value, recalled(question, stale, uptime()))
+        return Answered(question, answer, answered(question, found.outcome))
 
-    def _out_of_patience(self) -> list[tuple[Question, Answer]]:
+    def _out_of_patience(self) -> list[Answered]:
         """Nobody has said anything for too long: what is stale will do."""
         self._until = inf
+        now = uptime()
         old = [(each, stale) for each, stale in self._pending.items() if stale is not None]
         for question, stale in old:
-            stale.value.retry_at = uptime() + PAUSE
-            self._said.append(recalled(question, stale, uptime()))
+            stale.value.retry_at = now + PAUSE
             del self._pending[question]
-        return [(question, stale.value) for question, stale in old]
+        return [Answered(each, stale.value, recalled(each, stale, now)) for each, stale in old]
 
     def close(self) -> None:
         """Ask nothing more."""

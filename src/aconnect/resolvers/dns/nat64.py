@@ -92,12 +92,14 @@ class Translation:
 
     def _of_one(self, endpoint: Endpoint) -> Endpoint:
         ipv4 = self._ipv4_of(endpoint)
-        if ipv4 is None:
-            return endpoint
+        return endpoint if ipv4 is None else self.by(ipv4) or ipv4
+
+    def by(self, ipv4: Endpoint) -> Translated | None:
+        """What leads to an IPv4 endpoint; None if there is a route, or nobody can be there."""
         host, port = str(ipv4.sockaddr[0]), ipv4.sockaddr[1]
         first = self._prefixes[0]
         if not first.translates(host) or source_address(ipv4) is not None:
-            return ipv4
+            return None
         sockaddr = (first.embed(host), port, 0, 0)
         made = Endpoint(socket.AF_INET6, ipv4.type, ipv4.proto, sockaddr)
         return Translated(made, ipv4, self._trusted)

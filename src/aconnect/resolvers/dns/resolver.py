@@ -19,12 +19,10 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from contextlib import aclosing
 from functools import partial
-from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakValueDictionary
 
 from ...addresses.redirects import canonical
@@ -33,20 +31,19 @@ from ...drivers.select import running_driver
 from ...sansio.asking import Servers
 from ..answers import Explained, endpoints_for, in_order
 from ..base import Batch
-from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
 from ..system import SystemResolver
+from .addresses import look_up
 from .arguments import check_others, preferences_of, settings_of
 from .asking import Asking
-from .cache import Answer, DnsCache, error_of
-from .lookup import Lookup
+from .cache import DnsCache
 from .machine import LOOK_AGAIN, Machine, Watched
 from .names import business_of, candidates_of, files_last, is_loopback, is_systems, without_records
 from .nat64 import Translator, prefixes_of
 from .services import Services, web_ports
 from .settings import read_hosts, read_nsswitch, read_resolv_conf
-from .telling import Told, answered, asked, of_hosts, recalled, taken
-from .wire import AAAA, A, Question, require
+from .telling import of_hosts
+from .wire import Question, require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable
@@ -55,7 +52,8 @@ if TYPE_CHECKING:
     from ...drivers.base import Driver
     from ...sansio.memory import Entry
     from ..base import Resolver
-    from .lookup import Found
+    from .cache import Answer
+    from .lookup import Found, Lookup
     from .nat64 import Translation
 
 __all__ = ["DnsCache", "DnsResolver"]
@@ -64,7 +62,6 @@ RESOLV_CONF: Final = "/etc/resolv.conf"
 NSSWITCH_CONF: Final = "/etc/nsswitch.conf"
 HOSTS: Final = "/etc/hosts"
 _SERVICES: Final = (ServiceAddress, SRVAddress)
-_FAMILIES: Final = {AAAA: socket.AF_INET6, A: socket.AF_INET}
 
 
 class DnsResolver:
@@ -129,7 +126,6 @@ class DnsResolver:
         self._own = own
         self._with_hosts = hosts
         self._cache = None if cache is None else cache._answers
-        self._optimistic = self._cache is not None and self._cache.optimistic
         self._system = system
         self._network_of = network
         self._resolv_conf = Watched(RESOLV_CONF, str)
@@ -211,6 +207,19 @@ class DnsResolver:
             async for batch in batches:
                 yield batch if translation is None else translation.of_batch(batch)
 
+    async def translate(self, endpoint: Endpoint) -> Endpoint | None:
+        """What leads to an IPv4 endpoint that has no route; None if nothing does (NAT64).
+
+        Raises:
+            OSError: this machine lacks something: descriptors, memory, ports.
+
+        When cancelled, every socket is closed before this ends, unless somebody else waits for the
+        same answer.
+        """
+        driver = running_driver()
+        translation = await self._translation(driver, await self._look(driver))
+        return None if translation is None else translation.by(endpoint)
+
     async def _translation(self, driver: Driver, machine: Machine) -> Translation | None:
         """What becomes of IPv4 addresses in this network."""
         network = self._network(machine), machine.settings.servers
@@ -243,51 +252,19 @@ class DnsResolver:
         if business:
             raise Explained(socket.EAI_NONAME, business)
         candidates = candidates_of(address.host, name, machine.settings)
+        how = self._asking(driver, machine), machine.types, machine.preferred
         if isinstance(address, _SERVICES):
-            how = self._asking(driver, machine), machine.types, machine.preferred
-            services = self._services.look_up(address, name, candidates, *how)
-            async with aclosing(services) as batches:
-                try:
-                    async for batch in batches:
-                        yield batch
-                except OSError:
-                    if not last:
-                        raise
-                    yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
-            return
-        failures: list[Answer] = []
-        told: list[Told] = []
-        awaited = frozenset({_FAMILIES[machine.preferred]})
-        for candidate in candidates:
-            told += asked(self._asked(candidate, machine))
-            yield Batch((), awaiting=awaited, questions=taken(told))
-            negative: list[int] = []
-            found: dict[int, tuple[Endpoint, ...]] = {}
-            async with aclosing(self._answers(driver, machine, candidate)) as answers:
-                async for type, answer, for_now, question in answers:
-                    told.append(question)
-                    family = _FAMILIES[type]
-                    endpoints = tuple(endpoints_for(address, answer.addresses))
-                    gone = [each for each in found.pop(family, ()) if each not in endpoints]
-                    if endpoints:
-                        found[family], awaited = endpoints, awaited - {family}
-                        done = None if for_now else family
-                        yield Batch(endpoints, done, False, gone, 0, awaited, None, taken(told))
-                    else:
-                        failures.append(answer)
-                        negative.append(family)
-                        if gone:
-                            yield Batch((), withdrawn=gone)
-                    if found or candidate == candidates[-1]:
-                        while negative:
-                            awaited -= {negative[0]}
-                            negated = negative.pop(0)
-                            yield Batch((), negated, False, (), 0, awaited, None, taken(told))
-            if found:
-                return
-        if not last:
-            raise error_of(failures)
-        yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
+            found = self._services.look_up(address, name, candidates, *how)
+        else:
+            found = look_up(address, candidates, *how)
+        async with aclosing(found) as batches:
+            try:
+                async for batch in batches:
+                    yield batch
+            except OSError:
+                if not last:
+                    raise
+                yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
 
     def _asking(self, driver: Driver, machine: Machine) -> Asking:
         network = self._network(machine)
@@ -300,55 +277,6 @@ class DnsResolver:
             raise Explained(socket.EAI_NONAME, "it is not DNS's, and there is no system=")
         async for batch in self._system.resolve(address):
             yield batch
-
-    async def _answers(self, driver: Driver, machine: Machine, name: str) -> Any:
-        """What is said to each question about a name, as it comes: its type, the answer, whether
-        another may follow that takes its place, and what is to be told of it."""
-        network, now = self._network(machine), uptime()
-        questions, stale = [], {}
-        for question in self._asked(name, machine):
-            entry = self._recall(network, question, now)
-            if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
-                yield question.type, entry.value, False, recalled(question, entry, now)
-                continue
-            questions.append(question)
-            if entry is None or not entry.value.addresses:
-                continue
-            stale[question] = entry
-            if self._optimistic:
-                yield question.type, entry.value, True, recalled(question, entry, now)
-        if not questions:
-            return
-        until = time.monotonic() + PATIENCE if stale and not self._optimistic else inf
-        key: Any = (threading.get_ident(), driver, network, *questions)
-        lookup = self._lookups.get(key)
-        if lookup is None:
-            keep = partial(self._keep, network)
-            lookup = Lookup(questions, machine.settings, machine.servers, keep)
-            self._lookups[key] = lookup
-        watch = lookup.join(driver)
-        try:
-            told = 0
-            while True:
-                for found in lookup.found[told:]:
-                    told += 1
-                    old = stale.pop(found.question, None)
-                    answer, question = Answer.of(found.outcome), found.question
-                    if old and answer.failed:
-                        yield question.type, old.value, False, recalled(question, old, now)
-                    else:
-                        said = answered(question, found.outcome)
-                        yield question.type, answer, False, said
-                if lookup.over or (stale and time.monotonic() >= until):
-                    break
-                await lookup.go_on(driver, watch, until)
-            for question, entry in stale.items():  # nobody has said anything for too long
-                entry.value.retry_at = uptime() + PAUSE
-                yield question.type, entry.value, False, recalled(question, entry, now)
-        finally:
-            if lookup.over or len(lookup.waiting) == 1:
-                self._lookups.pop(key, None)
-            lookup.leave(watch)
 
     def _asked(self, name: str, machine: Machine) -> list[Question]:
         return [Question(name, type) for type in machine.types]

@@ -24,20 +24,20 @@ from ...sansio.finding import HTTPS, SVCB, Offers, Place, Targets
 from ...sansio.service_records import ServiceRecord
 from ..answers import Explained, service_of
 from ..base import Batch, Service
+from .addresses import FAMILIES
 from .cache import error_of
 from .telling import Told
-from .wire import AAAA, A, Question, type_name
+from .wire import A, Question, type_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
     from ...addresses.values import Endpoint
-    from .asking import Asking
+    from .asking import Answered, Asking
     from .cache import Answer
 
 __all__ = ["Services", "web_ports"]
 
-_FAMILIES: Final = {AAAA: socket.AF_INET6, A: socket.AF_INET}
 _HTTPS_DEFAULT: Final = ("http/1.1",)
 
 _BAD_PORTS: Final = frozenset(
@@ -149,32 +149,29 @@ class Services:
         preferred: int,
     ) -> AsyncGenerator[Batch, None]:
         failures: list[Answer] = []
-        awaited: frozenset[Any] = frozenset({_FAMILIES[preferred], "service"})
+        awaited: frozenset[Any] = frozenset({FAMILIES[preferred], "service"})
         yield Batch((), awaiting=awaited)
         for name in candidates:
             finding = self.finding(address, name, types, preferred, asking.random)
             saying = _Saying(address, finding, awaited)
             counts = name in (typed, candidates[-1]) or isinstance(finding, Targets)
-            answered = asking.begin((*service_of(address), name))
+            asking.begin((*service_of(address), name))
             while True:
                 while wanted := finding.to_ask():
-                    answered += asking.ask([Question(*each) for each in wanted])
-                    yield Batch((), questions=asking.told())
-                    for question, answer in answered:
-                        _tell(finding, question, answer, failures)
-                    answered.clear()
-                if told := tuple(_additional(finding)):
-                    yield Batch((), questions=told)
+                    answered = asking.ask([Question(*each) for each in wanted])
+                    told = [each.told for each in answered]
+                    yield Batch((), questions=(*asking.told(), *told))
+                    _hear(finding, answered, failures)
+                if additional := tuple(_additional(finding)):
+                    yield Batch((), questions=additional)
                 if counts or finding.has_addresses(name):
                     for batch in saying.batches():
                         yield batch
                 answered = await asking.more()
                 if not answered:
                     break
-                yield Batch((), questions=asking.told())
-                for question, answer in answered:
-                    _tell(finding, question, answer, failures)
-                answered.clear()
+                yield Batch((), questions=[each.told for each in answered])
+                _hear(finding, answered, failures)
             awaited = saying.awaited
             if finding.found and (counts or finding.has_addresses(name)):
                 return
@@ -233,6 +230,11 @@ def _asked(
                 pass
 
 
+def _hear(finding: Offers | Targets, answered: list[Answered], failures: list[Answer]) -> None:
+    for question, answer, _, _ in answered:
+        _tell(finding, question, answer, failures)
+
+
 def _tell(
     finding: Offers | Targets, question: Question, answer: Answer, failures: list[Answer]
 ) -> None:
@@ -241,7 +243,7 @@ def _tell(
     Raises:
         OSError: without it there is nothing to be found.
     """
-    if question.type in _FAMILIES:
+    if question.type in FAMILIES:
         addresses = None if answer.failed else answer.addresses
         finding.addresses_answered(question.name, question.type, addresses)
         if not answer.addresses:
@@ -297,7 +299,7 @@ class _Saying:
                 rank=said.rank,
                 service=_service(said.place, said.hint),
             )
-        types: dict[Any, Any] = _FAMILIES
+        types: dict[Any, Any] = FAMILIES
         awaited = frozenset(types.get(each, each) for each in self._finding.awaiting())
         if self._finding.found and awaited & self.awaited != self.awaited:
             self.awaited &= awaited
