@@ -33,7 +33,7 @@ def test_every_block_runs(tmp_path: Path) -> None:
     command = [sys.executable, run.__file__, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    told = [json.loads(line) for line in (tmp_path / run.RESULTS).read_text().splitlines()]
     wrong = [each for each in told if "wrong" in each]
     assert not wrong, "\n".join(f"{each['page']}: {each['wrong']}" for each in wrong)
     seen = {(each["page"], each["block"]): each["output"] for each in told}

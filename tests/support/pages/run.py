@@ -1,9 +1,9 @@
 """Run what the pages show, in a network of this process's own: `python run.py DIRECTORY`.
 
 A block is run as it stands.  Then its functions are called, with what the names of their
-parameters say (`VALUES`), on each event loop that it is for; and each `Dialer` that it makes
-connects to something.  `THEN` is what else is done.  A line of JSON is printed for each block: its
-page, its number, the loops, and what went wrong, if anything did.
+parameters say (`World`), on each event loop that it is for; and each `Dialer` that it makes
+connects to something.  `THEN` is what else is done.  A line of JSON is written for each block, to
+`RESULTS` in the directory: its page, its number, the loops, and what went wrong, if anything did.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ import certifi  # noqa: E402
 from prometheus_client import REGISTRY  # noqa: E402
 
 from support.pages import network, servers  # noqa: E402
+
+RESULTS = "results"
 
 PAGES = [
     *sorted(PROJECT.glob("*.md")),
@@ -336,7 +338,7 @@ def main() -> None:
     )
     certifi.where = lambda: str(directory / "ca.pem")
     network.enter(directory)
-    with servers.in_a_thread(directory):
+    with servers.in_a_thread(directory), (directory / RESULTS).open("w") as results:
         world = World(directory)
         for page, number, text in blocks():
             place = page, number
@@ -360,7 +362,7 @@ def main() -> None:
                 if not isinstance(error, expected):
                     told["wrong"] = traceback.format_exc()
             told["output"] = output.getvalue()
-            print(json.dumps(told), flush=True)
+            results.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":
