@@ -205,8 +205,8 @@ def test_families_interfaces_and_sources(invoke: Any, stage: Any) -> None:
         (("-f", "/"), "/: Is a directory"),
         (("-o", "/nowhere/x", "a:1"), "/nowhere/x: No such file or directory"),
         (("-4", "-6", "a:1"), "-4 and -6 exclude each other"),
-        (("--rate", "0", "a:1"), "is not a number of starts in a second"),
-        (("--rate", "x", "a:1"), "is not a number of starts in a second"),
+        (("--rate", "0", "a:1"), "is not a number of starts per second"),
+        (("--rate", "x", "a:1"), "is not a number of starts per second"),
         (("--concurrency", "0", "a:1"), "0 is not in the range"),
         (("--source", "nonsense", "a:1"), "nonsense"),
         (("--json", "--format", "csv", "a:1"), "--json writes JSON"),
@@ -235,7 +235,7 @@ def test_a_warning_is_a_line(invoke: Any, stage: Any) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert result.exit_code == 0
-    assert result.stderr.startswith("aconnect: concurrency is cut from 5000 to ")
+    assert result.stderr.startswith("aconnect: concurrency is reduced from 5000 to ")
 
 
 @pytest.mark.slow
@@ -455,4 +455,4 @@ def test_a_stream_cannot_be_shuffled(start: Any) -> None:
     process = start("check", "-f", "-", "--shuffle", "1", stdin=subprocess.PIPE)
     _, error = process.communicate()
     assert process.returncode == 2
-    assert "--shuffle needs all addresses at once: - is no file" in error
+    assert "--shuffle needs all addresses at once: - is not a regular file" in error

@@ -200,7 +200,7 @@ def test_a_service_in_json(invoke: Any, services: str) -> None:
 
 @pytest.mark.parametrize(
     ("service", "words"),
-    [("foo", "neither https nor"), ("_x", "is no service"), ("a b", "is no service")],
+    [("foo", "neither https nor"), ("_x", "is not a service"), ("a b", "is not a service")],
 )
 def test_what_is_no_service(invoke: Any, service: str, words: str) -> None:
     result = invoke("lookup", "--service", service, "a.test")

@@ -193,7 +193,7 @@ def test_a_network_that_is_left_before_it_hangs_up(backend: str, network: FakeNe
         (("connects", -1), ValueError, "after"),
         (("connects", 0, 1), TypeError, "split must be a bool, not 1"),
         (("connects", 0, False, "x"), TypeError, "surplus must be bytes"),
-        (("refused", 0, False, b"x"), ValueError, "surplus is the target's"),
+        (("refused", 0, False, b"x"), ValueError, "surplus comes from the target"),
     ],
 )
 def test_answers_that_cannot_be(arguments: Any, error: Any, said: str) -> None:

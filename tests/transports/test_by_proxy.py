@@ -358,7 +358,7 @@ async def test_aiohttps_proxy_of_the_environment(
                     await session.get(f"https://direct.example:{port}/")
                 monkeypatch.setenv("https_proxy", "https://a:secret@b/path")
                 with pytest.raises(
-                    ValueError, match="^https_proxy does not name a prox"
+                    ValueError, match=r"^https_proxy does not name a prox"
                 ) as caught:
                     await session.get("https://another.example/")
                 assert "secret" not in str(caught.value)

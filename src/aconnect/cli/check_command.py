@@ -120,7 +120,7 @@ _FORMATS = ["text", "json", "csv", "prometheus"]
 @on_loop
 @click.pass_context
 def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) -> None:
-    """Connect to each ADDRESS, and say to which peer, how long it took, and what went wrong.
+    """Connect to each ADDRESS, and print the peer, the time it took, and what went wrong.
 
     Nothing is sent but what a proxy or a TLS server has to be told. Lines come in the order of
     the addresses; with --file, in which blank lines and those with # do not count, as they are
@@ -187,7 +187,9 @@ def check(ctx: click.Context, /, addresses: tuple[Target, ...], **options: Any) 
     with ExitStack() as stack:
         fd = None if file is None else _opened(stack, file)
         if fd is not None and options["shuffle"] is not None and not is_file(fd):
-            raise click.UsageError(f"--shuffle needs all addresses at once: {file} is no file")
+            raise click.UsageError(
+                f"--shuffle needs all addresses at once: {file} is not a regular file"
+            )
         done, written = Counter[str](), None
         try:
             if resume:

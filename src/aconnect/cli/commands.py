@@ -97,7 +97,7 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     help="Show the versions of aconnect, Python and the event loops, and exit.",
 )
 def command() -> None:
-    """Connect to addresses, and say in plain words why where that fails.
+    """Connect to addresses, and explain in plain words why a connection fails.
 
     \b
     Examples:
@@ -139,7 +139,7 @@ def lookup(
     json_lines: bool,
     loop: EventLoop,
 ) -> None:
-    """Look up each NAME, and say what comes, as it comes.
+    """Look up each NAME, and print each answer as it arrives.
 
     Name servers are asked for IPv6 and for IPv4 addresses at the same time, and each answer has
     a line: where it is from, and for how long it is good. The hosts file and the search list
@@ -189,7 +189,7 @@ def lookup(
     shell_complete=complete_errors,
 )
 def explain_errors(errors: tuple[int | str, ...]) -> None:
-    """Say what each ERROR means when connecting, and what to check.
+    """Explain what each ERROR means for a connection, and what to check.
 
     An ERROR is the name of an errno or of a code of getaddrinfo, or a number.
 
@@ -207,7 +207,7 @@ def explain_errors(errors: tuple[int | str, ...]) -> None:
 
 @command.command(short_help="Show what aconnect does, here.", context_settings=SETTINGS)
 def demo() -> None:
-    """Show what aconnect does, in a few seconds, with nothing but this machine.
+    """Show what aconnect does, in a few seconds and on this machine alone.
 
     It starts listeners on loopback and connects to them, beside what asyncio does by itself: a
     name whose first address is dead, TLS that fails on one address and moves on to the next, a

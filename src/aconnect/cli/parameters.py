@@ -128,7 +128,7 @@ def parse_service(ctx: click.Context, _param: click.Parameter, service: str | No
     try:
         parse_address(f"srv:{service}.a.test" if srv else f"svcb://a.test:1?scheme={service}")
     except ValueError as error:
-        raise click.BadParameter(f"{service!r} is no service: {error}") from None
+        raise click.BadParameter(f"{service!r} is not a service: {error}") from None
     if not srv and service.lower() != "https":
         raise click.BadParameter(f"{service!r} is neither https nor of the form _service._tcp")
     ctx.meta[_SERVICE] = service
@@ -195,7 +195,7 @@ def parse_rate(_ctx: click.Context, _param: click.Parameter, text: str | None) -
     except ValueError:
         rate = math.nan
     if not 0 < rate < math.inf:
-        raise click.BadParameter(f"{text!r} is not a number of starts in a second, more than 0")
+        raise click.BadParameter(f"{text!r} is not a number of starts per second above 0")
     return rate
 
 

@@ -97,7 +97,7 @@ def wait_for(
     loop: EventLoop,
     **options: Any,
 ) -> None:
-    """Wait until all ADDRESSES can be connected to, and run COMMAND then, if there is one.
+    """Wait until all ADDRESSES accept connections, then run COMMAND, if there is one.
 
     It tries again after a tenth of a second, and up to two seconds as time goes on. What no
     waiting can mend, such as a missing permission, ends it at once.

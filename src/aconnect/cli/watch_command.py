@@ -86,7 +86,7 @@ def watch(
     loop: EventLoop,
     **options: Any,
 ) -> None:
-    """Connect to each ADDRESS at every interval, and show how that goes.
+    """Connect to each ADDRESS at regular intervals, and show the results.
 
     A try that takes longer than an interval has those skipped that it took, and that is said. A
     name is looked up for each try. Enter, or SIGUSR1, shows a table of all so far; so does the

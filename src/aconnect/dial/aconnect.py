@@ -31,7 +31,7 @@ async def aconnect(
     report: Report | None = None,
     **unknown: Unpack[NoOptions],
 ) -> socket.socket:
-    """Return a socket that is connected to ``address``; every other socket is closed.
+    """Return a socket connected to ``address``; every other socket is closed.
 
     Works the same on asyncio, uvloop and trio; the loop that is running decides.  Several
     addresses race, as with a `Dialer` that has no options.

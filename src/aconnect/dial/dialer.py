@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 class Dialer(Value, kw_only=True):
-    """How connections are made: options that are checked once, and used for any number of dials.
+    """How to connect: options that are checked once, and used for any number of dials.
 
     Immutable, and equal to another with the same options; its repr has those that are not the
     default.  `replace` gives a dialer with some options changed.  One may be used from several

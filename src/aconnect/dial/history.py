@@ -49,8 +49,8 @@ _OTHER: Final[dict[int, int]] = {socket.AF_INET: socket.AF_INET6, socket.AF_INET
 
 
 class History:
-    """What dials have shown of addresses, for ``Dialer(history=)``: round trips, and families that
-    do not work here.
+    """What dials have learned about addresses, for ``Dialer(history=)``: round trips, and families
+    that do not work here.
 
     Of addresses that are otherwise equal the quicker comes first, and one that has been used
     before one that has not.  How long an address is waited for, before the next one starts,

@@ -114,7 +114,7 @@ async def wait_connected(
     deadline: Deadline | None = None,
     report: Report | None = None,
 ) -> None:
-    """Wait for an attempt that is running on the caller's socket; connected already is success.
+    """Wait for an attempt that is running on the caller's socket, which may be connected already.
 
     Args:
         sock: a non-blocking socket on which connect(2) was called, by `connect_socket` or by

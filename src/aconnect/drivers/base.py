@@ -43,10 +43,10 @@ class Watch(Protocol):
         """Have `wait` report when ``sock`` is writable or hung up, once."""
 
     def discard(self, sock: socket.socket) -> None:
-        """Do not, after all; to be called before the socket is closed."""
+        """Undo `add`; to be called before the socket is closed."""
 
     def notify(self) -> None:
-        """Have `wait` return; called in the loop's thread."""
+        """Make `wait` return; called in the loop's thread."""
 
     def spawn(
         self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any

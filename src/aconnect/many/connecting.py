@@ -30,7 +30,7 @@ def connect_many(
     keep: bool = False,
     reports: bool = False,
 ) -> Results:
-    """Connect to every target, a bounded number at a time, and give a `Result` for each.
+    """Connect to every target, a bounded number at a time, and yield a `Result` for each.
 
     ::
 

@@ -49,7 +49,7 @@ class Latencies:
         self._most = -math.inf
 
     def add(self, seconds: float) -> None:
-        """Take note of one more."""
+        """Add one more."""
         self._recent.append(seconds)
         if len(self._recent) > EXACT:
             self._fold()
@@ -166,7 +166,7 @@ class Statistics:
         self._last = -math.inf
 
     def add(self, result: Result) -> None:
-        """Take note of a result."""
+        """Add a result."""
         self.outcomes[result.outcome] += 1
         begun, seconds = result.time, result.seconds
         if begun < self._first:
@@ -191,8 +191,8 @@ class Statistics:
 
     @property
     def rate(self) -> float | None:
-        """Results in a second, from the start of the first to the end of the last; None if that
-        is no time."""
+        """Results per second, from the start of the first to the end of the last; None if no time
+        has passed."""
         lasted = self._last - self._first
         return self.count / lasted if 0 < lasted < math.inf else None
 

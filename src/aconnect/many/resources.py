@@ -64,10 +64,10 @@ def descriptors(limits: Limits, each: int) -> Iterator[int]:
         room = wanted if now == resource.RLIM_INFINITY else max(1, now - used - SPARE)
         if room < wanted:
             warnings.warn(
-                f"concurrency is cut from {wanted} to {room}: of the {now} descriptors that this "
-                f"process may have, {used} are open, and {SPARE} are left alone; a dial may take "
-                f"up to {each}. Raise the limit with `ulimit -n`, or with raise_nofile=True up to "
-                f"{'any number' if hard == resource.RLIM_INFINITY else hard}.",
+                f"concurrency is reduced from {wanted} to {room}: this process may have {now} "
+                f"descriptors, of which {used} are open and {SPARE} are kept free; a dial may "
+                f"take up to {each}. Raise the limit with `ulimit -n`, or with raise_nofile=True "
+                f"up to {'any number' if hard == resource.RLIM_INFINITY else hard}.",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -96,9 +96,9 @@ def check_ports(targets: object, limits: Limits) -> None:
     for address, count in counted.most_common(1):
         if count > ports and not _is_near(address):
             warnings.warn(
-                f"{address!r} is to be connected to {count} times: there are {ports} local ports, "
-                f"each stays in use for {_TIME_WAIT} s after a connection, and so {most:.0f} a "
-                "second is what can be had to one address. Set a rate below that, or reset=True.",
+                f"{address!r} is to be connected to {count} times, but there are {ports} local "
+                f"ports, and each stays in use for {_TIME_WAIT} s after a connection: one address "
+                f"can get {most:.0f} connections a second. Set a lower rate, or reset=True.",
                 RuntimeWarning,
                 stacklevel=3,
             )

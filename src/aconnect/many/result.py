@@ -29,7 +29,7 @@ Outcome: TypeAlias = Literal[
 
 
 class Result(NamedTuple):
-    """What came of one target.
+    """The outcome for one target.
 
     Attributes:
         target: the address as it was given.
@@ -64,7 +64,7 @@ class Result(NamedTuple):
 
     @property
     def connected(self) -> bool:
-        """Whether there was a connection."""
+        """Whether it connected."""
         return self.outcome == "connected"
 
 

@@ -69,7 +69,7 @@ def retry_on(error: BaseException) -> bool:
 
 
 def is_hopeless(error: ConnectError) -> bool:
-    """Whether waiting cannot mend it; what `wait_until_up` goes by."""
+    """Whether waiting cannot help; `wait_until_up` goes by this."""
     if isinstance(error, AddressNotPermitted):
         return True
     if isinstance(error, HandshakeError):

@@ -43,7 +43,7 @@ def watch(
     handshake: Callable[[socket.socket], Awaitable[Any]] | None = None,
     reports: bool = False,
 ) -> Ticks:
-    """Connect at every interval, close the connection, and give the `Result`.
+    """Connect at regular intervals, close each connection, and yield a `Result` for each.
 
     ::
 
@@ -129,7 +129,7 @@ class Ticks:
             RuntimeError: this is not inside the ``async with``.
         """
         if not self._open:
-            raise RuntimeError("results are there inside `async with watch(...)` only")
+            raise RuntimeError("results are available only inside `async with watch(...)`")
         if self._left <= 0:
             raise StopAsyncIteration
         now = time.monotonic()

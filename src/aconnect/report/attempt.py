@@ -77,12 +77,12 @@ class HandshakeSummary(Value):
 
     @property
     def kind(self) -> str:
-        """The name, for a sentence."""
+        """What it is called in a sentence."""
         return kind_of_handshake(self.name)
 
     @property
     def why(self) -> str:
-        """Why it came to nothing, as a record notes it; empty if there is nothing to say."""
+        """Why it failed, as the record has it; empty if nothing is known."""
         failed = self.outcome == "failed" and self.phase != "proxy"  # whose words say it all
         return f"the {self.kind} failed: {self.error}" if failed else self.error or ""
 
@@ -96,7 +96,7 @@ def kind_of_handshake(name: str) -> str:
 
 
 class AttemptRecord(Value):
-    """What became of the attempt on one resolved address, in an error, a report and JSON.
+    """What became of the attempt on one resolved address, for errors, reports and JSON.
 
     Times are seconds from the start of the dial, or of the call.
 
@@ -195,11 +195,11 @@ class AttemptRecord(Value):
 
     @property
     def connect_end(self) -> float | None:
-        """When connect(2) was over, well or not; None as long as it is not."""
+        """When connect(2) ended, successfully or not; None while it is running."""
         return self.end if self.connected is None else self.connected
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, ready for `json.dumps`.
+        """Everything as plain values, ready for `json.dumps`.
 
         Returns:
             A dict with the keys ``number``, ``peer``, ``local``, ``host``, ``family``, ``place``,
@@ -243,7 +243,7 @@ class AttemptRecord(Value):
 
     @property
     def fate(self) -> str:
-        """The outcome in words, with the reason where there is one."""
+        """The outcome in words, and the reason, if there is one."""
         note = clipped(printable(self.note[: LONGEST_WORDS + 1]), LONGEST_WORDS)
         if self.outcome in ("connected", "cancelled", "not permitted", "running"):
             return note or self.outcome

@@ -20,7 +20,7 @@ __all__ = ["QuestionSummary", "ServiceSummary"]
 
 
 class QuestionSummary(Value):
-    """A question, and what came of it.  Times are seconds from the start of the dial.
+    """A question to a name server, and its outcome.  Times are seconds from the start of the dial.
 
     Attributes:
         name, type: as in `QuestionAsked`.

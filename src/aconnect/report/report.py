@@ -57,7 +57,7 @@ class Report:
         self._events: list[Event] = []
 
     def __call__(self, event: Event) -> None:
-        """Take note of ``event``.
+        """Record ``event``.
 
         Raises:
             RuntimeError: the event belongs to another dial.
@@ -89,23 +89,23 @@ class Report:
 
     @property
     def resolution(self) -> ResolutionSummary | None:
-        """How the name was looked up, or the first of several; None if nothing was."""
+        """The lookup of the name, or of the first of several; None if there was none."""
         return self._story().resolution
 
     @property
     def resolutions(self) -> tuple[ResolutionSummary, ...]:
-        """How each name was looked up, in the order of their start."""
+        """The lookups of all names, in the order in which they started."""
         return tuple(self._story().resolutions.values())
 
     @property
     def questions(self) -> tuple[QuestionSummary, ...]:
-        """What name servers, or what is remembered, were asked, in the order of the start; empty
-        if the resolver does not tell."""
+        """The questions to name servers, or to a cache, in the order in which they started; empty
+        if the resolver does not report them."""
         return tuple(self._story().questions)
 
     @property
     def services(self) -> tuple[ServiceSummary, ...]:
-        """Where records say that the service is, those that are not used included."""
+        """Where records say that the service is, including those that are not used."""
         return tuple(self._story().services)
 
     @property
@@ -117,7 +117,7 @@ class Report:
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:
-        """The attempts in the order of their start."""
+        """The attempts, in the order in which they started."""
         return tuple(self._story().attempts.values())
 
     @property
@@ -137,7 +137,7 @@ class Report:
 
     @property
     def slowest_phase(self) -> Phase | None:
-        """The phase with the most of `phase_seconds`; None if all have none."""
+        """The phase that took the most of `phase_seconds`; None if none took any."""
         return self._story().slowest_phase()
 
     def draw(self, width: int = 80) -> str:

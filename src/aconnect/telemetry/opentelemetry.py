@@ -121,7 +121,7 @@ class Telemetry:
         )
 
     def __call__(self, report: Report) -> None:
-        """Tell of a dial that is over."""
+        """Record a finished dial."""
         events = report.events
         if self._spans is not None:
             self._trace_dial(events)
@@ -129,7 +129,7 @@ class Telemetry:
             self._measure(events)
 
     def trace(self, event: Event) -> None:
-        """Count the dials that are running: for ``trace`` of the same `Dialer`."""
+        """Count running dials: for ``trace`` of the same `Dialer`."""
         if isinstance(event, DialStarted):
             self._active.add(1)
         elif is_last(event):

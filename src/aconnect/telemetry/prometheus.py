@@ -134,7 +134,7 @@ class Metrics:
         return metric
 
     def __call__(self, report: Report) -> None:
-        """Count a dial that is over."""
+        """Count a finished dial."""
         found = measure(report.events)
         dial: tuple[str, ...] = (found.outcome, found.error or "", found.network or "")
         if self._namer is not None:
@@ -159,7 +159,7 @@ class Metrics:
 
     @property
     def trace(self) -> Callable[[Event], None]:
-        """What counts the dials that are running, for ``trace`` of the same `Dialer`."""
+        """A listener that counts running dials, for ``trace`` of the same `Dialer`."""
         with self._lock:
             if self._active is None:
                 words = "Dials that are running."

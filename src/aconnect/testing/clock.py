@@ -37,7 +37,7 @@ _LOCK: Final = threading.Lock()
 
 
 class VirtualClock:
-    """A clock that replaces `time.monotonic`, and passes to the next timer without waiting for it.
+    """A clock that replaces `time.monotonic` and jumps to the next timer instead of waiting.
 
     A context manager: it is on from ``with`` to the end of it, for the whole process, but for
     threads that have an event loop of another's running.  Only one can be on at a time.  `run`
@@ -88,21 +88,21 @@ class VirtualClock:
 
     @property
     def now(self) -> float:
-        """The moment it is, in seconds; what `time.monotonic` answers while it is on."""
+        """The time in seconds, which `time.monotonic` returns while the clock is on."""
         if self._trio is not None:
             return self._now + self._trio.current_time()  # that begins at 0
         return self._now
 
     @property
     def elapsed(self) -> float:
-        """Seconds that have passed since it was turned on; afterwards, while it was on.
+        """Seconds since it was turned on; once it is off, the seconds that it was on.
 
         To the microsecond: the clock goes on from where the system's was.
         """
         return round(self.now - self._start, 6)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass by hand.
+        """Advance the time by hand.
 
         Args:
             seconds: at least 0, finite.
@@ -119,7 +119,7 @@ class VirtualClock:
             self._now += seconds
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """A new loop of asyncio that goes by this clock; fit for a ``loop_factory``.
+        """A new asyncio loop that runs by this clock, for a ``loop_factory``.
 
         Raises:
             RuntimeError: the clock is not on.
@@ -129,7 +129,7 @@ class VirtualClock:
         return _Loop(self)
 
     def new_trio_clock(self) -> trio.testing.MockClock:
-        """A new clock for a run of trio (``trio.run(..., clock=)``), by which this one goes.
+        """A new clock for ``trio.run(..., clock=)``, which makes trio run by this one.
 
         Raises:
             RuntimeError: this clock is not on.
@@ -148,7 +148,7 @@ class VirtualClock:
         *args: Any,
         backend: str = "asyncio",
     ) -> T:
-        """Run a coroutine function in a new event loop by this clock, which is turned on if it
+        """Run a coroutine function in a new event loop by this clock, turning the clock on if it
         is off.
 
         Args:

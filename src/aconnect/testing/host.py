@@ -74,7 +74,7 @@ class FakeHost:
         self.script = Script(outcome, make)
 
     def accept(self) -> socket.socket:
-        """The host's end of the oldest connection that has not been taken: a non-blocking socket
+        """The host's end of the oldest connection not yet taken: a non-blocking socket
         with the names of both ends, which the caller closes.
 
         Connections that have been aborted meanwhile are left out; one that was merely closed is

@@ -61,7 +61,7 @@ class FakeAttempt:
         return format_sockaddr(self.endpoint.family, self.endpoint.sockaddr)
 
     def option(self, level: int, option: int) -> int | None:
-        """The number that an option was set to; None if it was not set, or to no number.
+        """The number that an option was set to; None if it was not set, or not to a number.
 
         Args:
             level, option: as for setsockopt(2).

@@ -151,7 +151,7 @@ class FakeNetwork:
         return host
 
     def has(self, *addresses: str, interface: str | None = None) -> None:
-        """Give this machine, where the sockets are, more than it has.
+        """Give this machine, where the sockets are, more addresses and interfaces.
 
         Without this it has 192.0.2.254 and 2001:db8::fffe, the loopback addresses, and the
         interfaces lo and eth0.  A socket that is bound to any other cannot be.
@@ -230,7 +230,7 @@ class FakeNetwork:
         return [entry for entry in self.journal if isinstance(entry, FakeLookup)]
 
     def timeline(self) -> list[tuple[float, str]]:
-        """The journal for people, and to compare with: seconds since its first entry, rounded to
+        """The journal in short, to read and to compare: seconds since its first entry, rounded to
         microseconds, and ``"lookup NAME"`` or ``"connect ADDRESS"``."""
         return timeline(self.journal)
 

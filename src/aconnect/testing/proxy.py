@@ -85,7 +85,9 @@ class Answer:
         if not isinstance(self.surplus, bytes):
             raise TypeError(f"surplus must be bytes, not {self.surplus!r}")
         if self.surplus and self.what != "connects":
-            raise ValueError(f"surplus is the target's, and {self.what!r} connects to none")
+            raise ValueError(
+                f"surplus comes from the target, and {self.what!r} does not connect to one"
+            )
 
 
 class FakeProxy:

@@ -100,7 +100,7 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def fake_network(request: pytest.FixtureRequest) -> Iterator[FakeNetwork]:
-    """A `FakeNetwork` with nothing on it, which is closed after the test.
+    """An empty `FakeNetwork`, which is closed after the test.
 
     ``fake_network.dialer()`` connects over it.
     """
@@ -111,7 +111,7 @@ def fake_network(request: pytest.FixtureRequest) -> Iterator[FakeNetwork]:
 
 @pytest.fixture
 def virtual_clock(request: pytest.FixtureRequest) -> Iterator[VirtualClock]:
-    """A `VirtualClock` that is on for the length of the test.
+    """A `VirtualClock` that is on during the test.
 
     ``virtual_clock.run(main)`` runs an async function by it, in a test that is not async itself.
     An async test goes by it if its loop does: see ``VirtualClock.new_event_loop``.

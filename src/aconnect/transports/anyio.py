@@ -127,7 +127,7 @@ async def open_stream(
     report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> SocketStream | TLSStream:
-    """Return a stream that is connected to ``address``; with TLS, when its handshake is done.
+    """Return a stream connected to ``address``; with TLS, once the handshake is done.
 
     For asyncio, uvloop and trio, by way of anyio, which the extra ``anyio`` brings.
 
@@ -184,7 +184,7 @@ async def open_stream(
 
 @dataclass(frozen=True, slots=True)
 class AConnectable(Connectable):
-    """An address and how to connect to it, for what takes `anyio.abc.ByteStreamConnectable`.
+    """An address and how to connect to it, wherever `anyio.abc.ByteStreamConnectable` is taken.
 
     Immutable, and may be used any number of times.
 

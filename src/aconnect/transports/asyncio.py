@@ -80,7 +80,7 @@ async def create_connection(
     report: Report | None = None,
     **options: Unpack[ConnectionOptions],
 ) -> tuple[asyncio.Transport, P]:
-    """Return a transport that is connected to ``address``, and its protocol.
+    """Return a transport connected to ``address``, and its protocol.
 
     For asyncio and uvloop.  As `asyncio.loop.create_connection`, with one deadline for all of it;
     and with unix addresses, for which asyncio has a function of its own.
@@ -185,7 +185,7 @@ async def open_connection(
     limit: int = _DEFAULT_LIMIT,
     **arguments: Unpack[ConnectionArguments],
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return a reader and a writer that are connected to ``address``.
+    """Return a reader and a writer connected to ``address``.
 
     For asyncio and uvloop.  As `asyncio.open_connection`, with one deadline for all of it; and
     with unix addresses, for which asyncio has a function of its own.
@@ -216,7 +216,7 @@ async def create_unix_connection(
     path: str | bytes | os.PathLike[Any],
     **arguments: Unpack[UnixArguments],
 ) -> tuple[asyncio.Transport, P]:
-    """Return a transport that is connected to a unix socket, and its protocol.
+    """Return a transport connected to a unix socket, and its protocol.
 
     For asyncio and uvloop.  As `asyncio.loop.create_unix_connection`; what `create_connection`
     does with a `UnixAddress`.
@@ -246,7 +246,7 @@ async def open_unix_connection(
     limit: int = _DEFAULT_LIMIT,
     **arguments: Unpack[UnixArguments],
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return a reader and a writer that are connected to a unix socket.
+    """Return a reader and a writer connected to a unix socket.
 
     For asyncio and uvloop.  As `asyncio.open_unix_connection`; what `open_connection` does with a
     `UnixAddress`.

@@ -113,7 +113,7 @@ async def open_trio_stream(
     report: Report | None = None,
     **options: Unpack[DialerOptions],
 ) -> trio.SocketStream | TLSStream:
-    """Return a stream that is connected to ``address``; with TLS, when its handshake is done.
+    """Return a stream connected to ``address``; with TLS, once the handshake is done.
 
     For trio.
 

@@ -51,7 +51,7 @@ class AConnectHTTPConnection(http.client.HTTPConnection):
 
 
 class AConnectHTTPSConnection(http.client.HTTPSConnection):
-    """The same with TLS, which comes after the connection.
+    """The same with TLS, which starts once the socket is connected.
 
     Args:
         host, port, dialer, options: as for `AConnectHTTPConnection`.

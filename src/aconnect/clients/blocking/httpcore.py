@@ -33,7 +33,7 @@ class _Unconnected(BlockingUnconnected, httpcore.NetworkStream):
 
 
 class AConnectBackend(BlockingBackend, httpcore.NetworkBackend):
-    """Has httpcore connect with a `Dialer`, without an event loop.
+    """Makes httpcore's connections with a `Dialer`, without an event loop.
 
     For the ``network_backend`` of its connections, and of pools other than an `AConnectPool`.
 

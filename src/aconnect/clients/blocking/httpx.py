@@ -29,7 +29,7 @@ class _Body(BlockingBody, httpx.SyncByteStream):
 
 
 class AConnectTransport(BlockingTransport, httpx.BaseTransport):
-    """Has a `httpx.Client` connect with a `Dialer`: ``Client(transport=...)``.
+    """Makes the connections of an `httpx.Client`: ``Client(transport=...)``.
 
     TLS is part of the race: an address whose handshake fails, or is silent, loses.
 

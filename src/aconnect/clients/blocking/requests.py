@@ -100,7 +100,7 @@ class AConnectAdapter(HTTPAdapter):
 def session(
     *, dialer: Dialer | None = None, keepalive: Keepalive | None = POOLED, **options: Any
 ) -> Session:
-    """A `requests.Session` all of whose connections the `Dialer` makes, those of redirects too.
+    """A `requests.Session` whose connections a `Dialer` makes, those of redirects included.
 
     It ignores the environment: no proxy, with which a policy would be asked about the proxy
     alone, no ``REQUESTS_CA_BUNDLE`` and no ``.netrc``.  Set ``verify`` and ``auth`` yourself.

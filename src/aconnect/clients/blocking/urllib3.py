@@ -89,7 +89,7 @@ class AConnectPoolManager(PoolManager):
 
 
 class AConnectProxyManager(ProxyManager):
-    """A `urllib3.ProxyManager` whose connections, which are those to the proxy, a `Dialer` makes.
+    """A `urllib3.ProxyManager` whose connections to the proxy a `Dialer` makes.
 
     A policy is asked about the proxy, which looks up by itself where a URL leads to.
 
@@ -161,7 +161,7 @@ class AConnectHTTPConnection(HTTPConnection):
 
 
 class AConnectHTTPSConnection(AConnectHTTPConnection, HTTPSConnection):
-    """The same with TLS, which urllib3 starts when it has the socket."""
+    """The same with TLS, which urllib3 starts once it has the socket."""
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()

@@ -26,7 +26,7 @@ __all__ = ["AConnectHTTPHandler", "AConnectHTTPSHandler", "opener"]
 
 
 class AConnectHTTPHandler(urllib.request.HTTPHandler):
-    """Opens ``http:`` URLs with a `Dialer`; for an opener of one's own.
+    """Opens ``http:`` URLs with a `Dialer`, in an opener that you build.
 
     Args:
         dialer: what to dial with; by default a `Dialer` without options.
