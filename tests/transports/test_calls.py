@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 from typing import Any
+from weakref import ref
 
 import pytest
 import trio
 
 import aconnect
 from aconnect import Dialer
-from aconnect.transports.calls import DialerOptions, keep_nagle
+from aconnect.transports.calls import DialerOptions, dialer_of, keep_nagle
 
 ON_ASYNCIO: Any = {
     "create_connection": (asyncio.Protocol, "127.0.0.1:1"),
@@ -67,3 +69,32 @@ def test_what_has_no_delay_to_set_is_left_alone(family: int, kind: Any) -> None:
 def test_the_options_are_those_of_a_dialer() -> None:
     of_a_dialer = {name for name in Dialer.__dataclass_fields__ if not name.startswith("_")}
     assert set(DialerOptions.__annotations__) == of_a_dialer
+
+
+class TestTheDialerOfACall:
+    def test_it_is_made_once_for_the_same_options(self) -> None:
+        first = dialer_of(None, {"family": socket.AF_INET, "attempt_delay": 0.5})
+        assert first is dialer_of(None, {"family": socket.AF_INET, "attempt_delay": 0.5})
+        assert (first.family, first.attempt_delay) == (socket.AF_INET, 0.5)
+        other = dialer_of(None, {"family": socket.AF_INET6, "attempt_delay": 0.5})
+        assert other.family == socket.AF_INET6
+
+    def test_equal_values_of_another_type_are_looked_at(self) -> None:
+        assert dialer_of(None, {"nodelay": True}).nodelay
+        with pytest.raises(TypeError, match="nodelay must be True or False, not 1"):
+            dialer_of(None, {"nodelay": 1})
+
+    def test_what_an_option_leads_to_is_not_kept_alive(self) -> None:
+        def on_socket(*_: object) -> None: ...
+
+        kept = ref(on_socket)
+        assert dialer_of(None, {"on_socket": on_socket}).on_socket is on_socket
+        del on_socket
+        gc.collect()
+        assert kept() is None
+
+    def test_options_are_on_top_of_a_dialer(self) -> None:
+        own = Dialer(attempt_delay=2)
+        both = dialer_of(own, {"family": socket.AF_INET})
+        assert (both.attempt_delay, both.family) == (2, socket.AF_INET)
+        assert dialer_of(own, {}) is own

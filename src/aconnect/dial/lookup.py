@@ -14,7 +14,6 @@ Rules:
 from __future__ import annotations
 
 import time
-from copy import copy
 from typing import TYPE_CHECKING
 
 from ..resolvers.system import look_up as ask
@@ -28,29 +27,27 @@ if TYPE_CHECKING:
     from ..drivers.base import DialDriver
     from ..resolvers.base import Batch
     from ..resolvers.system import SystemResolver
-    from .plan import Plan
+    from .plan import Plan, Waited
 
 __all__ = ["look_up"]
 
 
 async def look_up(
     plan: Plan, target: Target, driver: DialDriver, until: float
-) -> tuple[Plan, tuple[Endpoint, ...] | None]:
+) -> tuple[Waited, tuple[Endpoint, ...] | None]:
     """Look a name up, by the system's resolver, which the plan has.
 
     Args:
         until: when this has waited long enough.
 
     Returns:
-        The plan of this one dial, whose resolver has been waited for; and the endpoints of the
+        The lookup, which a race of the same dial has for its resolver; and the endpoints of the
         plan's family, None if there are none.
     """
     assert plan.looks_up is not None
     waited = _Waited(plan.looks_up)
     batch = await waited.wait(target.name, driver, until)
-    plan = copy(plan)
-    plan.resolver = plan.waited = waited
-    return plan, None if batch is None else wanted(plan, tuple(batch.endpoints))
+    return waited, None if batch is None else wanted(plan, tuple(batch.endpoints))
 
 
 class _Waited:

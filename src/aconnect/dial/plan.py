@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..report.capture import captures
 from ..report.report import Report
+from ..resolvers.base import Resolver
 from ..resolvers.system import SystemResolver
 from ..sockets.syscalls import SYSTEM_CALLS, open_bare_socket
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from typing import Self
 
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
-    from ..resolvers.base import Resolver
     from ..sansio.rules import Rules
     from ..sockets.settings import SocketSettings
     from ..trace import Trace
@@ -30,8 +30,8 @@ NONE: Final = -1
 """No address family: the quick way is open for none."""
 
 
-class Waited(Protocol):
-    """A lookup that has been waited for before there was anybody to tell of it."""
+class Waited(Resolver, Protocol):
+    """A lookup that has been waited for before there was anybody to tell of it, as a resolver."""
 
     since: float
     done: float
@@ -62,12 +62,6 @@ class Plan:
         looks_up: the resolver, if it is the system's and has one answer; see `look_up`.
         waited: of one dial, whose lookup has been waited for.
     """
-
-    __slots__ = (
-        *("asks", "entrance", "family", "forget", "known", "lends", "looks_up", "on_report"),
-        *("on_socket", "open", "open_bare", "past_of", "permit", "quick_family", "report"),
-        *("resolver", "rules", "settings", "tells", "trace", "translate", "waited"),
-    )
 
     def __init__(
         self,
@@ -118,11 +112,17 @@ class Plan:
             ValueError: it is that of another dial.
         """
         check_report(report)
-        plan = copy(self)
-        plan.report = report
-        plan.tells = True
-        if plan.trace is report:  # which would be told twice
-            plan.trace = None
+        trace = None if self.trace is report else self.trace  # which would be told twice
+        return self.having(report=report, tells=True, trace=trace)
+
+    def after(self, waited: Waited) -> Plan:
+        """The plan of one dial, whose lookup has been waited for."""
+        return self.having(resolver=waited, waited=waited)
+
+    def having(self, **attributes: object) -> Self:
+        """The plan of one dial, with some attributes of its own; quicker than `copy.copy`."""
+        plan = object.__new__(type(self))
+        plan.__dict__.update(self.__dict__, **attributes)
         return plan
 
     def captured(self) -> Plan:

@@ -58,8 +58,6 @@ class ProxiedPlan(Plan):
         shaking_rules: of the race, in which every attempt has a handshake.
     """
 
-    __slots__ = ("_chain", "permit_proxy", "proxy", "shaking_rules")
-
     def __init__(
         self, *, proxy: Any, permit_proxy: Callable[[Endpoint], bool] | None, **others: Any
     ) -> None:

@@ -97,13 +97,13 @@ async def connect(
         start = time.monotonic()
     if plan.entrance is not None:
         target = plan.entrance.admit(target)
-    recalled = None
+    recalled = waited = None
     if target.only is not None:
         ways: tuple[Endpoint, ...] | None = (target.only,)
     else:
         ways = recalled = recall(plan, target)
         if ways is None and _is_looked_up(plan, target, waiting_on is calling_thread, until):
-            plan, recalled = await look_up(plan, target, driver, until)
+            waited, recalled = await look_up(plan, target, driver, until)
             ways, start = recalled, time.monotonic()
         elif ways is None and not plan.tells and target.listed is not None:
             ways = wanted(plan, target.listed)
@@ -113,12 +113,16 @@ async def connect(
         or plan.quick_family not in (_ANY, ways[0].family)
         or (len(ways) > 1 and plan.rules.one_by_one)
     ):
+        if waited is not None:
+            plan = plan.after(waited)
         return await race(
             plan, target, driver, started, until, handshake, recalled=recalled, streams=streams
         )
     endpoint, left = ways[0], len(ways) - 1
     telling = None
     if plan.tells:
+        if waited is not None:
+            plan, waited = plan.after(waited), None
         telling = Telling(plan, target, started, until)
         if recalled is not None:
             telling.recalled(target.text, recalled)
@@ -168,6 +172,8 @@ async def connect(
                 begun = Begun(endpoint, start, begun)
         if not past or begun.sock is not None or plan.asks:
             past.append(begun)  # or else the race may have a descriptor more to open it with
+        if waited is not None:
+            plan = plan.after(waited)
         return await race(
             plan, target, driver, started, until, handshake, telling, past, recalled, streams
         )

@@ -13,6 +13,7 @@ import errno as errnos
 import socket
 import time
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -86,6 +87,8 @@ class DialerOptions(TypedDict, total=False):
     system_calls: SystemCalls
 
 
+_LIGHT: Final = (int, float, str, type(None))
+
 OF_A_DIALER: Final = DEFAULT._defaults
 """The defaults of `DialerOptions`, to show."""
 
@@ -112,7 +115,17 @@ def dialer_of(dialer: Dialer | None, options: Any, local_addr: object = None) ->
             raise TypeError("local_addr and local_address mean the same: give only one of them")
         # Checked under the name that it was given by.
         options["local_address"] = tuple(check_local_address(local_addr, "local_addr").values())
-    return dialer.replace(**options) if options else dialer
+    if not options:
+        return dialer
+    if dialer is DEFAULT and all(isinstance(value, _LIGHT) for value in options.values()):
+        return _default_with(**options)
+    return dialer.replace(**options)
+
+
+@lru_cache(64, typed=True)
+def _default_with(**options: Any) -> Dialer:
+    """A `Dialer` with options that keep nothing alive, for the calls that will have the same."""
+    return DEFAULT.replace(**options)
 
 
 def asyncio_loop(call: str) -> asyncio.AbstractEventLoop:
