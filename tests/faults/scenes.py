@@ -19,10 +19,13 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from support.fake_proxy import BOUND, GREETING, fake_elsewhere
+from support.by_proxy import HTTP_OK
+from support.fake_proxy import BOUND, GREETING, HEAD, Secure, fake_elsewhere
 from support.listeners import listening, refusing, silent, unix_full, unix_listening
+from support.tls import Certificates
 
 from aconnect import (
+    Proxy,
     aconnect,
     connect_socket,
     create_connection,
@@ -32,6 +35,7 @@ from aconnect import (
     open_trio_stream,
     wait_connected,
 )
+from aconnect.addresses.target import target_of
 from aconnect.resolvers.system import SystemResolver
 from aconnect.sockets.settings import Keepalive, SocketOption
 
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
 
 LATER = [errno.ENOTCONN]
 """getpeername(2) has no peer at first: the connection is there a moment after connect(2)."""
+
+CERTIFICATES = Certificates()
 
 TIMEOUT = 30
 SHORT = 0.004
@@ -378,10 +384,32 @@ def a_handshake_out_of_time(scene: Scene) -> Any:
 
 
 def by_a_proxy(scene: Scene) -> Any:
+    return by(scene, "socks5h", [*GREETING, 10, BOUND])
+
+
+def by_a_proxy_of_http(scene: Scene) -> Any:
+    return by(scene, "http", [HEAD, HTTP_OK])
+
+
+def by_a_proxy_with_tls(scene: Scene) -> Any:
+    pem = scene.path.with_name("pem")
+    pem.write_bytes(CERTIFICATES.of())
+    return by(scene, "https", [Secure(pem), HEAD, HTTP_OK], ssl=CERTIFICATES.client())
+
+
+def by(scene: Scene, scheme: str, script: list[Any], **options: Any) -> Any:
     scene.timed = True
-    port = scene.stack.enter_context(fake_elsewhere([*GREETING, 10, BOUND]))
-    dialer = scene.quick.replace(proxy=f"socks5h://127.0.0.1:{port}")
-    return lambda: dialer.connect(("192.0.2.1", 80), timeout=TIMEOUT)
+    port = scene.stack.enter_context(fake_elsewhere(script))
+    dialer = scene.quick.replace(proxy=Proxy(scheme, ("127.0.0.1", port), **options))
+    target = target_of(("192.0.2.1", 80))
+    scene.kinds |= {"send", "recv"}
+
+    async def call() -> socket.socket:
+        found = await dialer.dial(target, TIMEOUT, None, streams=True)
+        sock: socket.socket = getattr(found, "sock", found)  # that of a tunnel
+        return sock
+
+    return call
 
 
 def on_ones_own_socket(scene: Scene) -> Any:
@@ -530,6 +558,8 @@ ANYWHERE = [
     a_handshake,
     a_handshake_out_of_time,
     by_a_proxy,
+    by_a_proxy_of_http,
+    by_a_proxy_with_tls,
     on_ones_own_socket,
     on_ones_own_socket_later,
     on_ones_own_unix_socket,

@@ -63,6 +63,15 @@ FAILS: Final[dict[str, tuple[str, ...]]] = {
     # getpeername(2), getsockname(2)
     "getpeername": ("ENOTCONN", "EBADF", "EINVAL", "ENOBUFS", "ENOTSOCK", "EOPNOTSUPP"),
     "getsockname": ("EBADF", "EINVAL", "ENOBUFS", "ENOTSOCK", "EOPNOTSUPP"),
+    # send(2), recv(2), tcp(7)
+    "send": (
+        *("ECONNRESET", "EPIPE", "EAGAIN", "EACCES", "EBADF", "EINVAL", "EMSGSIZE", "ENOBUFS"),
+        *("ENOMEM", "ENOTCONN", "ENOTSOCK", "ETIMEDOUT", "EHOSTUNREACH", "ENETDOWN", "EIO"),
+    ),
+    "recv": (
+        *("ECONNRESET", "EBADF", "ECONNREFUSED", "EINVAL", "ENOBUFS", "ENOMEM", "ENOTCONN"),
+        *("ENOTSOCK", "ETIMEDOUT", "EHOSTUNREACH", "EIO"),
+    ),
     # close(2); EBADF would be somebody else's descriptor
     "close": ("EIO", "EINTR", "ENOSPC", "EDQUOT"),
     # ioctl(2), with which Python sets FIONBIO; fcntl(2), with which it looks

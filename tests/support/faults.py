@@ -6,8 +6,10 @@ Rules:
   which use its sockets without knowing.  uvloop makes its calls in C, so it is below what aconnect
   asks of uvloop.
 * It counts the calls on sockets that were opened while a run is on.  Nobody else's are touched.
-* A call that fails is not made.  There are two exceptions: close(2) has closed the descriptor
-  when it fails, as on Linux; and a connect(2) that has ``begun`` has been made, whatever it says.
+* A call that fails is not made.  There are exceptions: close(2) has closed the descriptor when it
+  fails, as on Linux; a connect(2) that has ``begun`` has been made, whatever it says; and a
+  recv(2) counts, and may fail, when there is something to be received.
+* Where send(2) or recv(2) says that the peer is gone, the connection is at its end from then on.
 * One fault in a run, named by the kind of the call and its number among the calls of that kind.
 """
 
@@ -22,7 +24,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LONGEST_PATH = 107
+
+GONE = (errnos.ECONNRESET, errnos.ECONNABORTED, errnos.EPIPE)
+"""What send(2) and recv(2) say of a peer that is there no more."""
 
 LONGEST_MOMENT = 0.01  # seconds
 
@@ -266,6 +271,25 @@ def _socket_class(faults: Faults) -> Any:
                 return
             if fault.how == "begun":
                 super().connect_ex(address)
+            fault.raise_it()
+
+        def send(self, data: Any, flags: int = 0) -> int:
+            self._lose("send")
+            return super().send(data, flags)
+
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            data = super().recv(size, flags)
+            self._lose("recv")
+            return data
+
+        def _lose(self, kind: str) -> None:
+            """Note a call; and have the connection end, if it is to say so."""
+            fault = self._answer(kind)
+            if fault is None:
+                return
+            if fault.error in GONE:
+                with suppress(OSError):
+                    self.shutdown(socket.SHUT_RDWR)
             fault.raise_it()
 
         def bind(self, address: Any) -> None:

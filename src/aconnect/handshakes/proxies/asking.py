@@ -76,8 +76,12 @@ class Asking(Handshake[None]):
                 await self._take(wire, taken)
 
     async def _take(self, wire: Wire, count: int) -> None:
+        """Take away what has been looked at."""
         while count:
-            count -= len(await wire.take(count))
+            taken = len(await wire.take(count))
+            if not taken:  # the connection has failed since
+                raise self._negotiation.hung_up()
+            count -= taken
 
     def is_final(self, error: Exception) -> bool:
         return isinstance(error, Refusal) and error.about == "proxy"
