@@ -142,7 +142,7 @@ class QuestionAsked(Event):
 
     Attributes:
         name: what it is about, as DNS has it.
-        type: the records that are asked for: "A", "AAAA", "HTTPS" and the like.
+        type: the records that are asked for: "A", "AAAA", "HTTPS" and the like; empty for all.
         address, of: for what, as `ResolutionStarted` has it.
     """
 
@@ -158,7 +158,7 @@ class QuestionAnswered(Event):
     Attributes:
         name, type: as in `QuestionAsked`.
         outcome: the response code, or why there is no answer, in words.
-        server, over, records, ttl, source, seconds, ignored: as in `aconnect.Question`.
+        server, over, records, ttl, source, seconds, ignored, left_out: as in `aconnect.Question`.
         address, of: as in `QuestionAsked`.
     """
 
@@ -172,6 +172,7 @@ class QuestionAnswered(Event):
     source: str = "network"
     seconds: float = 0.0
     ignored: int = 0
+    left_out: int = 0
     address: str = ""
     of: ResolutionOf = "target"
 

@@ -153,7 +153,8 @@ def _said(heard: Heard) -> str:
         return f"service{of}  {', '.join(facts)}"
     if question is not None and heard.family is None and not heard.addresses:
         records = f"{question.records} record{'s' * (question.records != 1)}"
-        return f"{question.type}  {records if question.outcome == 'NOERROR' else question.outcome}"
+        said = records if question.outcome == "NOERROR" else question.outcome
+        return f"{question.type}  {said}" if question.type else said
     family = _FAMILIES.get(heard.family or 0, "any family")
     return f"{family}  {', '.join(heard.addresses) or 'no address'}"
 
@@ -163,10 +164,11 @@ def _from(question: Question | None) -> str:
     if question is None:
         return ""
     ttl = "" if question.ttl is None else f", TTL {question.ttl} s"
-    where = question.source
+    where: str = question.source
     if question.source == "network":
-        return ttl + (f", from {question.server} by {question.over}" if question.server else "")
-    return f"{ttl}, from {where}"
+        where = f"{question.server} by {question.over}" if question.server else ""
+    left_out = f", {question.left_out} left out" if question.left_out else ""
+    return left_out + ttl + (where and f", from {where}")
 
 
 def as_json(heard: Heard) -> str:

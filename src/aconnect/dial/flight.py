@@ -153,7 +153,7 @@ class Flight:
         endpoint = way if isinstance(way, Endpoint) else way.endpoint
         target = way.target if isinstance(way, Route) else None
         if not told:
-            offered = self.offered.get(way, ()) if self.offered else ()
+            offered = self.offered.get(target or way, ()) if self.offered else ()
             self._emit(
                 AttemptStarted(now, number, endpoint, number, known, host, target, *offered)
             )
@@ -206,7 +206,10 @@ class Flight:
         unfinished = ""
         if layers is not None and running.in_handshake and outcome == "timed out":
             unfinished = layers.current.unfinished
-        rank, service = self.offered.get(running.way, (0, "")) if self.offered else (0, "")
+        target = running.way.target if isinstance(running.way, Route) else None
+        rank, service = (0, "")
+        if self.offered:
+            rank, service = self.offered.get(target or running.way, (0, ""))
         self.records[running.number] = AttemptRecord(
             **running.endpoint._asdict(),
             local_address=local,
@@ -222,7 +225,7 @@ class Flight:
             place=running.number,
             via=self._via,
             host=running.host,
-            target=running.way.target if isinstance(running.way, Route) else None,
+            target=target,
             layer=0 if layers is None else layers.at,
             proxy="" if layers is None else layers.current.proxy,
             unfinished=unfinished,

@@ -150,6 +150,7 @@ class Proxied:
         started: float,
         known: Known,
         by_host: bool,
+        offered: dict[Way, tuple[int, str]],
     ) -> tuple[dict[int, list[Route]], list[Resolution]]:
         routes = self._routes
         for side in (*routes.hops, *routes.parts):
@@ -164,7 +165,7 @@ class Proxied:
             family = self._plan.family if side.step == 0 else socket.AF_UNSPEC
             endpoints = known(side.target, family, started)
             if endpoints is None:
-                self._searches.append((self._search(side, family, emit), side))
+                self._searches.append((self._search(side, family, emit, offered), side))
                 continue
             side.add(endpoints)
             side.finished = True
@@ -174,10 +175,19 @@ class Proxied:
         claim = hosts.setdefault if several else None
         return routes.begin(race, claim, by_host), [search for search, _ in self._searches]
 
-    def _search(self, side: Side, family: int, emit: Callable[[Event], None]) -> Resolution:
-        of: Any = "target" if side.rank is not None else "proxy"
-        race = cast("Any", side)
-        return Resolution(self._plan, side.target, side.rank or 0, race, None, emit, family, of)
+    def _search(
+        self,
+        side: Side,
+        family: int,
+        emit: Callable[[Event], None],
+        offered: dict[Way, tuple[int, str]],
+    ) -> Resolution:
+        race, rank, told = cast("Any", side), side.rank or 0, None
+        of: Any = "proxy"
+        if side.rank is not None:
+            of, told = "target", offered
+        plan, target = self._plan, side.target
+        return Resolution(plan, target, rank, race, None, emit, family, of, offered=told)
 
     def _check_policy(self, side: Side, started: float) -> None:
         """See that nobody's policy is passed by.

@@ -121,7 +121,9 @@ async def race(
             raise not_permitted(target, next(iter(refused.values())).refused, started)
         if detour is not None:
             by_host = len(parts) > 1 and any(_way(part, handshake) for part in parts)
-            known, searches = detour.begin(contest, hosts, telling.emit, started, _known, by_host)
+            known, searches = detour.begin(
+                contest, hosts, telling.emit, started, _known, by_host, runner.offered
+            )
         told_of = hosts if len(parts) > 1 else None
         search = partial(
             Resolution, race=contest, hosts=told_of, emit=telling.emit, offered=runner.offered

@@ -108,6 +108,7 @@ class Detour(Protocol):
         started: float,
         known: Known,
         by_host: bool,
+        offered: dict[Way, tuple[int, str]],
     ) -> tuple[dict[int, list[Route]], list[Any]]:
         """The race begins.
 
@@ -119,6 +120,7 @@ class Detour(Protocol):
             known: gives the endpoints of a target that need no resolver.
             by_host: whether the handshake depends on the host, so that an address that several
                 share is tried with each.
+            offered: is told which rank and which service endpoints of the target are of.
 
         Returns:
             All routes of each rank of which all is known; and the searches (`Resolution`) for

@@ -28,7 +28,7 @@ class QuestionSummary(Value):
         end: when it was answered; None if it has not been.
         outcome: the response code, or why there is no answer, in words; "running" before that,
             and "cancelled" if the lookup has ended before.
-        server, over, records, ttl, source, ignored: as in `aconnect.Question`.
+        server, over, records, ttl, source, ignored, left_out: as in `aconnect.Question`.
         address, of: for what, as in `ResolutionSummary`.
     """
 
@@ -43,6 +43,7 @@ class QuestionSummary(Value):
     ttl: int | None = None
     source: str = "network"
     ignored: int = 0
+    left_out: int = 0
     address: str = ""
     of: ResolutionOf = "target"
 
@@ -57,6 +58,7 @@ class QuestionSummary(Value):
             ttl=event.ttl,
             source=event.source,
             ignored=event.ignored,
+            left_out=event.left_out,
         )
 
     @property
@@ -65,6 +67,8 @@ class QuestionSummary(Value):
         if self.outcome != "NOERROR":
             return self.outcome
         records = f"{self.records or 'no'} record{'s' * (self.records != 1)}"
+        if self.left_out:
+            records += f", {self.left_out} left out"
         return records if self.source == "network" else f"{records}, {self.source}"
 
 

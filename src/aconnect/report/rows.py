@@ -114,7 +114,8 @@ def rows(story: Story) -> Iterator[Row]:
         yield Row("resolve", label, search.start, search.end, _found(search), state)
         for asked_for in story.questions:
             if asked_for.address in (search.address, ""):
-                label, state = f"  {asked_for.type} {asked_for.name}", _answered(asked_for)
+                label = f"  {' '.join(filter(None, (asked_for.type, asked_for.name)))}"
+                state = _answered(asked_for)
                 start, end = asked_for.start, asked_for.end
                 yield Row("resolve", label, start, end, asked_for.words, state)
     digits = len(str(max(story.attempts, default=0)))
@@ -140,7 +141,8 @@ def rows(story: Story) -> Iterator[Row]:
 def _answered(question: QuestionSummary) -> State:
     if question.outcome in _STATES:
         return _STATES[question.outcome]
-    return "done" if question.outcome in ("NOERROR", "NXDOMAIN") else "lost"
+    answered = question.outcome in ("NOERROR", "NXDOMAIN") or question.source == "system"
+    return "done" if answered else "lost"
 
 
 def _resolve(story: Story, resolution: ResolutionSummary) -> str:

@@ -29,7 +29,8 @@ __all__ = ["Awaited", "Batch", "Question", "Resolver", "Service", "Source", "tra
 
 Awaited: TypeAlias = "frozenset[int | Literal['service']]"
 """What is worth waiting for: address families, and "service" for how a service is offered."""
-Source: TypeAlias = Literal["network", "cache", "stale", "hosts", "additional"]
+Source: TypeAlias = Literal["network", "cache", "stale", "hosts", "additional", "system"]
+"""Where an answer is from: "system" for the system's resolver, which was asked instead."""
 
 
 class Service(NamedTuple):
@@ -59,7 +60,7 @@ class Question(NamedTuple):
 
     Attributes:
         name: what was asked about.
-        type: of the records that were asked for: "A", "AAAA", "HTTPS" and the like.
+        type: of the records that were asked for: "A", "AAAA", "HTTPS" and the like; empty for all.
         server: who answered, as text, or was asked last; empty if nobody was.
         over: "udp" or "tcp"; empty if nobody was asked.
         outcome: what came of it, as the registry of response codes has it, or in words; empty as
@@ -69,6 +70,7 @@ class Question(NamedTuple):
         source: where the answer is from.
         seconds: how long it took.
         ignored: how many messages were no answer to it.
+        left_out: how many records the answer had beyond those that are read or used.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Question(NamedTuple):
     source: Source = "network"
     seconds: float = 0.0
     ignored: int = 0
+    left_out: int = 0
 
 
 class Batch(NamedTuple):

@@ -30,7 +30,7 @@ from ..drivers.select import running_driver
 from ..sansio.memory import Memory
 from ..sansio.value import plain
 from .answers import check_batch, closable, in_order, service_of
-from .base import Batch, translated
+from .base import Batch, Question, translated
 from .clock import uptime
 from .system import NO_ADDRESS
 
@@ -75,10 +75,21 @@ class _Answer:
         """Those of all ranks."""
         return [each for rank in self.ranks for each in rank]
 
-    def batches(self) -> list[Batch]:
-        """The answer, as a resolver gives it."""
-        ranks = self.ranks or [[]]
-        return [Batch(tuple(each), sorted=True, rank=rank) for rank, each in enumerate(ranks)]
+    def batches(self, stale_for: str = "") -> list[Batch]:
+        """The answer, as a resolver gives it.
+
+        Args:
+            stale_for: the name that it is a stale answer for; it is told, then, that it is.
+        """
+        questions: tuple[Question, ...] = ()
+        if stale_for:
+            found = len(self.endpoints)
+            told = Question(stale_for, "", outcome="NOERROR", records=found, source="stale")
+            questions = (told,)
+        return [
+            Batch(tuple(each), sorted=True, rank=rank, questions=() if rank else questions)
+            for rank, each in enumerate(self.ranks or [[]])
+        ]
 
 
 class CachingResolver:
@@ -182,7 +193,8 @@ class CachingResolver:
         elif _serves(entry, now):
             if entry.value.error is not None:
                 raise socket.gaierror(*entry.value.error)
-            for batch in entry.value.batches():
+            stale = now >= entry.fresh_until
+            for batch in entry.value.batches(address.host if stale else ""):
                 yield batch
             return
         elif self._optimistic:
@@ -235,7 +247,7 @@ class CachingResolver:
                 return
             if error is None or not _says_no_address(error):
                 stale.retry_at = uptime() + PAUSE
-                for batch in stale.batches():
+                for batch in stale.batches(address.host):
                     yield batch
             if error is not None:
                 raise error
@@ -245,7 +257,7 @@ class CachingResolver:
     async def _ask_beside(self, address: TCPAddress | UDPAddress, stale: _Answer) -> Any:
         """The stale answer; and what the resolver says, with what is not true any more."""
         left = dict.fromkeys(stale.endpoints)
-        for batch in stale.batches():
+        for batch in stale.batches(address.host):
             yield batch
         try:
             async with aclosing(self._ask(address)) as answers:

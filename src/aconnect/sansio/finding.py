@@ -49,8 +49,8 @@ HTTPS: Final = 65
 MOST_RECORDS: Final = 16
 MOST_TARGETS: Final = 8
 MOST_ALIASES: Final = 8
-MOST_QUESTIONS: Final = 32
 _TOO_MANY_RECORDS: Final = f"it is not among the first {MOST_RECORDS} records"
+_TOO_MANY_ALIASES: Final = f"its aliases lead in a circle, or are more than {MOST_ALIASES}"
 _TOO_MANY_TARGETS: Final = f"it is not at one of the first {MOST_TARGETS} targets"
 
 Asked: TypeAlias = "tuple[str, int]"
@@ -132,7 +132,6 @@ class Finding:
         """The questions that are to be put now; each is given once."""
         new = [each for each in dict.fromkeys(self._wanted()) if each not in self._asked]
         new = [each for each in new if each not in self._answers]
-        new = new[: max(MOST_QUESTIONS - len(self._asked), 0)]
         self._asked.update(dict.fromkeys(new))
         return new
 
@@ -302,6 +301,9 @@ class Offers(Finding):
         if not target:
             self._know([])
         elif target in known or len(self._aliases) >= MOST_ALIASES:
+            record = ServiceRecord(0, target)
+            place = Place(target, self._own_port, record)
+            self._offers.append(Offer(place, refused=_TOO_MANY_ALIASES))
             self._aliases.clear()  # as if there were no record
             self._know([])
         else:

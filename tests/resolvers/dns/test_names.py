@@ -35,22 +35,24 @@ def test_whose_business_it_is(name: str, business: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "name", "systems"),
+    ("order", "name", "why"),
     [
-        (("files", "dns"), "a.test", False),
-        (("files", "resolve"), "a.test", False),
-        (("files", "mdns4_minimal", "dns"), "a.test", False),
-        (("files", "nis", "dns"), "a.test", True),
-        (("files",), "a.test", True),
-        (("files", "dns", "myhostname"), "a.test", False),
-        (("files", "dns", "myhostname"), "own-name", True),
-        (("files", "dns", "myhostname"), "_gateway", True),
-        (("files", "dns"), "own-name", False),
+        (("files", "dns"), "a.test", ""),
+        (("files", "resolve"), "a.test", ""),
+        (("files", "mdns4_minimal", "dns"), "a.test", ""),
+        (("files", "nis", "dns"), "a.test", "the source 'nis'"),
+        (("files",), "a.test", "no source dns"),
+        (("files", "dns", "myhostname"), "a.test", ""),
+        (("files", "dns", "myhostname"), "own-name", "the source 'myhostname'"),
+        (("files", "dns", "myhostname"), "_gateway", "the source 'myhostname'"),
+        (("files", "dns"), "own-name", ""),
     ],
 )
-def test_what_is_the_systems(monkeypatch: Any, order: Any, name: str, systems: bool) -> None:
+def test_what_is_the_systems(monkeypatch: Any, order: Any, name: str, why: str) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "Own-Name")
-    assert is_systems(name, order) is systems
+    said = is_systems(name, order)
+    assert why in said
+    assert bool(said) == bool(why)
 
 
 @pytest.mark.parametrize(

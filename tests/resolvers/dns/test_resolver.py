@@ -23,6 +23,7 @@ from aconnect import (
     Dialer,
     DnsCache,
     DnsResolver,
+    Report,
     ResolveError,
     StaticResolver,
     TCPAddress,
@@ -954,3 +955,78 @@ async def test_the_hosts_file_is_told_of(machine: Any) -> None:
     machine.write("hosts", "192.0.2.1 a.test\n192.0.2.2 a.test\n")
     (hosts,) = await told(DnsResolver(["127.0.0.1:1"]))
     assert (hosts.type, hosts.records, hosts.source) == ("A", 2, "hosts")
+
+
+async def test_d12_what_is_left_out_is_told_of(stack: ExitStack) -> None:
+    """Of an answer, and of the questions of a long search list."""
+    many = [f"a.test 60 A 10.0.0.{each}" for each in range(200)]
+    many += [f"a.test 60 A 10.0.1.{each}" for each in range(100)]
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        return [answer(query, *(many if kind == "A" else ()), authority=[SOA])]
+
+    liar = stack.enter_context(Liar(say))
+    came = {each.type: each for each in await told(resolver_of(liar)) if each.outcome}
+    assert (came["A"].records, came["A"].left_out, came["AAAA"].left_out) == (256, 44, 0)
+
+
+async def test_d12_not_all_of_a_long_search_list_is_asked_for(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(saying(rcode="NXDOMAIN", authority=[SOA])))
+    resolver = resolver_of(liar, search=[f"d{each}.test" for each in range(20)], ndots=5)
+    heard: list[Any] = []
+    with pytest.raises(OSError, match="not asked, as 32 questions have been"):
+        async for batch in resolver.resolve(NAME):
+            heard += batch.questions
+    assert len(liar.asked) == 32
+    outcomes = [each.outcome for each in heard if each.outcome]
+    assert outcomes.count("not asked, as 32 questions have been") == 10
+    assert outcomes.count("NXDOMAIN") == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "sources", "why"),
+    [
+        ("a.test", "files nis dns", "nsswitch.conf has the source 'nis'"),
+        ("a.test", "files", "nsswitch.conf has no source dns"),
+        ("x.local", "files dns", "names below local are not DNS's"),
+    ],
+)
+async def test_n7_why_the_system_is_asked_is_told(
+    machine: Any, name: str, sources: str, why: str
+) -> None:
+    machine.write("nsswitch.conf", f"hosts: {sources}")
+    system, report = StaticResolver({name: ["127.0.0.1"]}), Report()
+    dialer = Dialer(resolver=DnsResolver(["127.0.0.1:1"], system=system, cache=None))
+    with pytest.raises(OSError):  # noqa: PT011
+        await dialer.connect((name, 1), timeout=30, report=report)
+    [question] = report.questions
+    assert (question.name, question.type, question.source) == (name, "", "system")
+    assert (question.outcome, question.words) == (why, why)
+    assert why in report.draw(160)
+
+
+async def test_c5_stale_is_told(stack: ExitStack, clock: Clock) -> None:
+    """Also as long as nobody is asked again."""
+    listener = stack.enter_context(listening())
+    says: list[Any] = [
+        lambda q, kind, way: [
+            answer(q, *["a.test 60 A 127.0.0.1"] * (kind == "A"), authority=[SOA])
+        ]
+    ]
+    liar = stack.enter_context(Liar(lambda *asked: says[0](*asked)))
+    dialer = Dialer(resolver=resolver_of(liar))
+
+    async def sources() -> set[Any]:
+        report = Report()
+        (await dialer.connect(("a.test", port), timeout=30, report=report)).close()
+        return {each.source for each in report.questions if each.type == "A"}
+
+    port = listener.getsockname()[1]
+    assert await sources() == {"network"}
+    says[0] = saying(rcode="SERVFAIL")
+    clock.passes(61)
+    assert await sources() == {"stale"}
+    asked = len(liar.asked)
+    clock.passes(5)
+    assert await sources() == {"stale"}
+    assert [kind for kind, _ in liar.asked[asked:]].count("A") == 0

@@ -116,7 +116,8 @@ class TestAnswer:
 
     def test_more_than_there_is_room_for(self) -> None:
         records = [f"a.test 60 A 10.0.{each // 256}.{each % 256}" for each in range(1, 301)]
-        assert len(said(*records).addresses) == 256
+        reply = said(*records)
+        assert (len(reply.addresses), reply.left_out) == (256, 44)
 
     def test_codes(self) -> None:
         assert said(rcode="SERVFAIL").rcode_name == "SERVFAIL"
@@ -182,8 +183,11 @@ def test_without_dnspython_the_extra_is_named(monkeypatch: Any) -> None:
         DnsResolver()
 
 
-@pytest.mark.parametrize(("before", "used"), [(0, 256), (1022, 1), (1023, 0), (2000, 0)])
-def test_of_very_many_records_some_are_left_out(before: int, used: int) -> None:
+@pytest.mark.parametrize(
+    ("before", "used", "left_out"),
+    [(0, 256, 44), (1022, 1, 299), (1023, 0, 300), (2000, 0, 1277)],
+)
+def test_of_very_many_records_some_are_left_out(before: int, used: int, left_out: int) -> None:
     """What comes behind the first 1024 does not count, and is not looked at."""
     alias = b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1b\xc0\x0e"  # to b.test
     address = b"\1b\xc0\x0e\0\1\0\1\0\0\0\x3c\0\4\x0a\0"
@@ -196,6 +200,7 @@ def test_of_very_many_records_some_are_left_out(before: int, used: int) -> None:
     reply = read(message + b"\xff" * bool(before), ASKED, OURS)
     assert reply is not None
     assert (len(reply.addresses), reply.problem) == (used, "")
+    assert reply.left_out == left_out
 
 
 def test_types_have_their_names() -> None:

@@ -5,6 +5,7 @@ Rules:
 * What is remembered is told at once; what is not is asked.  More may be asked at any time.
 * Who begins with the same questions, for the same purpose, shares one `Lookup`, and draws the same
   where there is something to be drawn: so all ask the same in the end.
+* More than `MOST_QUESTIONS` are not put, whatever candidates and targets there are.
 * What is stale serves if a question fails, or if nobody has said anything for too long; to who is
   optimistic it serves at once, and what is answered takes its place.
 
@@ -13,19 +14,20 @@ Source: RFC 8767 section 5.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from functools import partial
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...sansio.finding import AAAA, A
 from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
 from .cache import Answer
 from .lookup import Lookup
-from .telling import answered, asked, recalled
+from .telling import MOST_QUESTIONS, TOO_MANY, answered, asked, not_asked, recalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, MutableMapping
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from .wire import Question
 
 __all__ = ["Answered", "Asking"]
+
+
+_TOO_MANY: Final = Answer((), socket.EAI_FAIL, TOO_MANY, failed=True)
 
 
 class Answered(NamedTuple):
@@ -92,6 +97,7 @@ class Asking:
         self._pending: dict[Question, Entry[Answer] | None] = {}  # and what is stale
         self._until = inf
         self._said: list[Told] = []
+        self._left = MOST_QUESTIONS
 
     def told(self) -> tuple[Told, ...]:
         """The questions that have been put since it was asked last, to be told."""
@@ -112,8 +118,12 @@ class Asking:
         remembered: list[Answered] = []
         new: list[Question] = []
         now = uptime()
-        self._said += asked(questions)
+        self._said += asked(questions[: self._left])
         for each in questions:
+            if self._left <= 0:
+                remembered.append(Answered(each, _TOO_MANY, not_asked(each)))
+                continue
+            self._left -= 1
             entry = None if self._cache is None else self._cache.get((self._network, *each), now)
             if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
                 remembered.append(Answered(each, entry.value, recalled(each, entry, now)))

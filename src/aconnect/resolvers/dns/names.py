@@ -58,17 +58,20 @@ def business_of(name: str) -> str:
     return ""
 
 
-def is_systems(name: str, order: Collection[str]) -> bool:
-    """Whether a name is the system's, by the sources of nsswitch.conf(5).
+def is_systems(name: str, order: Collection[str]) -> str:
+    """Why a name is the system's, by the sources of nsswitch.conf(5); empty if it is not.
 
     Args:
         order: the sources.
     """
-    other = any(each not in _UNDERSTOOD and not each.startswith("mdns") for each in order)
-    asks = "dns" in order or "resolve" in order
-    if other or not asks:
-        return True
-    return "myhostname" in order and (name in _GATEWAYS or name == socket.gethostname().lower())
+    for each in order:
+        if each not in _UNDERSTOOD and not each.startswith("mdns"):
+            return f"nsswitch.conf has the source {each!r}"
+    if "dns" not in order and "resolve" not in order:
+        return "nsswitch.conf has no source dns"
+    if "myhostname" in order and (name in _GATEWAYS or name == socket.gethostname().lower()):
+        return "nsswitch.conf has the source 'myhostname', whose name it is"
+    return ""
 
 
 def files_last(order: Collection[str]) -> bool:

@@ -42,7 +42,7 @@ from .names import business_of, candidates_of, files_last, is_loopback, is_syste
 from .nat64 import Translator, prefixes_of
 from .services import Services, web_ports
 from .settings import read_hosts, read_nsswitch, read_resolv_conf
-from .telling import of_hosts
+from .telling import of_hosts, of_system
 from .wire import Question, require
 
 if TYPE_CHECKING:
@@ -245,7 +245,9 @@ class DnsResolver:
         if own and not last:
             yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
             return
-        if business == "system" or is_systems(name, machine.order):
+        reason = is_systems(name, machine.order)
+        if business == "system" or reason:
+            yield Batch((), questions=of_system(name, reason or "names below local are not DNS's"))
             async for batch in self._ask_system(address):
                 yield batch
             return
@@ -283,8 +285,7 @@ class DnsResolver:
 
     def _fresh(self, network: Hashable, question: Question, now: float) -> Answer | None:
         entry = self._recall(network, question, now)
-        fresh = entry is not None and (now < entry.fresh_until or now < entry.value.retry_at)
-        return entry.value if entry is not None and fresh else None
+        return entry.value if entry is not None and now < entry.fresh_until else None
 
     def _recall(self, network: Hashable, question: Question, now: float) -> Entry[Answer] | None:
         if self._cache is None or network is _NOWHERE:

@@ -24,7 +24,21 @@ if TYPE_CHECKING:
     from .exchange import Outcome
     from .wire import Question
 
-__all__ = ["Told", "answered", "asked", "of_hosts", "recalled", "taken"]
+__all__ = [
+    "MOST_QUESTIONS",
+    "TOO_MANY",
+    "Told",
+    "answered",
+    "asked",
+    "not_asked",
+    "of_hosts",
+    "of_system",
+    "recalled",
+    "taken",
+]
+
+MOST_QUESTIONS: Final = 32
+TOO_MANY: Final = f"not asked, as {MOST_QUESTIONS} questions have been"
 
 _NOERROR: Final = "NOERROR"
 _NO_ADDRESS: Final = {0: _NOERROR, 3: "NXDOMAIN"}
@@ -45,7 +59,7 @@ def answered(question: Question, outcome: Outcome) -> Told:
     records = len(reply.addresses or reply.records)
     ttl = reply.ttl if records else reply.negative_ttl
     by = outcome.server, outcome.over
-    return Told(name, kind, *by, said, records, ttl, "network", *how)
+    return Told(name, kind, *by, said, records, ttl, "network", *how, reply.left_out)
 
 
 def recalled(question: Question, entry: Entry[Answer], now: float) -> Told:
@@ -56,6 +70,17 @@ def recalled(question: Question, entry: Entry[Answer], now: float) -> Told:
     said = answer.words if answer.failed or not records else _NOERROR
     ttl = max(left, 0)
     return Told(question.name, type_name(question.type), "", "", said, records, ttl, source)
+
+
+def of_system(name: str, reason: str) -> tuple[Told, ...]:
+    """That the system is asked about a name, and why."""
+    return (Told(name, "", outcome=reason, source="system"),)
+
+
+def not_asked(question: Question) -> Told:
+    """One that is too many."""
+    name, kind = question.name, type_name(question.type)
+    return Told(name, kind, outcome=TOO_MANY)
 
 
 def of_hosts(name: str, hosts: Iterable[str]) -> tuple[Told, ...]:

@@ -98,6 +98,7 @@ class Reply(NamedTuple):
         owner: whose records they are, where the aliases end.
         additional: addresses of their targets, by name and type.
         malformed: what is wrong with those records; else empty.
+        left_out: how many records are not read, or not used, as there are too many.
     """
 
     rcode: int
@@ -113,6 +114,7 @@ class Reply(NamedTuple):
     owner: str = ""
     additional: dict[tuple[str, int], tuple[str, ...]] | None = None
     malformed: str = ""
+    left_out: int = 0
 
     @property
     def rcode_name(self) -> str:
@@ -208,22 +210,25 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
     try:
         if question.type in _SERVICES:
             data = _disguised(data)
-        return _reply(_parsed(data), question)
+        message, left_out = _parsed(data)
+        reply = _reply(message, question)
+        return reply._replace(left_out=reply.left_out + left_out) if left_out else reply
     except Exception:  # dnspython's, and what it may have overlooked
         return Reply(flags & 0xF, problem="an answer that makes no sense")
 
 
-def _parsed(data: bytes) -> Any:
-    """A message, of which as many records are read as one lookup may take time for."""
+def _parsed(data: bytes) -> tuple[Any, int]:
+    """A message, of which as many records are read as one lookup may take time for; and how many
+    there are besides."""
     counts = [*unpack_from("!3H", data, 6)]  # of the sections
     if sum(counts) <= _MOST_RECORDS:
-        return dns.message.from_wire(data)
+        return dns.message.from_wire(data), 0
     left, kept = _MOST_RECORDS, []
     for count in counts:
         kept.append(min(count, left))
         left -= kept[-1]
     cut = data[:6] + pack("!3H", *kept) + data[_HEADER:]
-    return dns.message.from_wire(cut, ignore_trailing=True)
+    return dns.message.from_wire(cut, ignore_trailing=True), sum(counts) - _MOST_RECORDS
 
 
 def _reply(message: Any, question: Question) -> Reply:
@@ -255,8 +260,10 @@ def _reply(message: Any, question: Question) -> Reply:
 
 def _addresses(texts: list[str], ttl: int) -> Reply:
     given = dict.fromkeys(map(_plain, texts))
-    addresses = tuple(each for each in given if each not in _NOBODY)[:_MOST_ADDRESSES]
-    return Reply(_NOERROR, addresses=addresses, ttl=ttl, nobody=not addresses)
+    all_of_them = tuple(each for each in given if each not in _NOBODY)
+    addresses, left_out = all_of_them[:_MOST_ADDRESSES], len(all_of_them[_MOST_ADDRESSES:])
+    nobody = not addresses
+    return Reply(_NOERROR, addresses=addresses, ttl=ttl, nobody=nobody, left_out=left_out)
 
 
 def _of_service(message: Any, rrset: Any, owner: str, ttl: int) -> Reply:
