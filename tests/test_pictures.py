@@ -47,6 +47,12 @@ def test_a_picture_is_shown_and_described(name: str) -> None:
     assert described
 
 
+@pytest.mark.parametrize("page", ["README.md", *sorted(map(str, PROJECT.glob("docs/**/*.md")))])
+def test_what_a_picture_shows_is_told_on_one_line(page: str) -> None:
+    """Lines of it are put together without a space between."""
+    assert not re.search(r"!\[[^]\n]*\n", (PROJECT / page).read_text())
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
 def test_the_figures_of_a_dead_address_are_those_measured(page: str) -> None:
     measured = json.loads((PICTURES / "dead-ipv6.json").read_text())["seconds"]
@@ -61,9 +67,10 @@ def test_the_figures_of_a_dead_address_are_those_measured(page: str) -> None:
     assert measured["aconnect"] > 0.25
 
 
-def test_the_readme_has_the_picture_of_the_first_page() -> None:
+@pytest.mark.parametrize("name", ["picture", "beside"])
+def test_the_readme_has_the_pictures_of_the_first_page(name: str) -> None:
     [linked] = re.findall(
-        r"^\[picture\]: https://raw\.githubusercontent\.com/aconnect-io/aconnect/main/(\S+)$",
+        rf"^\[{name}\]: https://raw\.githubusercontent\.com/aconnect-io/aconnect/main/(\S+)$",
         (PROJECT / "README.md").read_text(),
         re.MULTILINE,
     )

@@ -41,16 +41,20 @@ class Bar(NamedTuple):
     """"ours", "theirs" or "floor"."""
 
 
-def chart(title: str, groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
-    """A picture of bars in groups, each with a heading."""
+def chart(
+    title: str, groups: Sequence[tuple[str, Sequence[Bar]]], number: str = "{:.0f} µs"
+) -> str:
+    """A picture of bars in groups, each with a heading, if that is not empty."""
     most = max(bar.number for _, bars in groups for bar in bars)
     room = _WIDTH - _LABELS - _NUMBERS
     lines: list[str] = []
     y = 30
     lines.append(_text(16, y, title, "t"))
     for heading, bars in groups:
-        y += _ROW + 8
-        lines.append(_text(16, y, heading, "t"))
+        y += 8
+        if heading:
+            y += _ROW
+            lines.append(_text(16, y, heading, "t"))
         for bar in bars:
             y += _ROW
             long = max(round(bar.number / most * room, 1), 1)
@@ -59,7 +63,7 @@ def chart(title: str, groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
                 f'<rect class="{bar.kind}" x="{_LABELS}" y="{y - _BAR + 2}" '
                 f'width="{long:g}" height="{_BAR}"/>'
             )
-            lines.append(_text(_LABELS + long + 8, y, f"{bar.number:.0f} µs"))
+            lines.append(_text(_LABELS + long + 8, y, number.format(bar.number)))
     height = y + 20
     return "\n".join(_framed(title, height, lines)) + "\n"
 

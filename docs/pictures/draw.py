@@ -267,7 +267,17 @@ def costs() -> str:
     return bars.chart(title, [("asyncio", of)])
 
 
-CHARTS: dict[str, Callable[[], str]] = {"speed": speed, "costs": costs}
+def beside() -> str:
+    """The dial of dead-ipv6.svg, and asyncio's, which was measured with it."""
+    measured = json.loads((HERE / "dead-ipv6.json").read_text())["seconds"]
+    of = [
+        bars.Bar("asyncio.open_connection", measured["asyncio"], "theirs"),
+        bars.Bar("aconnect", measured["aconnect"], "ours"),
+    ]
+    return bars.chart("Seconds to connect to a name whose IPv6 is dead", [("", of)], "{:.2f} s")
+
+
+CHARTS: dict[str, Callable[[], str]] = {"speed": speed, "costs": costs, "beside": beside}
 
 
 def drawn(name: str) -> str:

@@ -48,20 +48,15 @@ class ConnectError(OSError):
     ConnectionRefusedError too.  The call that raised it leaves no socket open, except one that
     the caller passed in.
 
-    Args:
-        errno: the reason, one of the numbers in `errno`.
-        message: the sentence for people to read.
-        address: what was asked for.
-        phase: how far it got: "resolve", "connect", "proxy" or "handshake".
-        elapsed: seconds since the call.
-        attempts: a record for each address tried, in the order of their start; those of the
-            report, if there is one.
-        family: the address family of the attempt that gave the errno, or None.
+    ``errno`` and ``strerror`` are the reason, one of the numbers in `errno`, and the sentence for
+    people to read.
 
     Attributes:
         address: what was asked for: an `Address`, the caller's list of getaddrinfo results
             (as a tuple), or the sockaddr that a primitive was given.
-        phase, elapsed, attempts, family: as above.
+        phase: how far it got: "resolve", "connect", "proxy" or "handshake".
+        elapsed: seconds since the call.
+        family: the address family of the attempt that gave the errno, or None.
         report: what happened and when, as a `Report`; None if nothing had begun, or a primitive
             was not given one.
     """
@@ -145,10 +140,6 @@ class HandshakeError(ConnectError):
     as `ssl.SSLCertVerificationError` or `ConnectionAbortedError`, and of an SSLError it has the
     ``library``, ``reason``, ``verify_code`` and ``verify_message``.  Of several attempts, the
     cause is that of the one that gave the errno; the ``__cause__`` is a group of all.
-
-    Args:
-        cause: what the handshake raised.
-        errno, message, more: as of a `ConnectError`.
     """
 
     def __new__(
@@ -175,16 +166,12 @@ class ProxyError(HandshakeError):
 
     It is a `ConnectTimeout` as well if the time that ran out was the proxy's own.
 
-    Args:
+    Attributes:
         proxy: which one it is, as text without user and password.
         layer: which of the handshakes of the attempt it was that failed, from 0.
         reply: the code of its answer; None if there was none.
         about: what is wrong: "proxy" if that is the proxy, or what it thinks of who asks;
             "target" if it is what was asked for, which cannot be reached through it.
-        errno, message, cause, more: as of a `HandshakeError`.
-
-    Attributes:
-        proxy, layer, reply, about: as above.
     """
 
     proxy: str
