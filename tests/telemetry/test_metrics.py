@@ -142,6 +142,20 @@ class TestEachDial:
         assert sum(each.value for each in counted) == len(report.attempts)
 
 
+@pytest.mark.parametrize(
+    ("name", "phases"),
+    [
+        ("one address, at once", {"connect"}),
+        ("no such name", {"resolve"}),
+        ("all fail", {"resolve", "connect"}),
+        ("the first handshake fails", {"resolve", "connect", "handshake"}),
+    ],
+)
+def test_phases_are_those_that_there_were(name: str, phases: set[str]) -> None:
+    """However short: but what there was not has no time, and is not counted."""
+    assert set(measure(dials.report(name).events).phases) == phases
+
+
 def test_bounds_are_those_that_the_conventions_advise() -> None:
     advised = "0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10"
     assert tuple(map(float, advised.split())) == BUCKETS

@@ -181,7 +181,7 @@ def test_t1_the_reference_has_every_span_and_attribute() -> None:
             assert attributes_of(span).keys() <= names
 
 
-MOMENTS = st.integers(0, 30).map(lambda tenths: tenths / 10)
+MOMENTS = st.integers(-5, 30).map(lambda tenths: tenths / 10)
 NUMBERS = st.integers(0, 2)
 ENDPOINTS = st.sampled_from([inet(), inet6(), dials.unix("/run/x")])
 OUTCOMES = st.sampled_from(
@@ -325,6 +325,13 @@ def test_what_is_not_plain(events: list[Event]) -> None:
 
 
 class TestT5:
+    def test_the_place_is_that_of_the_address(self) -> None:
+        """And not the number of the attempt, which goes by when it began."""
+        begun = AttemptStarted(T, 0, inet(), place=2, known=3)
+        report = report_of(DialStarted(T, "a:1"), begun, DialFailed(T, "failed", 111, "connect"))
+        [attempt] = spans_of(report).named("socket connect ")
+        assert attributes_of(attempt)["aconnect.place"] == 2
+
     def test_a_race(self) -> None:
         recorded = spans_of(dials.report("IPv6 is silent, IPv4 wins"))
         assert recorded.root().name == "connect example.com:443"
