@@ -22,13 +22,14 @@ from support.terminals import on_a_terminal
 from support.tls import NAME, Certificates
 from support.tls_server import tls_process
 
-from aconnect import AttemptRecord, ConnectError, Report
+from aconnect import AttemptRecord, ConnectError, Endpoint, Report
 from aconnect.cli import formats, progress, tls
 from aconnect.cli.check_command import _output
 from aconnect.cli.formats import as_csv, as_text, prometheus
 from aconnect.cli.loops import LOOPS
 from aconnect.cli.source import Item
 from aconnect.many import Result, Statistics
+from aconnect.trace import AttemptEnded, AttemptStarted, DialConnected, DialStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +104,20 @@ def test_metrics_for_prometheus(invoke: Any, listed: Path, stage: Any, tmp_path:
         *("probe_ip_protocol", "probe_ip_addr_hash"),
     }
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_metrics_tell_ipv6_from_ipv4() -> None:
+    endpoint = Endpoint(socket.AF_INET6, socket.SOCK_STREAM, 0, ("2001:db8::1", 80, 0, 0))
+    report = Report()
+    for event in (
+        DialStarted(0, "a:1"),
+        AttemptStarted(0, 0, endpoint),
+        AttemptEnded(0, 0, "connected"),
+        DialConnected(0, 0),
+    ):
+        report(event)
+    result = Result("a:1", 0, "connected", key=Item(0, None, "a:1"), report=report)
+    assert 'probe_ip_protocol{target="a:1"} 6' in list(prometheus([result]))
 
 
 def test_a_hash_of_an_address_is_that_of_the_blackbox_exporter() -> None:

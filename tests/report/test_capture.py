@@ -121,7 +121,7 @@ async def test_nested(anyio_backend: Any, address: Any) -> None:
 
 async def test_tasks(anyio_backend: Any, address: Any) -> None:
     """A task has the context that it was created in."""
-    begun, over, ended = anyio.Event(), anyio.Event(), anyio.Event()
+    begun, over, ended, gone = anyio.Event(), anyio.Event(), anyio.Event(), anyio.Event()
 
     async def elsewhere() -> None:
         await begun.wait()
@@ -131,6 +131,7 @@ async def test_tasks(anyio_backend: Any, address: Any) -> None:
     async def late() -> None:
         await over.wait()
         (await aconnect(address)).close()
+        gone.set()
 
     async def connect() -> None:
         (await aconnect(address)).close()
@@ -144,8 +145,11 @@ async def test_tasks(anyio_backend: Any, address: Any) -> None:
                 inside.start_soon(connect)
                 begun.set()
                 await ended.wait()
-        over.set()
+        with capture() as others:  # or nobody would look
+            over.set()
+            await gone.wait()
     assert len(reports) == 2
+    assert others == []
 
 
 @pytest.mark.parametrize(
