@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 NAMES = (
     *("address", "results", "race", "attempt"),
     *("socks", "http_connect", "proxy_url", "proxy_header"),
+    *("dns_message", "svcb_record"),
 )
 LONGEST = 400  # bytes; a race of a hundred events
 HUNG = 20  # seconds for one input

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuzz.address_target import address, results
 from fuzz.attempt_target import attempt
+from fuzz.names_target import dns_message, svcb_record
 from fuzz.proxy_target import http_connect, proxy_header, proxy_url, socks
 from fuzz.race_target import race
 
@@ -32,6 +33,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "http_connect": http_connect,
     "proxy_url": proxy_url,
     "proxy_header": proxy_header,
+    "dns_message": dns_message,
+    "svcb_record": svcb_record,
 }
 
 CORPUS: Final = Path(__file__).parent / "corpus"

@@ -9,8 +9,7 @@ Rules:
   of the type asked for, whose owner is a pointer to the question (RFC 1035, section 4.1.4), and at
   most an OPT record without options behind them.  There is no name in it that has to be read.
 * Whatever has another form, or ends before or after, is not judged here: it is dnspython's.  What
-  is read here means the same to both, but for a TTL of more than 31 bits: it is large, as RFC 8767
-  has it, where dnspython takes it for 0.
+  is read here means the same to both.
 
 Source: RFC 1035, section 4; RFC 6891, section 6.1.2.
 """

@@ -11,6 +11,7 @@ Rules:
 * Records of HTTPS and SVCB are read by us (`service_records`), from their octets: of one that
   dnspython refuses, the rest of the message would go with it.  It is shown them as of a type that
   nobody knows.
+* A TTL of more than 31 bits is large (RFC 8767, section 4), where dnspython takes it for 0.
 * 0.0.0.0 and :: are nobody's addresses, and left out.  An IPv4-mapped address is an IPv4 address.
 * 1024 records of a message are read, and 256 addresses used; more is left out.
 * Whatever a message is, reading it raises nothing.
@@ -61,6 +62,8 @@ _NOERROR: Final = 0
 _IN: Final = 1
 _WITHOUT_QUESTION: Final = (1, 2, 4, 5)
 """FORMERR, SERVFAIL, NOTIMP, REFUSED."""
+_OPT: Final = 41
+_LONGEST: Final = b"\x7f\xff\xff\xff"
 _SERVICES: Final = (SVCB, HTTPS)
 _UNKNOWN: Final = 0xFF00
 """Of the types for private use (RFC 6895): added to a type, dnspython does not know it."""
@@ -208,9 +211,7 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
             texts = [socket.inet_ntop(family, each) for each in plain[0]]
             return _addresses(texts, min(plain[1], LONGEST_TTL))
     try:
-        if question.type in _SERVICES:
-            data = _disguised(data)
-        message, left_out = _parsed(data)
+        message, left_out = _parsed(_shown(data))
         reply = _reply(message, question)
         return reply._replace(left_out=reply.left_out + left_out) if left_out else reply
     except Exception:  # dnspython's, and what it may have overlooked
@@ -293,8 +294,9 @@ def _text(name: Any) -> str:
     return str(name.to_text(omit_final_dot=True).lower())
 
 
-def _disguised(data: bytes) -> bytes:
-    """The message, with records of HTTPS and SVCB as of types that nobody knows.
+def _shown(data: bytes) -> bytes:
+    """The message as dnspython is shown it: records of HTTPS and SVCB as of types that nobody
+    knows, and no TTL of more than 31 bits.
 
     Raises:
         IndexError: it is cut.
@@ -304,10 +306,13 @@ def _disguised(data: bytes) -> bytes:
     at = _HEADER
     for _ in range(questions):
         at = _behind_name(data, at) + 4
-    for _ in range(sum(records)):
+    for _ in range(min(sum(records), _MOST_RECORDS)):
         at = _behind_name(data, at)
-        if int.from_bytes(data[at : at + 2], "big") in _SERVICES:
+        type = int.from_bytes(data[at : at + 2], "big")
+        if type in _SERVICES:
             shown[at] = _UNKNOWN >> 8
+        if type != _OPT and data[at + 4] & 0x80:  # of that they are flags
+            shown[at + 4 : at + 8] = _LONGEST
         at += 10 + int.from_bytes(data[at + 8 : at + 10], "big")
     return bytes(shown)
 
