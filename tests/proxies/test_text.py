@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from aconnect import Proxy, TCPAddress, UDPAddress, UnixAddress, VsockAddress
 from aconnect.proxies import parse_proxy
-from aconnect.proxies.text import redacted
+from aconnect.proxies.environment import from_environment
+from aconnect.proxies.redacting import redacted
 
 CANARY = "c4n4ry-s3cret"
 
@@ -126,6 +127,31 @@ class TestText:
             parse_proxy(text)
         assert CANARY not in f"{caught.value!r} {caught.value.__context__!r}"
 
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            (f"http://u:{CANARY}", "http://u:***"),
+            (f"http://h:1/{CANARY}", "http://h:1/***"),
+            (f"http://h:1?u={CANARY}", "http://h:1?***"),
+            (f"http://u:x@h:1#{CANARY}", "http://***@h:1#***"),
+            (f"http://u:{CANARY}\uff20h:1", "http://***@h:1"),
+            (f"http+unix://u:{CANARY}@/run/x", "http+unix://***@/***"),
+            (f"u:{CANARY}", "u:***"),
+            (f"http:/u:{CANARY}@h:1", "***@h:1"),
+            (f"http://u:{CANARY}%ff@h", "http://***@h"),
+            (f"http://u:{CANARY}\ud800@h", "http://***@h"),
+            ("http+unix:", "http+unix:"),
+        ],
+    )
+    def test_n4_nor_a_secret_in_the_wrong_place(self, text: str, shown: str) -> None:
+        with pytest.raises(ValueError, match=r"^not a proxy: ") as caught:
+            parse_proxy(text)
+        assert str(caught.value).startswith(f"not a proxy: {shown!r}: ")
+        assert CANARY not in f"{caught.value!r} {caught.value.__context__!r}"
+        with pytest.raises(ValueError, match="https_proxy does not name a proxy") as caught:
+            from_environment("https", {"https_proxy": text if "://" in text else f"http:{text}"})
+        assert CANARY not in f"{caught.value!r} {caught.value.__context__!r}"
+
     @given(st.text(max_size=60))
     def test_any_text_is_a_proxy_or_a_value_error(self, text: str) -> None:
         try:
@@ -195,25 +221,45 @@ class TestValues:
                 ("http", "h:1"),
                 {"headers": [("a b", "c")]},
                 ValueError,
-                "names that are valid in HTTP",
+                "name that is valid in HTTP",
             ),
             (
                 ("http", "h:1"),
                 {"headers": [("", "c")]},
                 ValueError,
-                "names that are valid in HTTP",
+                "name that is valid in HTTP",
             ),
             (
                 ("http", "h:1"),
                 {"headers": [("a", "c\r\nd")]},
                 ValueError,
-                "ASCII values",
+                "ASCII value",
             ),
             (
                 ("http", "h:1"),
                 {"headers": [("a", "ü")]},
                 ValueError,
-                "ASCII values",
+                "ASCII value",
+            ),
+            (
+                ("http://u:c4n4ry@h", "h:1"),
+                {},
+                ValueError,
+                r"one of socks4, .* not 'http://\*\*\*@h'",
+            ),
+            (
+                ("http", "http://u:c4n4ry@h:1"),
+                {},
+                ValueError,
+                r"address must not .* unlike 'http://\*\*\*@h:1'",
+            ),
+            (("http", "u:c4n4ry@h"), {}, ValueError, r"unlike '\*\*\*@h'"),
+            (("http", "h:1"), {"username": "\ud800"}, ValueError, "^username cannot be encoded"),
+            (
+                ("http", "h:1"),
+                {"headers": [("a", "b"), ("a: c4n4ry", "c")]},
+                ValueError,
+                r"^headers\[1\] must have a name that is valid in HTTP$",
             ),
             (("http", "h:1"), {"headers": [("Host", "x")]}, ValueError, "sent anyway"),
             (("http", "h:1"), {"headers": [("content-length", "0")]}, ValueError, "sent anyway"),

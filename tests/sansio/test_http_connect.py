@@ -160,6 +160,83 @@ class TestRefusal:
         assert str(refusal).isprintable()
         assert len(str(refusal)) < 160
 
+    @pytest.mark.parametrize(
+        ("challenges", "schemes"),
+        [
+            ([b"Negotiate", b"NTLM TlRM", b'Basic realm="x"'], "Negotiate, NTLM, Basic"),
+            (
+                [b'Digest realm="a, Fake b", nonce=x, SCRAM-SHA-256 r = "y"'],
+                "Digest, SCRAM-SHA-256",
+            ),
+            ([b"Negotiate " + b"x" * 500 + b", Basic"], "Negotiate, Basic"),
+            ([b'Basic realm="no end, Digest '], "Basic"),
+            ([b"Basic", b'basic realm="x"', b"Basic"], "Basic, basic"),
+            ([b""], "it does not say which"),
+            ([], "it does not say which"),
+        ],
+    )
+    def test_u_which_logins_there_are(self, challenges: list[bytes], schemes: str) -> None:
+        fields = b"".join(b"Proxy-Authenticate: %b\r\n" % each for each in challenges)
+        refusal = refused(b"HTTP/1.1 407 Who\r\n%b\r\n" % fields)
+        assert str(refusal).endswith(f"({schemes})")
+
+    @pytest.mark.parametrize(
+        ("field", "code"),
+        [
+            (b'a; details="; error=connection_refused"', errno.EHOSTUNREACH),
+            (b'a; details="' + b"x" * 300 + b'"; error=connection_refused', errno.ECONNREFUSED),
+            (b"a; error=proxy_internal_error, b; error=connection_timeout", errno.ETIMEDOUT),
+        ],
+    )
+    def test_h4_what_is_quoted_says_nothing(self, field: bytes, code: int) -> None:
+        assert refused(b"HTTP/1.1 502 x\r\nProxy-Status: %b\r\n\r\n" % field).errno == code
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 5\r\n",
+        b"Content-Length: 5\r\ncontent-length: 6\r\n",
+        b"Content-Length: many\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding:\r\n br\r\n",
+        b"X: a\r\n  folded\r\nContent-Length: 1\r\n",
+    ],
+)
+@pytest.mark.parametrize("step", [1, 10**6])
+def test_h2_what_is_said_of_a_body_that_there_is_not(fields: bytes, step: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\n%b\r\n" % fields
+    assert feed(HTTPConnect("h", 1), head + SURPLUS, step) == SURPLUS
+    assert refused(head.replace(b"200 OK", b"403 No")).reply == 403
+
+
+class TestSecrets:
+    """N4, with a proxy that says again what it was told."""
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"HTTP/1.1 502 for %b\r\n\r\n%b",
+            b"HTTP/1.1 %b is no status\r\n\r\n%b",
+            b"HTTP/1.1 503 x\r\nRetry-After: %b\r\n\r\n%b",
+            b"HTTP/1.1 407 x\r\nProxy-Authenticate: %b\r\n\r\n%b",
+            b"HTTP/1.1 101 x\r\nX: %b\r\n\r\n%b",
+        ],
+    )
+    @pytest.mark.parametrize("secret", [b"c4n4ry-s3cret", b"YTpjNG40cnktczNjcmV0"])
+    def test_none_gets_into_an_error(self, answer: bytes, secret: bytes) -> None:
+        with pytest.raises(Refusal) as caught:
+            feed(HTTPConnect("h", 1, "a", "c4n4ry-s3cret"), answer % (secret, b"<p>%b" % secret))
+        refusal = caught.value
+        told = f"{refusal!r} {refusal.__context__!r} {refusal.body!r}"
+        assert secret.decode() not in told
+        assert not refusal.body or refusal.body == b"<p>***"
+
+    def test_a_short_one_is_a_word(self) -> None:
+        with pytest.raises(Refusal) as caught:
+            feed(HTTPConnect("h", 1, "a", ""), b"HTTP/1.1 502 a bad day for a\r\n\r\n")
+        assert str(caught.value).endswith("502 *** bad day for ***")
+
 
 class TestNoAnswer:
     @pytest.mark.parametrize(

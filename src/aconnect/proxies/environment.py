@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import TCPAddress, literal_family
 from ..sansio.value import Value, derived, set_derived
-from .text import parse_proxy, redacted
+from .redacting import redacted
+from .text import parse_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ def from_environment(scheme: str, environ: Mapping[str, str] = os.environ) -> Fr
                 value if "://" in value or "+unix:" in value else f"http://{value}"
             )
         except ValueError as error:
-            raise ValueError(f"{name} does not name a proxy: {error}") from None
+            raise ValueError(f"{name} does not name a proxy: {error}") from None  # without secrets
     return FromEnvironment(proxy, environ.get("no_proxy") or environ.get("NO_PROXY") or "")
 
 

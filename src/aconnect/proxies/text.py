@@ -4,7 +4,8 @@ Rules:
 
 * A scheme there must be.  "socks" alone is none: it is version 4 to some programs, 5 to others.
 * The user and the password are percent-decoded as UTF-8, and end at the last ``@``.
-* What cannot be is a ValueError, in which all between ``://`` and the last ``@`` is ``***``.
+* What cannot be is a ValueError, in which all between ``://`` and the last ``@`` is ``***``, and
+  so is whatever else may be a secret in the wrong place.  Nothing of it is in the error's context.
 
 Source: RFC 3986 sections 2.1 and 3.2.
 """
@@ -12,17 +13,22 @@ Source: RFC 3986 sections 2.1 and 3.2.
 from __future__ import annotations
 
 import re
+import socket
+from contextlib import suppress
 from typing import Final, NoReturn
 
+from ..addresses.services import may_be_service, service_port
 from ..addresses.text import host_of_url, parse_address
 from ..sansio.value import plain
+from .redacting import proxy_shown
 from .values import DEFAULT_PORTS, Proxy
 
-__all__ = ["parse_proxy", "redacted"]
+__all__ = ["parse_proxy"]
 
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HOST_AND_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
-_SCHEME: Final = re.compile(r"[A-Za-z0-9+.-]{1,20}")
+_BRACKETS: Final = "an IPv6 address needs brackets, as in http://[::1]:80"
+_PORT: Final = "the port must be a number from 0 to 65535, or the name of a service"
 _FORM: Final = 'use "scheme://host:port" or "scheme://user:password@host:port"'
 
 
@@ -57,6 +63,8 @@ def parse_proxy(text: str) -> Proxy:
     if plus:
         if kind not in ("unix", "vsock"):
             _refuse(text, "+ must be followed by unix or vsock")
+        if rest.startswith("//") and not rest.startswith("///"):
+            _refuse(text, f"a {kind} address has no host and no login: use {scheme}+{kind}:...")
         return _made(text, scheme, f"{kind}:{rest}", None, None)
     login, at, where = rest[2:].rpartition("@")
     if any(mark in login for mark in "/?#"):
@@ -66,8 +74,10 @@ def parse_proxy(text: str) -> Proxy:
         _refuse(text, "there must be no path, query or fragment after the host and port")
     parts = _HOST_AND_PORT.fullmatch(where)
     if parts is None:
-        _refuse(text, "an IPv6 address needs brackets, as in http://[::1]:80")
+        _refuse(text, _BRACKETS)
     host, digits = parts.groups()
+    if digits and not digits.isdecimal() and not _is_service(digits):
+        _refuse(text, _BRACKETS if ":" in digits else _PORT)
     port = digits or str(DEFAULT_PORTS[scheme])
     username = password = None
     if at and login:
@@ -77,34 +87,28 @@ def parse_proxy(text: str) -> Proxy:
     return _made(text, scheme, f"tcp://{host_of_url(host)}:{port}", username, password)
 
 
+def _is_service(name: str) -> bool:
+    return may_be_service(name) and service_port(name, socket.IPPROTO_TCP) is not None
+
+
 def _made(
     text: str, scheme: str, address: str, username: str | None, password: str | None
 ) -> Proxy:
     try:
         return Proxy(scheme, parse_address(address), username=username, password=password)
     except ValueError as error:
-        _refuse(text, str(error).removeprefix(f"not an address: {address!r}: "))
+        why = str(error).removeprefix(f"not an address: {address!r}: ")
+    return _refuse(text, why)
 
 
 def _decoded(text: str, part: str) -> str:
     data = part.encode("utf-8", "surrogatepass")
     if b"%" in _ESCAPE.sub(b"", data):
         _refuse(text, "% in the user or password must be followed by two hexadecimal digits")
-    try:
+    with suppress(UnicodeDecodeError):
         return _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), data).decode()
-    except UnicodeDecodeError:
-        _refuse(text, "the user and the password must be UTF-8, percent-encoded")
-
-
-def redacted(text: str) -> str:
-    """The text without a user and a password, whether it parses or not."""
-    login, at, where = text.rpartition("@")
-    if not at:
-        return text
-    scheme, mark, _ = login.partition("://")
-    known = mark and _SCHEME.fullmatch(scheme)
-    return f"{scheme}://***@{where}" if known else f"***@{where}"
+    return _refuse(text, "the user and the password must be UTF-8, percent-encoded")
 
 
 def _refuse(text: str, why: str) -> NoReturn:
-    raise ValueError(f"not a proxy: {redacted(text)!r}: {why}") from None
+    raise ValueError(f"not a proxy: {proxy_shown(text)!r}: {why}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from ..addresses.text import AddressLike, parse_address
 from ..addresses.values import TCPAddress, UnixAddress, VsockAddress
 from ..sansio.value import Value, plain
+from .redacting import redacted
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -45,6 +46,8 @@ _DNS: Final[dict[str, DNS]] = {
     "https": "remote",
 }
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_UNIX: Final = re.compile(r"unix|[./]", re.IGNORECASE)  # in which there may be an @
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[^\x00\r\n]*")
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding"})
@@ -98,7 +101,8 @@ class Proxy(Value):
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         if not isinstance(scheme, str) or scheme not in DEFAULT_PORTS:
-            raise ValueError(f"scheme must be one of {', '.join(DEFAULT_PORTS)}, not {scheme!r}")
+            given = redacted(scheme) if isinstance(scheme, str) else type(scheme)
+            raise ValueError(f"scheme must be one of {', '.join(DEFAULT_PORTS)}, not {given!r}")
         where = _where(address)
         if dns not in (None, "local", "remote"):
             raise ValueError(f'dns must be "local", "remote" or None, not {dns!r}')
@@ -150,6 +154,11 @@ Proxy.__module__ = "aconnect"  # where users import it from
 
 
 def _where(address: Any) -> TCPAddress | UnixAddress | VsockAddress:
+    if isinstance(address, str) and "@" in address and not _UNIX.match(address):
+        raise ValueError(
+            f"address must not have a user and a password, unlike {redacted(address)!r}: they "
+            "have arguments of their own, and parse_proxy() takes the text of a whole proxy"
+        )
     where = parse_address(address)
     if isinstance(where, (TCPAddress, VsockAddress)):
         return where
@@ -166,10 +175,8 @@ def _check_login(scheme: str, username: Any, password: Any) -> None:
             raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
         if _CONTROL.search(value):
             raise ValueError(f"{name} must not contain control characters")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{name} cannot be encoded in UTF-8") from None
+        if _SURROGATE.search(value):
+            raise ValueError(f"{name} cannot be encoded in UTF-8")
     if password is not None and username is None:
         raise ValueError("password must not be given without a username")
     if username is None:
@@ -203,16 +210,14 @@ def _check_headers(scheme: str, headers: Any, username: str | None) -> Any:
     kept = tuple(tuple(pair) for pair in headers)
     if kept and scheme not in ("http", "https"):
         raise ValueError(f"headers are for http and https only, not for {scheme}")
-    for pair in kept:
+    for number, pair in enumerate(kept):
         if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise TypeError("headers must be pairs of a name and a value, both str")
         name, value = pair
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"headers must have names that are valid in HTTP, not {name!r}")
+            raise ValueError(f"headers[{number}] must have a name that is valid in HTTP")
         if not _VALUE.fullmatch(value) or not value.isascii():
-            raise ValueError(
-                f"headers must have ASCII values that are valid in HTTP, unlike that of {name}"
-            )
+            raise ValueError(f"headers[{number}] must have an ASCII value that is valid in HTTP")
         given = name.lower()
         if given in _OURS or (given == "proxy-authorization" and username is not None):
             raise ValueError(f"headers must not have {name}, which is sent anyway")

@@ -9,6 +9,8 @@ Rules:
   it already is kept.
 * Informational answers are passed over, but not without end.
 * Nobody is followed to another place (3xx), and no login is tried a second time (407).
+* A proxy that says again what it was told, in a reason or on a page, does not bring a user or a
+  password into an error.
 * ``Proxy-Status`` says what a refusal is about, if it is there and known (RFC 9209).
 
 Sources: RFC 9110 sections 9.3.6 and 11.7, RFC 9112 section 3.2.3, RFC 7617 (Basic), RFC 9209.
@@ -39,10 +41,31 @@ _MOST: Final = 64 * 1024
 _MOST_HEADS: Final = 16
 _LONGEST_BODY: Final = 4 * 1024
 _LONGEST_REASON: Final = 100
+_LONGEST_FIELD: Final = 4 * 1024
+_SHORT: Final = 4
 _START: Final = b"HTTP/"
 _END: Final = re.compile(rb"\n\r?\n")
 _SWITCHING: Final = re.compile(rb"HTTP/\d\.\d 101\b")
-_ERROR: Final = re.compile(r";\s*error\s*=\s*\"?([a-z_]+)")
+_FRAMING: Final = re.compile(
+    rb"^(?:content-length|transfer-encoding)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The fields that say nothing where there is no body, however wrong they are."""
+_QUOTED: Final = r'"(?:[^"\\]|\\.)*(?:"|$)'
+_ERROR: Final = re.compile(rf';\s*error\s*=\s*"?([a-z_]+)|{_QUOTED}')
+_SCHEME: Final = re.compile(rf"(?:^|,)\s*([A-Za-z][\w.+-]*)(?=\s*(?:,|$)|\s+[^\s=,])|{_QUOTED}")
+
+
+def _any_of(*secrets: str) -> re.Pattern[bytes]:
+    """What a proxy may say again of what it was told: a short one counts as a word only."""
+    words = [re.escape(each.encode()) for each in secrets if each]
+    return re.compile(
+        b"|".join(
+            word if len(word) > _SHORT else rb"(?<![0-9A-Za-z])%b(?![0-9A-Za-z])" % word
+            for word in words
+        )
+    )
+
 
 _ERRORS: Final[dict[str, int]] = {
     "connection_refused": errnos.ECONNREFUSED,
@@ -84,9 +107,11 @@ class HTTPConnect:
     ) -> None:
         where = _authority(host, port)
         sent = [("Host", where)]
+        self._secrets: re.Pattern[bytes] | None = None
         if username is not None:
             login = b64encode(f"{username}:{password or ''}".encode()).decode("ascii")
             sent.append(("Proxy-Authorization", f"Basic {login}"))
+            self._secrets = _any_of(login, username, password or "")
         self._reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         request = h11.Request(method="CONNECT", target=where, headers=[*sent, *headers])
         self._out = (self._reader.send(request) or b"") + (
@@ -119,8 +144,10 @@ class HTTPConnect:
         end = _END.search(head, max(0, had - 2))
         length = len(head) if end is None else end.end()
         self._bytes += length - had
-        if length > _LONGEST_HEAD or self._bytes > _MOST:
-            raise _no_end(f"more than {self._bytes - 1} bytes")
+        if length > _LONGEST_HEAD:
+            raise _no_end(f"a head of more than {_LONGEST_HEAD} bytes")
+        if self._bytes > _MOST:
+            raise _no_end(f"more than {_MOST} bytes of interim answers")
         if end is None:
             self._head = head
             return len(data)
@@ -133,14 +160,18 @@ class HTTPConnect:
 
     def _judge(self, head: bytes, behind: bytes) -> None:
         """Judge an answer; with ``behind``, what is there of its body."""
+        behind = self._told(behind[: _LONGEST_BODY + _LONGEST_REASON])
         if _SWITCHING.match(head):
             raise _refused(101, "Switching Protocols", {}, behind)
+        wrong = ""
         try:
-            self._reader.receive_data(head)
+            self._reader.receive_data(_FRAMING.sub(b"", head))
             answer: Any = self._reader.next_event()
         except h11.RemoteProtocolError as error:
-            words = f"it is no HTTP proxy: its answer is not HTTP: {error}"
-            raise Refusal(errnos.EPROTO, words, about="address") from None
+            wrong = _shown(self._told(str(error).encode()))
+        if wrong:
+            words = f"it is no HTTP proxy: its answer is not HTTP: {wrong}"
+            raise Refusal(errnos.EPROTO, words, about="address")
         if isinstance(answer, h11.InformationalResponse):
             return
         status = int(answer.status_code)
@@ -150,8 +181,13 @@ class HTTPConnect:
         fields: dict[str, str] = {}
         for name, value in answer.headers:
             key = name.decode("ascii")
-            fields[key] = ", ".join(filter(None, (fields.get(key), _shown(value))))
-        raise _refused(status, _shown(answer.reason), fields, behind)
+            said = _shown(self._told(value), _LONGEST_FIELD)
+            fields[key] = ", ".join(filter(None, (fields.get(key), said)))
+        raise _refused(status, _shown(self._told(answer.reason)), fields, behind)
+
+    def _told(self, data: bytes) -> bytes:
+        """What the proxy says, without what it has been told in confidence."""
+        return data if self._secrets is None else self._secrets.sub(b"***", bytes(data))
 
     def hung_up(self) -> Refusal:
         """The proxy has closed the connection, or reset it."""
@@ -170,9 +206,9 @@ def _authority(host: str, port: int) -> str:
     return f"{host}:{port}"
 
 
-def _shown(value: bytes) -> str:
+def _shown(value: bytes, most: int = _LONGEST_REASON) -> str:
     """What a peer says, printable and not long."""
-    text = value.decode("latin-1")[:_LONGEST_REASON]
+    text = value.decode("latin-1")[:most]
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
@@ -185,15 +221,15 @@ def _refused(status: int, reason: str, fields: dict[str, str], behind: bytes) ->
     errno, about, advice = _meaning(status, fields)
     said = f"the proxy says {status} {reason}".rstrip()
     if "retry-after" in fields and status in (429, 503):
-        advice = f"Retry-After: {fields['retry-after']}"
+        advice = f"Retry-After: {fields['retry-after'][:_LONGEST_REASON]}"
     words = f"{said}: {advice}" if advice else said
     return Refusal(errno, words, about=about, reply=status, body=behind[:_LONGEST_BODY])
 
 
 def _meaning(status: int, fields: dict[str, str]) -> tuple[int, About, str]:
     if status == 407:
-        offered = fields.get("proxy-authenticate", "").strip()
-        schemes = ", ".join(dict.fromkeys(re.findall(r"(?:^|,\s*)([A-Za-z]+)(?=\s|,|$)", offered)))
+        offered = filter(None, _SCHEME.findall(fields.get("proxy-authenticate", "")))
+        schemes = ", ".join(dict.fromkeys(offered))[:_LONGEST_REASON]
         return errnos.EACCES, "proxy", f"it wants a login ({schemes or 'it does not say which'})"
     for error in _ERROR.findall(fields.get("proxy-status", "")):
         if error in _ERRORS:

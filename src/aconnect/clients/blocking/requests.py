@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...explanations.extras import not_installed
-from ...proxies.text import redacted
+from ...proxies.redacting import redacted
 from ..generic.pooled import POOLED, pooled
 
 try:
