@@ -12,6 +12,8 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 from support import dials
 from support.fake_proxy import CLOSE, HEAD, FakeProxy
@@ -62,17 +64,26 @@ async def test_no_credentials_are_told(
 ) -> None:
     """Neither those of a proxy's user, nor what a proxy sets a cookie to."""
     answer = b"HTTP/1.1 403 No\r\nSet-Cookie: id=c4n4ry\r\n\r\n"
-    registry, report = CollectorRegistry(), Report()
-    together = each(log_dials(logging.getLogger("told")), Metrics(registry))
+    registry, report, reader = CollectorRegistry(), Report(), InMemoryMetricReader()
+    spans = InMemorySpanExporter()
+    traced = TracerProvider(shutdown_on_exit=False)
+    traced.add_span_processor(SimpleSpanProcessor(spans))
+    measured = MeterProvider([reader], shutdown_on_exit=False)
+    together = each(
+        *(log_dials(logging.getLogger("told")), Metrics(registry)),
+        Telemetry(traced, measured, targets=str),
+    )
     with FakeProxy([HEAD, answer, CLOSE]) as proxy:
         dialer = Dialer(proxy=proxy.url("http", "gandalf:c4n4ry@"), on_report=together)
         with pytest.raises(ConnectError) as caught:
             await dialer.connect(("192.0.2.7", 443), timeout=10, report=report)
     [record] = [one for one in caplog.records if one.name == "told"]
+    spans_told = [span.to_json() for span in spans.get_finished_spans()]
     told = [
         *(str(report), repr(report), report.to_svg(), report.to_html(), str(caught.value)),
         *(json.dumps(report.to_trace_events()), json.dumps(report.to_dict())),
         *(str(vars(record)), generate_latest(registry).decode()),
+        *(" ".join(map(str, spans_told)), str(reader.get_metrics_data())),
     ]
     for words in told:
         assert "192.0.2.7" in words or "aconnect_dial" in words  # or this would prove nothing
