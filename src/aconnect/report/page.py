@@ -19,9 +19,10 @@ __all__ = ["page"]
 
 _STYLE: Final = """\
 :root{color-scheme:light dark}body{font:14px system-ui,sans-serif;margin:2em auto;max-width:60em;
-padding:0 1em}svg{max-width:100%;height:auto}table{border-collapse:collapse}
-td,th{border-bottom:1px solid #8886;padding:.3em 1em .3em 0;text-align:left}
-td.n{text-align:right;font-variant-numeric:tabular-nums}pre{overflow-x:auto}
+padding:0 1em}div{overflow-x:auto}svg{max-width:100%;min-width:44em;height:auto}
+table{border-collapse:collapse}
+td,th{border-bottom:1px solid #8886;padding:.3em 1em .3em 0;text-align:left;
+white-space:pre-wrap}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}pre{overflow-x:auto}
 """
 _COLUMNS: Final = ("what", "start", "took", "outcome")
 
@@ -48,7 +49,7 @@ def page(story: Story, width: int) -> str:
 <style>{_STYLE}</style></head>
 <body>
 <h1>{heading}</h1>
-{picture(story, width)}
+<div>{picture(story, width)}</div>
 <table>
 <tr>{titles}</tr>
 {lines}
