@@ -6,6 +6,9 @@ Rules:
   closed, without waiting for it.
 * Ours and theirs of a pair build the same thing: the same transport, the same stream, by the same
   loop.
+* A floor is the least that a library can do by what the loop has in public: the system calls
+  that ours makes, without looking at an argument or an error, and the same transport or stream.
+  What a floor misses, nobody can meet from outside the loop.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohappyeyeballs
-import anyio
+import anyio.abc
 from harness import NAME, batches
 
 from aconnect import (
@@ -54,7 +57,39 @@ def blocking(address: Any) -> None:
     sock.close()
 
 
+@batches(batch=TLS_BATCH)
+def blocking_tls(over: OverTLS) -> None:
+    with socket.create_connection(over.address) as sock:
+        over.context.wrap_socket(sock, server_hostname=NAME).close()
+
+
+@batches(batch=TLS_BATCH)
+def resumed_blocking_tls(over: OverTLS) -> None:
+    with socket.create_connection(over.address) as sock:
+        over.context.wrap_socket(sock, server_hostname=NAME, session=over.session).close()
+
+
+def bare_socket(address: Any) -> socket.socket:
+    """Connect, where that is done at once."""
+    sock = socket.socket(
+        socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP
+    )
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.connect_ex(address)
+    sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144)
+    return sock
+
+
 # A connected socket
+
+
+async def floor(address: Any) -> None:
+    bare_socket(address).close()
+
+
+async def trio_floor(address: Any) -> None:
+    await trio.lowlevel.checkpoint()  # as every call of trio's makes one
+    bare_socket(address).close()
 
 
 async def ours(address: Any) -> None:
@@ -111,11 +146,8 @@ async def routed_transport(address: Any) -> None:
 
 async def accepted_transport(address: Any) -> None:
     """The floor of any way that hands the loop a connected socket."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    sock.connect_ex(address)
-    sock.getpeername()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, sock)
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, bare_socket(address))
     transport.abort()
 
 
@@ -127,6 +159,24 @@ async def our_streams(address: Any) -> None:
 async def their_streams(address: Any) -> None:
     _, writer = await asyncio.open_connection(*address)
     writer.transport.abort()
+
+
+async def floor_of_streams(address: Any) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, bare_socket(address))
+    asyncio.StreamWriter(transport, protocol, reader, loop).transport.abort()
+
+
+async def anyio_floor(address: Any) -> None:
+    await (await anyio.abc.SocketStream.from_socket(bare_socket(address))).aclose()
+
+
+async def floor_of_trio_streams(address: Any) -> None:
+    await trio.lowlevel.checkpoint()
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(bare_socket(address)))
+    stream.socket.close()
 
 
 async def our_anyio(address: Any) -> None:
@@ -158,6 +208,13 @@ async def their_name(address: Any) -> None:
     writer.transport.abort()
 
 
+async def floor_by_name(address: Any) -> None:
+    loop = asyncio.get_running_loop()
+    asked = ("localhost", address[1])
+    found = await loop.getaddrinfo(*asked, type=socket.SOCK_STREAM)
+    await floor_of_streams(found[0][4])
+
+
 # A race, of two addresses of which the first refuses
 
 
@@ -171,6 +228,15 @@ async def our_race(address: Any) -> None:
 
 async def their_race(address: Any) -> None:
     (await aiohappyeyeballs.start_connection(refusing(address))).close()
+
+
+async def floor_of_a_race(address: Any) -> None:
+    with socket.socket(
+        socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP
+    ) as refused:
+        refused.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        refused.connect_ex(("127.0.0.1", 1))
+        bare_socket(address).close()
 
 
 # TLS 1.3: the address is one, and what goes with it
@@ -219,6 +285,14 @@ async def our_resumed_tls(over: OverTLS) -> None:
 async def their_tls(over: OverTLS) -> None:
     transport, _ = await asyncio.get_running_loop().create_connection(
         asyncio.Protocol, *over.address, ssl=over.context, server_hostname=NAME
+    )
+    transport.abort()
+
+
+@batches(batch=TLS_BATCH)
+async def floor_of_tls(over: OverTLS) -> None:
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        asyncio.Protocol, sock=bare_socket(over.address), ssl=over.context, server_hostname=NAME
     )
     transport.abort()
 
@@ -282,6 +356,14 @@ SOCKETS: dict[str, Contender] = {
     "create_connection, TLS": our_tls,
     "create_connection, TLS resumed": our_resumed_tls,
     "loop.create_connection, TLS": their_tls,
+    "blocking TLS": blocking_tls,
+    "blocking TLS, resumed": resumed_blocking_tls,
+    "floor": floor,
+    "floor of a race": floor_of_a_race,
+    "floor of streams": floor_of_streams,
+    "floor of streams, by name": floor_by_name,
+    "floor of anyio's streams": anyio_floor,
+    "floor of TLS": floor_of_tls,
 }
 CONTENDERS: dict[str, dict[str, Contender]] = {
     "asyncio": SOCKETS,
@@ -290,9 +372,11 @@ CONTENDERS: dict[str, dict[str, Contender]] = {
         BLOCKING: blocking,
         OURS: ours,
         "trio.socket connect": trio_socket,
+        "floor": trio_floor,
         "open_trio_stream": our_trio,
         "trio.open_tcp_stream": their_trio,
         "open_stream": our_anyio,
         "anyio.connect_tcp": their_anyio,
+        "floor of trio's streams": floor_of_trio_streams,
     },
 }

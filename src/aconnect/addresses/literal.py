@@ -96,6 +96,16 @@ def check_result(entry: Any) -> Endpoint:
             f"getaddrinfo() returns it, but has {entry!r}"
         )
     family, type, proto, _, sockaddr = entry
+    if isinstance(sockaddr, tuple):
+        try:
+            return _remembered(family, type, proto, *sockaddr)
+        except (TypeError, ValueError):
+            pass  # have what is wrong be said of the entry
+    return _endpoint(entry)
+
+
+def _endpoint(entry: Any) -> Endpoint:
+    family, type, proto, _, sockaddr = entry
     if any(isinstance(n, bool) or not isinstance(n, int) for n in (family, type, proto)):
         raise TypeError(f"family, type and proto must be ints, not {entry!r}")
     if not all(0 <= n <= _LARGEST_INT for n in (family, proto)):
@@ -123,13 +133,6 @@ def _check_internet(family: int, sockaddr: Any) -> SockAddr:
             "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
             f"{sockaddr!r}"
         )
-    try:
-        return _remembered(family, *sockaddr)
-    except TypeError:
-        return _of_parts(family, *sockaddr)  # a part cannot be hashed: have it say what is wrong
-
-
-def _of_parts(family: int, *sockaddr: Any) -> SockAddr:
     address = TCPAddress(*sockaddr)
     if literal_family(address.host.partition("%")[0]) != family:
         raise ValueError(
@@ -141,4 +144,6 @@ def _of_parts(family: int, *sockaddr: Any) -> SockAddr:
 
 
 # Results of a name that is dialled again are the same; `typed` keeps True from being 1.
-_remembered: Final = lru_cache(_REMEMBERED, typed=True)(_of_parts)
+@lru_cache(_REMEMBERED, typed=True)
+def _remembered(family: Any, type: Any, proto: Any, *sockaddr: Any) -> Endpoint:
+    return _endpoint((family, type, proto, "", sockaddr))

@@ -187,6 +187,9 @@ def loopback(port: Port, kind: type[TCPAddress | UDPAddress] = TCPAddress) -> Ta
 
 def _of_list(entries: list[Any]) -> Target:
     """What a list stands for: results that follow one another are one part of it."""
+    if entries and all(map(_is_result, entries)):
+        results = tuple(entries)
+        return Target(results, endpoints_of_results(results))
     parts: list[Target] = []
     for alike, group in groupby(entries, _is_result):
         if alike:

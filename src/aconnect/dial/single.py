@@ -22,6 +22,8 @@ from __future__ import annotations
 import errno as errnos
 import socket
 import time
+from collections import deque
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -132,14 +134,14 @@ async def connect(
     try:
         begun = _begin(plan, endpoint, start, loop is not None)
         if left and telling is None:
-            turns: Waiting[Endpoint] | None = None
+            others: deque[Endpoint] | None = None
             while isinstance(begun, Begun) and begun.answer in _REFUSALS:
-                turns = _turns(plan, ways) if turns is None else turns
-                left = len(turns)
+                others = _others(plan, ways) if others is None else others
+                left = len(others)
                 if not left:
                     break
                 past.append(begun)
-                endpoint, start, left = turns.take(), time.monotonic(), left - 1
+                endpoint, start, left = others.popleft(), time.monotonic(), left - 1
                 begun = _begin(plan, endpoint, start, loop is not None)
         if isinstance(begun, Begun) and begun.answer == _HAS_BEGUN and telling is None:
             assert begun.sock is not None
@@ -198,13 +200,15 @@ def _is_looked_up(plan: Plan, target: Target, blocks: bool, until: float) -> boo
     return time.monotonic() < until
 
 
-def _turns(plan: Plan, ways: tuple[Endpoint, ...]) -> Waiting[Endpoint]:
-    """The others in the order in which a race tries them."""
-    rules = plan.rules
-    turns: Waiting[Endpoint] = Waiting(_FAMILY, rules.first_family_count, rules.prefer)
-    turns.add(ways, (0, 0))
-    turns.take()
-    return turns
+def _others(plan: Plan, ways: tuple[Endpoint, ...]) -> deque[Endpoint]:
+    """All but the first, in the order in which a race tries them."""
+    different = dict.fromkeys(ways)
+    if len(different) > 2 and len(set(map(_FAMILY, ways))) > 1:
+        rules = plan.rules
+        turns: Waiting[Endpoint] = Waiting(_FAMILY, rules.first_family_count, rules.prefer)
+        turns.add(different, (0, 0))
+        different = dict.fromkeys(turns.take() for _ in different.copy())
+    return deque(islice(different, 1, None))
 
 
 def _close(past: list[Begun]) -> None:

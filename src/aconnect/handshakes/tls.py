@@ -153,6 +153,8 @@ def settings_of(
 ) -> TLS | None:
     """`settings` for whatever is dialled: of several hosts, each has to prove its own name, unless
     one is given for all."""
+    if context is None and server_hostname is None and session is None:
+        return None
     first, *others = [part.host for part in target.parts]
     tls = settings(context, server_hostname, session, first)
     if tls is None or server_hostname is not None or not others:

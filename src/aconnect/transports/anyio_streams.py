@@ -19,7 +19,7 @@ from .hand_over import closed, lent, plain
 
 if TYPE_CHECKING:
     from anyio import BrokenResourceError, EndOfStream
-    from anyio.abc import SocketAttribute, SocketStream
+    from anyio.abc import SocketAttribute, SocketStream, UNIXSocketStream
     from anyio.abc import SocketStream as OverSocket
     from anyio.streams.tls import TLSStream
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     try:
         from anyio import BrokenResourceError, EndOfStream
-        from anyio.abc import SocketAttribute
+        from anyio.abc import SocketAttribute, UNIXSocketStream
         from anyio.abc import SocketStream as OverSocket
     except ImportError:
         OverSocket = object
@@ -40,9 +40,7 @@ _AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
 
 async def stream_of(sock: socket.socket, dialer: Dialer) -> SocketStream:
     """A stream of anyio's that owns the socket, which is closed if there is none."""
-    from anyio.abc import SocketStream, UNIXSocketStream
-
-    kind = UNIXSocketStream if sock.family == _AF_UNIX else SocketStream
+    kind = UNIXSocketStream if sock.family == _AF_UNIX else OverSocket
     if in_trio():
         sock = plain(sock)
     try:

@@ -23,14 +23,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..sockets.files import descriptor_identity
 from ..sockets.syscalls import close
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
 __all__ = ["HandOver", "aborted", "closed", "lent", "plain", "take_over"]
 
@@ -170,20 +169,24 @@ def take_over(sock: socket.socket) -> socket.socket:
     return own
 
 
-@contextmanager
-def lent(sock: socket.socket) -> Iterator[None]:
+class lent:  # as `contextlib.suppress`, whose kind it is
     """While somebody else has a transport made of ``sock``, by `create_connection` of the loop.
 
     If that fails, ``sock`` tells whether it is still open: one whose descriptor has been closed
     by its number alone is left without it.
     """
-    identity = descriptor_identity(sock.fileno())
-    try:
-        yield
-    except BaseException:
-        if descriptor_identity(sock.fileno()) != identity:
-            sock.detach()
-        raise
+
+    __slots__ = ("_identity", "_sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __enter__(self) -> None:
+        self._identity = descriptor_identity(self._sock.fileno())
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None and descriptor_identity(self._sock.fileno()) != self._identity:
+            self._sock.detach()
 
 
 async def closed(sock: socket.socket) -> None:
