@@ -39,6 +39,8 @@ def test_every_block_runs(tmp_path: Path) -> None:
     seen = {(each["page"], each["block"]): each["output"] for each in told}
     assert set(seen) == PLACES
     assert {each["page"] for each in told if "missing" in each} <= {"docs/how-to/blocking.md"}
+    on_loops = {loop for each in told for loop in each["loops"]}
+    assert on_loops == {"asyncio", "uvloop", "trio", "its own"}
     assert "connected to ('127.0.0.1', 8080)" in seen["README.md", 2]
     assert seen["README.md", 1].count("<Response [200 OK]>") == 3  # on each loop
     assert seen["docs/index.md", 1].count("220 mail.example") == 2
