@@ -678,7 +678,7 @@ class TestOutcomes:
                         break
                 assert f"no answer to {awaited}" in str(caught.value)
                 assert caught.value.phase == "proxy"
-                assert "a proxy that speaks SOCKS5?" in str(caught.value)
+                assert "a SOCKS5 proxy?" in str(caught.value)
 
     async def test_u1_what_got_furthest_is_the_error(self) -> None:
         with refusing() as (_, port), FakeProxy([CLOSE], host="127.0.0.2", port=port):

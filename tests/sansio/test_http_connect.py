@@ -265,16 +265,16 @@ class TestNoAnswer:
     def test_what_is_not_http_after_all(self, head: bytes) -> None:
         refusal = refused(head)
         assert (refusal.errno, refusal.about) == (errno.EPROTO, "address")
-        assert "its answer is not HTTP" in str(refusal)
+        assert "its answer is not valid HTTP" in str(refusal)
 
     @pytest.mark.parametrize("step", [1000, 10**6])
     def test_h3_a_head_has_an_end(self, step: int) -> None:
-        assert "does not come to an end" in str(refused(b"HTTP/1.1 200 " + b"x" * 20000, step))
+        assert "answer does not end" in str(refused(b"HTTP/1.1 200 " + b"x" * 20000, step))
 
     def test_h3_informational_answers_have_an_end(self) -> None:
         assert "more than 16 answers" in str(refused(b"HTTP/1.1 100 Continue\r\n\r\n" * 99))
         long = b"HTTP/1.1 100 x\r\nX: " + b"y" * 9000 + b"\r\n\r\n"
-        assert "does not come to an end" in str(refused(long * 15))
+        assert "answer does not end" in str(refused(long * 15))
 
     def test_hanging_up(self) -> None:
         refusal = HTTPConnect("h", 1).hung_up()

@@ -141,11 +141,11 @@ class TestSocks5:
     @pytest.mark.parametrize(
         ("answers", "about", "said"),
         [
-            ([], "address", "before it had answered the SOCKS5 greeting"),
-            ([b"\x05\x02"], "address", "before it had answered the SOCKS5 login"),
-            ([b"\x05\x00"], "target", "cannot reach that host"),
-            ([b"\x05\x00", b"\x05"], "address", "before it had answered the SOCKS5 request"),
-            ([b"\x05\x00", b"\x05\x00\x00\x01"], "address", "before it had answered"),
+            ([], "address", "before answering the SOCKS5 greeting"),
+            ([b"\x05\x02"], "address", "before answering the SOCKS5 login"),
+            ([b"\x05\x00"], "target", "unable to reach the host"),
+            ([b"\x05\x00", b"\x05"], "address", "before answering the SOCKS5 request"),
+            ([b"\x05\x00", b"\x05\x00\x00\x01"], "address", "before answering"),
         ],
     )
     def test_hanging_up(self, answers: list[bytes], about: str, said: str) -> None:

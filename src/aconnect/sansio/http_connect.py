@@ -170,7 +170,7 @@ class HTTPConnect:
         except h11.RemoteProtocolError as error:
             wrong = _shown(self._told(str(error).encode()))
         if wrong:
-            words = f"it is no HTTP proxy: its answer is not HTTP: {wrong}"
+            words = f"it is no HTTP proxy: its answer is not valid HTTP: {wrong}"
             raise Refusal(errnos.EPROTO, words, about="address")
         if isinstance(answer, h11.InformationalResponse):
             return
@@ -191,7 +191,7 @@ class HTTPConnect:
 
     def hung_up(self) -> Refusal:
         """The proxy has closed the connection, or reset it."""
-        return hung_up(f"before it had answered {self.awaited}")
+        return hung_up(f"before answering {self.awaited}")
 
 
 def _authority(host: str, port: int) -> str:
@@ -213,7 +213,7 @@ def _shown(value: bytes, most: int = _LONGEST_REASON) -> str:
 
 
 def _no_end(what: str) -> Refusal:
-    return Refusal(errnos.EPROTO, f"the proxy does not come to an end: {what}", about="address")
+    return Refusal(errnos.EPROTO, f"the proxy's answer does not end: {what}", about="address")
 
 
 def _refused(status: int, reason: str, fields: dict[str, str], behind: bytes) -> Refusal:
@@ -237,9 +237,9 @@ def _meaning(status: int, fields: dict[str, str]) -> tuple[int, About, str]:
     if status == 403:
         return errnos.EACCES, "target", ""
     if status == 504:
-        return errnos.ETIMEDOUT, "target", "the time that was up is the proxy's own"
+        return errnos.ETIMEDOUT, "target", "the timeout is the proxy's own"
     if status in (405, 501):
-        return errnos.EOPNOTSUPP, "proxy", "it is no proxy for this"
+        return errnos.EOPNOTSUPP, "proxy", "it does not support CONNECT"
     if status < 500:
-        return errnos.EPROTO, "proxy", "it is no proxy for this"
+        return errnos.EPROTO, "proxy", "it does not accept the request"
     return errnos.EHOSTUNREACH, "target", ""

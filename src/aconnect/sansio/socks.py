@@ -43,22 +43,22 @@ class Reply(NamedTuple):
 
 
 SOCKS5_REPLIES: Final[dict[int, Reply]] = {
-    1: Reply(errnos.EHOSTUNREACH, "target", "it could not connect, and says no more than that"),
-    2: Reply(errnos.EACCES, "target", "it is not allowed by its rules"),
-    3: Reply(errnos.ENETUNREACH, "target", "the network cannot be reached from there"),
-    4: Reply(errnos.EHOSTUNREACH, "target", "the host cannot be reached from there"),
+    1: Reply(errnos.EHOSTUNREACH, "target", "it could not connect, and does not say why"),
+    2: Reply(errnos.EACCES, "target", "its rules do not allow it"),
+    3: Reply(errnos.ENETUNREACH, "target", "it cannot reach the network"),
+    4: Reply(errnos.EHOSTUNREACH, "target", "it cannot reach the host"),
     5: Reply(errnos.ECONNREFUSED, "target", "nothing is listening there"),
-    6: Reply(errnos.ETIMEDOUT, "target", "there was no answer in the proxy's own time"),
-    7: Reply(errnos.EOPNOTSUPP, "proxy", "it does not connect to anything: no proxy for this"),
-    8: Reply(errnos.EAFNOSUPPORT, "target", "it knows no addresses of that kind"),
+    6: Reply(errnos.ETIMEDOUT, "target", "it had no answer before its own timeout"),
+    7: Reply(errnos.EOPNOTSUPP, "proxy", "it does not support CONNECT"),
+    8: Reply(errnos.EAFNOSUPPORT, "target", "it does not support addresses of that type"),
 }
 """The replies of RFC 1928 section 6, but for 0, which is success."""
-_UNKNOWN_REPLY: Final = Reply(errnos.EHOSTUNREACH, "target", "which is no code that there is")
+_UNKNOWN_REPLY: Final = Reply(errnos.EHOSTUNREACH, "target", "a code that is not defined")
 
 SOCKS4_CODES: Final[dict[int, Reply]] = {
     91: Reply(errnos.ECONNREFUSED, "target", "rejected or failed"),
-    92: Reply(errnos.EACCES, "proxy", "it has asked identd of this host, and found none"),
-    93: Reply(errnos.EACCES, "proxy", "identd of this host names another user"),
+    92: Reply(errnos.EACCES, "proxy", "it could not reach identd on this host"),
+    93: Reply(errnos.EACCES, "proxy", "identd on this host reports another user"),
 }
 """The codes of SOCKS4, but for 90, which is success."""
 
@@ -213,16 +213,16 @@ class Socks5(_Socks):
         """The proxy has closed the connection, or reset it."""
         if self._state == "request" and not self._reply:
             return hung_up(
-                "in place of an answer to the request: it cannot reach that host, or has had "
-                "enough of this one",
+                "instead of answering the request: it may be unable to reach the host, or may not "
+                "serve this client",
                 "target",
             )
-        return hung_up(f"before it had answered {self.awaited}")
+        return hung_up(f"before answering {self.awaited}")
 
 
 _NO_METHOD: Final = {
     True: "the proxy wants a login, and there was none to offer: give it a user and a password",
-    False: "the proxy takes neither a login by user and password nor none",
+    False: "the proxy takes neither a login by user and password nor a client without one",
 }
 
 
@@ -288,4 +288,4 @@ class Socks4(_Socks):
 
     def hung_up(self) -> Refusal:
         """The proxy has closed the connection, or reset it."""
-        return hung_up(f"before it had answered {self.awaited}")
+        return hung_up(f"before answering {self.awaited}")

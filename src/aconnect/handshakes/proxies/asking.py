@@ -49,7 +49,7 @@ class Asking(Handshake[None]):
         """Which answer is awaited."""
         return (
             f"there was no answer to {self._negotiation.awaited}: "
-            f"is {self.proxy} a proxy that speaks {self.name}?"
+            f"is {self.proxy} a {self.name} proxy?"
         )
 
     async def __call__(self, sock: socket.socket) -> None:

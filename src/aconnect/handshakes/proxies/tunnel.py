@@ -182,7 +182,7 @@ class ToProxy(Handshake[Tunnel]):
     @property
     def unfinished(self) -> str:
         """What is awaited."""
-        return f"TLS was not done: is {self.proxy} a proxy that speaks TLS?"
+        return f"the TLS handshake was not done: is {self.proxy} a proxy with TLS?"
 
     async def __call__(self, sock: socket.socket) -> Tunnel:
         """Do it on a connected socket, or within a tunnel.
