@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 import trustme
 from conftest import LOOPS_AND_DRIVERS
@@ -115,3 +117,42 @@ async def test_what_is_half_written_when_the_time_is_up() -> None:
         dialer = Dialer(proxy=Proxy("http", nobody.getsockname(), headers=MUCH))
         with pytest.raises(ConnectTimeout):
             await open_stream(TARGET, dialer=dialer, timeout=0.1)
+
+
+@pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("end", [CLOSE, RESET])
+async def test_what_is_half_written_when_it_breaks_off(
+    scheme: str, end: str, certificates: Certificates, pem: str
+) -> None:
+    before: list[Any] = [Secure(pem)] if scheme == "https" else []
+    with FakeProxy([*before, 1000, end]) as proxy:
+        dialer = by(scheme, proxy, certificates)
+        much = dialer.replace(proxy=dialer.proxy.replace(headers=MUCH))  # type: ignore[union-attr]
+        with pytest.raises(ProxyError, match="has hung up"):
+            await open_stream(TARGET, dialer=much, timeout=LONG)
+
+
+async def test_what_is_half_written_when_it_is_cancelled() -> None:
+    with listening() as nobody:
+        nobody.setblocking(False)
+        dialer = Dialer(proxy=Proxy("http", nobody.getsockname(), headers=MUCH))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(open_stream, TARGET, dialer=dialer, timeout=LONG))
+            await anyio.wait_readable(nobody)
+            with nobody.accept()[0] as conn:
+                await anyio.wait_readable(conn)  # not all of it has room
+                tasks.cancel_scope.cancel()
+
+
+async def test_what_has_been_asked_when_it_is_cancelled() -> None:
+    """Behind the last byte, and before the answer."""
+    with listening() as nobody:
+        nobody.setblocking(False)
+        dialer = Dialer(proxy=Proxy("http", nobody.getsockname()))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(open_stream, TARGET, dialer=dialer, timeout=LONG))
+            await anyio.wait_readable(nobody)
+            with nobody.accept()[0] as conn:
+                await anyio.wait_readable(conn)
+                assert conn.recv(1000).endswith(b"\r\n\r\n")
+                tasks.cancel_scope.cancel()

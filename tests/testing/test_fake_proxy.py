@@ -13,6 +13,7 @@ import pytest
 
 from aconnect import ConnectTimeout, ProxyError, Report
 from aconnect.testing import Answer, FakeNetwork, FakeProxy, VirtualClock
+from aconnect.testing.timers import call_later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,6 +170,48 @@ def test_who_is_gone_is_not_answered(backend: str, network: FakeNetwork) -> None
             await network.dialer(proxy=proxy.url).connect(TARGET, timeout=30)
 
     VirtualClock().run(main, backend=backend)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", ["the dial", "the network"])
+async def test_nothing_is_left_of_an_answer_that_nobody_waits_for(
+    end: str, network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[int] = []
+
+    def later(seconds: float, function: Any) -> Any:
+        cancel = call_later(seconds, function)
+        timers.append(1)
+
+        def stop() -> None:
+            timers.pop()
+            cancel()
+
+        return stop
+
+    monkeypatch.setattr("aconnect.testing.proxy.call_later", later)
+    proxy = FakeProxy(network, Answer("connects", after=3600))
+    dialer = network.dialer(proxy=proxy.url)
+    if end == "the dial":
+        with pytest.raises(ConnectTimeout):
+            await dialer.connect(TARGET, timeout=0.01)
+    else:
+        far = socket.socketpair()
+        with far[0]:
+            proxy._meet(far[1])
+            assert timers
+            network.close()
+    assert not timers
+
+
+@pytest.mark.anyio
+async def test_who_has_let_go_is_not_answered(network: FakeNetwork) -> None:
+    proxy = FakeProxy(network, "connects")
+    near, far = socket.socketpair()
+    near.close()
+    far.setblocking(False)
+    proxy._meet(far)
+    assert proxy.heard == [b""]
 
 
 @BACKENDS

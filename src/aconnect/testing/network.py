@@ -72,7 +72,7 @@ class FakeNetwork:
         self._hosts: list[FakeHost] = []
         self._names = Names(self.journal)
         self.resolver: Resolver = self._names
-        self._held: set[socket.socket] = set()
+        self._held: dict[socket.socket, Callable[[], object] | None] = {}
         self._ports = itertools.count()
         self._own: dict[int, list[str]] = {
             socket.AF_INET: ["192.0.2.254"],
@@ -272,21 +272,29 @@ class FakeNetwork:
         """A local port; not for users."""
         return _FIRST_PORT + next(self._ports) % _PORTS
 
-    def hold(self, far: socket.socket) -> socket.socket:
-        """Own the far end of a pair; not for users."""
-        self._held.add(far)
+    def hold(
+        self, far: socket.socket, when_dropped: Callable[[], object] | None = None
+    ) -> socket.socket:
+        """Own the far end of a pair; not for users.
+
+        Args:
+            when_dropped: is called when it is closed here, and raises nothing.
+        """
+        self._held[far] = when_dropped
         return far
 
     def drop(self, far: socket.socket) -> None:
         """Close it, unless somebody has taken it; not for users."""
         if far in self._held:
-            self._held.discard(far)
+            when_dropped = self._held.pop(far)
             reset(far)
+            if when_dropped is not None:
+                when_dropped()
 
     def take(self, far: socket.socket) -> bool:
         """Give it away; False if it is closed.  Not for users."""
         held = far in self._held
-        self._held.discard(far)
+        self._held.pop(far, None)
         return held
 
 
@@ -307,6 +315,9 @@ def _place(address: str | UnixAddress, name: str | None, port: int | None) -> tu
     return unmapped(endpoint.family, socket.inet_ntop(endpoint.family, packed))
 
 
-def _close_all(held: set[socket.socket]) -> None:
+def _close_all(held: dict[socket.socket, Callable[[], object] | None]) -> None:
     while held:
-        held.pop().close()
+        far, when_dropped = held.popitem()
+        far.close()
+        if when_dropped is not None:
+            when_dropped()

@@ -3,7 +3,8 @@
 Rules:
 
 * What it says does not depend on what it hears: it is the script's.  What it hears is kept.
-* What takes time is a timer of the running event loop.
+* What takes time is a timer of the running event loop, which is cancelled when the connection is
+  closed before.
 * What comes behind a good answer is the target's, and the test plays the target.
 
 Sources: RFC 1928 for SOCKS5, RFC 9110 section 9.3.6 for CONNECT, RFC 9209 for Proxy-Status.
@@ -25,7 +26,7 @@ from .sockaddrs import error
 from .timers import call_later
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
     from .host import FakeHost
@@ -169,8 +170,8 @@ class FakeProxy:
     def _meet(self, far: socket.socket) -> None:
         """A connection has been made."""
         answer = self._script.next()
-        self._network.hold(far)
         connection = _Connection(far)
+        self._network.hold(far, connection.stop)
         self._met.append(connection)
         if answer.what != "closes":
             # What was heard stays, when the network drops a connection that is aborted.
@@ -184,24 +185,26 @@ class FakeProxy:
         said = b"" if answer.what == "closes" else self._said(answer.what) + answer.surplus
         size = 1 if answer.split else max(1, len(said))
         pieces = [said[at : at + size] for at in range(0, len(said), size)] or [b""]
-        self._say(far, deque(pieces), answer.after)
+        self._say(connection, deque(pieces), answer.after)
 
-    def _say(self, far: socket.socket, pieces: deque[bytes], after: float) -> None:
+    def _say(self, connection: _Connection, pieces: deque[bytes], after: float) -> None:
         """Send the next piece; an empty one is a goodbye."""
+        far, connection.cancel = connection.far, None
         if after:
-            call_later(after, partial(self._say, far, pieces, 0.0))
+            later = partial(self._say, connection, pieces, 0.0)
+            connection.cancel = call_later(after, later)
             return
         piece = pieces.popleft()
         if not piece:
-            if self._network.take(far):
-                far.close()
+            self._network.take(far)
+            far.close()
             return
         try:
             far.send(piece)
         except OSError:
             return  # who has connected is gone
         if pieces:
-            self._say(far, pieces, _PIECE)
+            self._say(connection, pieces, _PIECE)
 
     def _said(self, what: str | bytes) -> bytes:
         """What a proxy of this kind says."""
@@ -226,6 +229,13 @@ class _Connection:
         self.far = far
         self.ear: socket.socket | None = None
         self.talk: bytes | None = None
+        self.cancel: Callable[[], object] | None = None  # the timer of what is said next
+
+    def stop(self) -> None:
+        """It is closed, and nothing more is said."""
+        if self.cancel is not None:
+            self.cancel()
+            self.cancel = None
 
     def heard(self) -> bytes:
         if self.talk is not None or self.ear is None:
