@@ -112,7 +112,7 @@ class AConnectConnector(aiohttp.BaseConnector):
     proxy, and not of the host.  aiohttp leaves out what the environment has of proxies with TLS,
     and warns of it; this connector takes them all the same.
 
-    Tracing has no events for lookups; a `Report` has.
+    aiohttp's tracing gets no events for lookups; use a `Report`.
 
     When a request is cancelled while it connects, all is closed before the cancellation leaves it.
     """
@@ -139,8 +139,7 @@ class AConnectConnector(aiohttp.BaseConnector):
         """Close all connections.
 
         Args:
-            abort_ssl: whether to do without TLS's goodbye, for which a peer that is gone would
-                be waited for.
+            abort_ssl: whether to skip TLS's goodbye, which waits for peers that are gone.
         """
         return super().close(abort_ssl=abort_ssl)
 

@@ -66,8 +66,8 @@ class connect:
             ``proxy_command`` and ``sock`` can be None only.  Its own limits, such as
             ``login_timeout``, hold too.
 
-    What a configuration file says of the way to the host (Hostname, Port, ProxyJump,
-    ProxyCommand and the like) does not count: the dialer connects to the host and port above.
+    What a configuration file says about reaching the host (Hostname, Port, ProxyJump, ProxyCommand
+    and the like) is ignored: the dialer connects to the host and port above.
 
     Returns:
         A `asyncssh.SSHClientConnection`; ``async with`` closes it at the end.

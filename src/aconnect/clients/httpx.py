@@ -30,9 +30,8 @@ class _Body(Body, httpx.AsyncByteStream):
 class AConnectTransport(Transport, httpx.AsyncBaseTransport):
     """Makes the connections of an `httpx.AsyncClient`: ``AsyncClient(transport=...)``.
 
-    What a client is told of ``verify``, ``http2``, ``limits``, ``proxy`` and the like is for
-    transports of its own; with this one, it is said here.  A proxy from the environment is not
-    used.
+    Pass ``verify``, ``http2``, ``limits``, ``proxy`` and the like here: with a transport, a client
+    ignores its own.  A proxy from the environment is not used.
 
     Args:
         dialer: what to dial with; by default a `Dialer` without options.
@@ -52,7 +51,7 @@ class AConnectTransport(Transport, httpx.AsyncBaseTransport):
             ``permit_proxy`` is asked about.
         uds: the path of a unix socket to connect to, whatever the host of a URL.
         local_address: what to bind to, in place of the dialer's own.
-        retries: how often to dial again when no connection was to be had.
+        retries: how often to dial again after a failure to connect.
         socket_options: tuples of setsockopt(2), after the dialer's own and like its
             `SocketOption`.
 

@@ -102,8 +102,8 @@ class connect:
         ConnectTimeout: the deadline has passed; its phase is "handshake" if only TLS or the
             websocket handshake was not done.
         ConnectError, ResolveError, AddressNotPermitted: as `Dialer.connect`.
-        websockets.exceptions.InvalidHandshake: the server would not have it; an
-            ``InvalidStatus`` for a redirect, too.
+        websockets.exceptions.InvalidHandshake: the server refuses; for a redirect it is an
+            ``InvalidStatus``.
 
         After any of these, no socket is open.
 

@@ -56,7 +56,7 @@ class History:
     before one that has not.  How long an address is waited for, before the next one starts,
     depends on its own round trip.  Where IPv6 is broken, IPv4 goes first for that name, and after
     three names for all.  It decides on order and delays, never on who may be dialled; and once in
-    ``expires`` the dial of each name ignores it.
+    ``expires``, the dial of each name ignores it.
 
     It is kept for each network apart, in this object and nowhere else: dialers that share one
     learn from each other, and others do not.  A list of addresses keeps its order, and dials by
@@ -64,7 +64,7 @@ class History:
 
     Args:
         names: how many names are remembered; and four times as many addresses.
-        expires: seconds after which what has been learned does not count any more.
+        expires: seconds after which what has been learned no longer counts.
         network: gives what identifies the network that this machine is on, hashable; None for
             the source addresses that the kernel would use, asked every five seconds at the most.
             If it raises, or gives something else, that dial neither learns nor teaches.

@@ -52,7 +52,7 @@ def connect_many(
         handshake: as for `Dialer.connect`.
         keep: give connected sockets (or what the handshake gave) with the results, for the caller
             to close.  Else each connection is closed before its result is given.
-        reports: give a `Report` with each result; it takes twice the time.
+        reports: give a `Report` with each result; dials take twice as long.
 
     Returns:
         An asynchronous context manager, and in its block an asynchronous iterator, of `Results`.
@@ -64,9 +64,9 @@ def connect_many(
     raises, after the results that were ready, when all else has ended; and the `ConnectError` of
     a shortage of this machine's (descriptors, local ports, buffers) that does not end.
 
-    While the results are not taken, at most ``concurrency`` of them wait, and nothing starts.
-    When the block is left, in whatever way, every task has ended and every socket is closed that
-    was not given with a result, before the exception goes on.  A cancellation does the same.
+    While nobody takes results, at most ``concurrency`` of them wait, and no dial starts.  However
+    the block is left, a cancellation included: every task has ended, and every socket that was not
+    given with a result is closed, before an exception goes on.
 
     To be used in one task, on asyncio, uvloop or trio.
     """

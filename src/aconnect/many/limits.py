@@ -19,17 +19,17 @@ class Limits(Value, kw_only=True):
         concurrency: dials in flight; 1 or more.  A dial to a name may have several sockets open,
             up to the ``max_in_flight`` of its dialer.
         per_host: dials in flight to one host, as it is written, upper and lower case being the
-            same, or to one unix path; None for no such limit.  One that has to wait for its host
-            holds up none that is for another.
+            same, or to one unix path; None for no such limit.  A dial that waits for its host does
+            not hold up dials to others.
         rate: starts in a second, more than 0; None for as many as can be.  n starts take at least
             ``(n - burst) / rate`` seconds.
         burst: starts that may come at once at the beginning, and after a time without any.
         count: what ``rate`` counts: "dials"; or "sockets", among which are those that a race
             opens for further addresses.  These are not held up: the next dial starts later.
-        reuse_answers: seconds for which what a name was found to stand for is used again, and 0
-            for never.  A name is asked for once at a time in any case.
+        reuse_answers: seconds for which the addresses of a name are used again; 0 for never.  In
+            any case, no name is looked up twice at a time.
         raise_nofile: raise the soft limit on open descriptors to the hard one, until the end.
-            Else ``concurrency`` is cut to what there is room for, with a warning.
+            Otherwise ``concurrency`` is reduced to what there is room for, with a warning.
         reset: close connections with a RST (SO_LINGER with 0 seconds).  No local port is kept in
             TIME_WAIT then, but servers see a connection reset, and many log it as an error.
 

@@ -181,8 +181,8 @@ class Results:
         return result
 
     def ended(self) -> list[Result]:
-        """The results that are there and have not been given, in their order; they are given with
-        this.  For what is to be noted when a program is interrupted.
+        """The results that are ready and have not been given, in order, which are given with this:
+        for what an interrupted program still has to note.
 
         None are there before the ``async with``, nor after it.
         """

@@ -147,10 +147,10 @@ async def wait_until_up(
         handshake: as for `Dialer.connect`; it is up when that succeeds.
         steady: how many tries in a row have to succeed.
         interval: seconds from the start of one of them to the next.
-        until: is asked of each `ConnectError` whether to give up and raise it.  None to give up
-            on what waiting cannot fix: no permission, an address family that is not there, a
-            policy, a certificate, a proxy that wants a password.  A name or a unix path that
-            does not exist may yet come.
+        until: called with each `ConnectError`; true to give up and raise it.  None to give up on
+            what waiting cannot fix: no permission, an address family that is not there, a policy,
+            a certificate, a proxy that wants a password.  A name or a unix path that does not
+            exist may yet come.
         any_of: of several, the first that is up is enough.
         down: wait until it cannot be connected to.
         on_result: is called with the `Result` of each try.

@@ -69,7 +69,7 @@ def watch(
         TypeError, ValueError: an argument is invalid; nothing was done.
 
     A try is made while the next result is waited for, and a cancellation leaves nothing of it.
-    Whoever takes the results too late has skipped intervals.  To be used in one task, on asyncio,
+    If results are taken too late, intervals are skipped.  To be used in one task, on asyncio,
     uvloop or trio.
     """
     asked = target_of(target)

@@ -43,10 +43,10 @@ __all__ = ["HandshakeSummary", "QuestionSummary", "Report", "ResolutionSummary",
 class Report:
     """Collects one dial: ``await aconnect(address, report=report)``, then ``print(report)``.
 
-    It holds one dial.  If it has one already, a call refuses it with a ValueError.  As a ``trace``
-    of a `Dialer`, it refuses the second dial with a RuntimeError, which that dial issues as a
-    warning.  The report stays that of the first.  It may be read from any thread, at any time,
-    and pickled.
+    It holds one dial.  A call that is given a report with a dial in it raises a ValueError.  As a
+    ``trace`` of a `Dialer`, it refuses the second dial with a RuntimeError, which that dial issues
+    as a warning.  The report stays that of the first.  It may be read from any thread, at any
+    time, and pickled.
 
     Args:
         clock: gives the moment, in seconds of `time.monotonic`; asked while the dial runs.
@@ -190,9 +190,9 @@ class Report:
     def to_svg(self, width: int = 960) -> str:
         """Draw the waterfall as a picture, with the rows and words of `draw`.
 
-        It is one file that asks for nothing, has no script and runs none, and follows the
-        reader's choice of light or dark.  What failed is hatched, what was cancelled is an
-        outline, and what is still running has no end.
+        It is one file that loads nothing and has no script.  It follows the reader's choice of
+        light or dark.  What failed is hatched, what was cancelled is an outline, and what is still
+        running has no end.
 
         Args:
             width: units of the picture (pixels, unless it is scaled); at least 480.
@@ -211,7 +211,7 @@ class Report:
     def to_html(self, width: int = 960) -> str:
         """A page with the picture, the attempts as a table, and the drawing in text.
 
-        It is one file that asks for nothing.
+        It is one file that loads nothing and has no script.
 
         Args, Raises: as `to_svg`.
         """
@@ -234,7 +234,7 @@ class Report:
         one.
 
         Args:
-            process: what a viewer takes for the number of the process; one for each dial.
+            process: the number that a viewer shows as the process; one for each dial.
 
         Returns:
             Complete events (``"ph": "X"``) with times in microseconds of `time.monotonic`, a
@@ -250,8 +250,8 @@ class Report:
 
         Returns:
             ``blocked``, ``dns``, ``connect`` (TLS and other handshakes included) and ``ssl``
-            (TLS alone; it is part of ``connect``); -1 for what there was not.  ``blocked`` is all
-            the rest, so that without ``ssl`` they are the whole.
+            (TLS alone; it is part of ``connect``); -1 for what did not happen.  ``blocked`` is the
+            rest: without ``ssl``, they add up to the whole.
         """
         from .exports import timings
 

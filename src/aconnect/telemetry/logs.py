@@ -45,7 +45,7 @@ def log_dials(logger: Any, *, slow: float = 1.0) -> Callable[[Report], None]:
     "dial" with ``address``, ``outcome``, ``elapsed``, ``peer``, ``phase``, ``error``,
     ``attempts`` (how many there were), ``via``, and the seconds of each phase that there was,
     as ``resolve_seconds``, ``connect_seconds``, ``proxy_seconds`` and ``handshake_seconds``.
-    What there was not is not there.
+    A field without a value is left out.
 
     Args:
         logger: a logger or a LoggerAdapter of the logging module, or a logger of structlog.
@@ -58,7 +58,7 @@ def log_dials(logger: Any, *, slow: float = 1.0) -> Callable[[Report], None]:
         TypeError: ``logger`` is not a logger, or ``slow`` not a number.
         ValueError: ``slow`` is negative, or not a number.
 
-    What a logger raises is a warning, and no dial is harmed.
+    If the logger raises, that is a warning, and no dial is harmed.
     """
     if isinstance(slow, bool) or not isinstance(slow, (int, float)):
         raise TypeError(f"slow must be a number of seconds, not {slow!r}")

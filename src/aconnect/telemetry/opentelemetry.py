@@ -58,7 +58,7 @@ class Telemetry:
     ``aconnect.dials.active``, if `trace` is told of events.
 
     Args:
-        tracer_provider: of the spans; None for the program's, be it set before or later.
+        tracer_provider: of the spans; None for the program's, whether it is set before or later.
         meter_provider: of the metrics; likewise.
         spans: "attempts" for all spans, "dial" for that of the dial alone, None for none.
         targets: the names of targets in metrics, as a mapping from the text of an address, such

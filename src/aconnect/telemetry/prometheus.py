@@ -57,11 +57,11 @@ class Metrics:
         targets: the names of targets, as a mapping from the text of an address, such as
             ``{"db.internal:5432": "db"}``, or a callable that returns one or None.  All others are
             ``_OTHER``.  None for no such labels.
-        exemplars: whether an observation of a dial in a span of OpenTelemetry's that is sampled
-            has its ``trace_id`` and ``span_id``.
+        exemplars: whether a dial within a sampled span of OpenTelemetry is observed with the
+            span's ``trace_id`` and ``span_id``.
 
     Raises:
-        ImportError: there are to be exemplars, and opentelemetry-api is not installed.
+        ImportError: ``exemplars`` is true, and opentelemetry-api is not installed.
         TypeError: an argument has the wrong type.
         ValueError: the registry has these metrics already, or ``namespace`` cannot begin a name;
             nothing has been registered.

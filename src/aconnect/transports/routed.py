@@ -59,7 +59,7 @@ def routed(
     well, with the resolved address.  That is a seat belt and not a cage: code that does not ask
     the loop, such as ``sock.connect()`` in a thread, is not stopped.
 
-    They nest, and the one that was entered last counts.
+    They nest: the one that was entered last counts.
 
     The loop's methods take no report.  ``on_report`` of the dialer is told of every dial, and
     `capture` collects those of a piece of code.
