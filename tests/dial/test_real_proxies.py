@@ -296,6 +296,34 @@ async def test_t1_tls_to_a_proxy(
         assert await stream.receive() == b"ping"
 
 
+@pytest.mark.parametrize("server", ["https", "https10"])
+def test_t1_tls_to_a_proxy_without_a_loop(
+    server: str, certificates: Certificates, target: Any, https: int, https10: int
+) -> None:
+    port = https if server == "https" else https10
+    proxy = Proxy("https", ("127.0.0.1", port), ssl=certificates.client(), **LOGIN)
+    with blocking.connect(target, dialer=Dialer(proxy=proxy), timeout=LONG) as sock:
+        data = b""
+        while len(data) < len(BANNER):
+            data += sock.recv(100)
+        assert data == BANNER
+        sock.sendall(b"ping")
+        assert sock.recv(4) == b"ping"
+
+
+def test_t1_tls_within_tls_to_a_proxy_without_a_loop(
+    https: int, certificates: Certificates
+) -> None:
+    context = certificates.client()
+    dialer = Dialer(proxy=Proxy("https", ("127.0.0.1", https), ssl=context, **LOGIN))
+    with (
+        serving(certificates.server()) as server,
+        blocking.open_tls(server.address[:2], ssl=context, dialer=dialer, timeout=LONG) as sock,
+    ):
+        sock.sendall(b"hello")
+        assert sock.recv(5) == b"hello"
+
+
 async def test_t1_tls_within_tls_to_a_proxy(https: int, certificates: Certificates) -> None:
     context = certificates.client()
     proxy = Proxy("https", ("127.0.0.1", https), ssl=context, **LOGIN)
