@@ -16,7 +16,13 @@ import dns.rdtypes.svcbbase as svcb
 
 from aconnect.resolvers.dns.wire import AAAA, A, Question, Reply, encode, read, require
 from aconnect.sansio.finding import HTTPS, SRV, SVCB
-from aconnect.sansio.service_records import Malformed, ServiceRecord, SRVRecord, read_svcb
+from aconnect.sansio.service_records import (
+    Malformed,
+    ServiceRecord,
+    SRVRecord,
+    read_svcb,
+    usable_addresses,
+)
 
 __all__ = ["check_reply", "dns_message", "of_dnspython", "svcb_record", "theirs"]
 
@@ -59,8 +65,8 @@ def of_dnspython(rdata: Any) -> ServiceRecord:
         no_default_alpn=KEY.NO_DEFAULT_ALPN in rdata.params,
         port=of(KEY.PORT, "port", None),
         ech=of(KEY.ECH, "ech", b""),
-        ipv4=tuple(of(KEY.IPV4HINT, "addresses", ())),
-        ipv6=tuple(of(KEY.IPV6HINT, "addresses", ())),
+        ipv4=usable_addresses(of(KEY.IPV4HINT, "addresses", ())),
+        ipv6=usable_addresses(of(KEY.IPV6HINT, "addresses", ())),
         mandatory=frozenset(map(int, of(KEY.MANDATORY, "keys", ()))),
     )
 

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from random import Random
 
-__all__ = ["Malformed", "SRVRecord", "ServiceRecord", "drawn", "grouped", "read_svcb", "unusable"]
+__all__ = [
+    "Malformed",
+    "SRVRecord",
+    "ServiceRecord",
+    "drawn",
+    "grouped",
+    "read_svcb",
+    "unusable",
+    "usable_addresses",
+]
 
 MANDATORY, ALPN, NO_DEFAULT_ALPN, PORT, IPV4HINT, ECH, IPV6HINT = range(7)
 _KNOWN: Final = {ALPN, NO_DEFAULT_ALPN, PORT, IPV4HINT, IPV6HINT}
@@ -29,6 +38,8 @@ _KNOWN: Final = {ALPN, NO_DEFAULT_ALPN, PORT, IPV4HINT, IPV6HINT}
 _KEYS: Final = {ECH: "ech", 7: "dohpath", 8: "ohttp"}
 _HTTP3: Final = "h3"
 _LONGEST_NAME: Final = 255
+_NOBODY: Final = ("0.0.0.0", "::")  # to the kernel, this host
+_MAPPED: Final = "::ffff:"
 
 
 class Malformed(ValueError):
@@ -54,7 +65,7 @@ class ServiceRecord(NamedTuple):
         no_default_alpn: whether the default one is not offered.
         port: None for that of the address.
         ech: as it came.
-        ipv4, ipv6: hints.
+        ipv4, ipv6: hints that can be used.
         mandatory: keys without which it cannot be used.
     """
 
@@ -185,7 +196,19 @@ def _addresses(values: dict[int, bytes], key: int, family: int, size: int) -> tu
     if not value or len(value) % size:
         raise Malformed("its list of hints is empty, or cut")
     places = range(0, len(value), size)
-    return tuple(socket.inet_ntop(family, value[at : at + size]) for at in places)
+    return usable_addresses(socket.inet_ntop(family, value[at : at + size]) for at in places)
+
+
+def usable_addresses(given: Iterable[str]) -> tuple[str, ...]:
+    """What can be dialled of the addresses that a name server gives, without duplicates: not
+    those of nobody, and IPv4-mapped ones as IPv4."""
+    plain = dict.fromkeys(map(_plain, given))
+    return tuple(each for each in plain if each not in _NOBODY)
+
+
+def _plain(address: str) -> str:
+    mapped = address.lower().removeprefix(_MAPPED)
+    return mapped if "." in mapped else address
 
 
 def unusable(

@@ -79,6 +79,8 @@ def test_what_is_under_the_prefix_is_what_it_stands_for(no_ipv4: list[str]) -> N
 def test_what_nobody_can_be_behind_stays_what_it_is() -> None:
     translation = Translation((PREFIX,), trusted=True)
     assert translation.of([v4("127.0.0.1"), v6(PREFIX.embed("127.0.0.1"))]) == [v4("127.0.0.1")]
+    nobodys = v6(PREFIX.embed("0.0.0.0"))  # to the kernel, 0.0.0.0 is this host
+    assert translation.of([nobodys]) == [nobodys]
     zoned = v6("fe80::1%lo")
     assert translation.of([zoned]) == [zoned]
 

@@ -1030,3 +1030,50 @@ async def test_c5_stale_is_told(stack: ExitStack, clock: Clock) -> None:
     clock.passes(5)
     assert await sources() == {"stale"}
     assert [kind for kind, _ in liar.asked[asked:]].count("A") == 0
+
+
+def name_of(query: bytes) -> str:
+    name: str = dns.message.from_wire(query).question[0].name.to_text(omit_final_dot=True)
+    return name
+
+
+@pytest.mark.parametrize("links", [16, 17])
+async def test_d4_links_count_across_messages(stack: ExitStack, links: int) -> None:
+    """Eight of each message, which the next goes on from."""
+    names = ["a.test", *(f"c{each}.test" for each in range(1, links + 1))]
+    records = [f"{name} 60 CNAME {names[at + 1]}." for at, name in enumerate(names[:-1])]
+    records.append(f"{names[-1]} 60 A 192.0.2.1")
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        at = names.index(name_of(query))
+        some = records[at : at + 8]
+        if some[-1] == records[-1] and kind == "AAAA":
+            return [answer(query, *some[:-1], authority=[SOA])]
+        return [answer(query, *some)]
+
+    liar = stack.enter_context(Liar(say))
+    if links == 16:
+        assert await said(resolver_of(liar)) == {V6: [], V4: ["192.0.2.1"]}
+    else:
+        code, words = await failure(resolver_of(liar))
+        assert (code, "its aliases lead in a circle" in words) == (socket.EAI_FAIL, True)
+
+
+@pytest.mark.parametrize("name", ["localhost", "x.localhost", "printer.local", "x.onion", "1.2"])
+async def test_n3_nobody_is_asked_where_an_alias_leads(stack: ExitStack, name: str) -> None:
+    liar = stack.enter_context(Liar(saying(f"a.test 60 CNAME {name}.")))
+    assert (await failure(resolver_of(liar)))[0] == socket.EAI_NONAME
+    assert [*map(name_of, liar.queries)] == ["a.test", "a.test"]
+
+
+async def test_n4_nobody_is_asked_for_a_candidate_that_is_not_dnss(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(saying(rcode="NXDOMAIN", authority=[SOA])))
+    resolver = resolver_of(liar, search=["local", "onion", "b.test"])
+    heard: list[Any] = []
+    with pytest.raises(socket.gaierror) as caught:
+        async for batch in resolver.resolve(TCPAddress("a", 5)):
+            heard += batch.questions
+    assert caught.value.errno == socket.EAI_NONAME
+    assert {*map(name_of, liar.queries)} == {"a.b.test", "a"}
+    outcomes = [each.outcome for each in heard]
+    assert outcomes.count("names below local are not DNS's") == 2

@@ -704,3 +704,34 @@ async def test_what_is_stale_serves_at_once_if_asked_to(
         may_answer.set()
         told = [each async for batch in batches for each in batch.questions]
     assert {each.source for each in told if each.outcome} == {"network"}
+
+
+async def test_d11_hints_are_addresses_of_somebody(stack: ExitStack) -> None:
+    hints = "ipv4hint=0.0.0.0,192.0.2.7 ipv6hint=::,::ffff:192.0.2.9"
+    record = f"h.test 60 HTTPS 1 nowhere.test. {hints}"
+    liar = stack.enter_context(Liar(says(HTTPS=lambda query: answer(query, record))))
+    hinted = [
+        each.sockaddr[0]
+        for batch in await batches(resolver_of(liar), "https://h.test")
+        if batch.service is not None and batch.service.hint
+        for each in batch.endpoints
+    ]
+    assert sorted(hinted) == ["192.0.2.7", "192.0.2.9"]
+
+
+@pytest.mark.parametrize("target", ["localhost", "x.local", "127.0.0.1", "x.onion"])
+@pytest.mark.parametrize("address", ["https://h.test", "srv:_y._tcp.h.test"])
+async def test_n3_nobody_is_asked_for_a_target_that_is_not_dnss(
+    stack: ExitStack, address: str, target: str
+) -> None:
+    def service(query: bytes) -> Any:
+        kind = "HTTPS 1" if address.startswith("https") else "SRV 1 0 5"
+        return answer(query, f"{name_of(query)} 60 {kind} {target}.")
+
+    liar = stack.enter_context(Liar(says(HTTPS=service, SRV=service)))
+    resolver = resolver_of(liar)
+    if address.startswith("https"):
+        assert await ranks(resolver, address) == [["192.0.2.9 443"]]
+    else:
+        assert (await failure(resolver, address))[0] == socket.EAI_NONAME
+    assert target not in {*map(name_of, liar.queries)}

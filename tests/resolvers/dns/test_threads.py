@@ -13,7 +13,7 @@ import pytest
 from support.liar import Liar, answer
 from support.listeners import listening
 
-from aconnect import Dialer, DnsCache, DnsResolver, TCPAddress, blocking
+from aconnect import CachingResolver, Dialer, DnsCache, DnsResolver, TCPAddress, blocking
 from aconnect.resolvers.dns.cache import Answers
 from aconnect.resolvers.dns.exchange import Outcome
 from aconnect.resolvers.dns.wire import A, Reply
@@ -100,6 +100,65 @@ def test_threads_have_the_answers_in_common(liar: Liar) -> None:
     assert len(found) == 4
     assert all(each == found[0] for each in found)
     assert len(liar.asked) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dns", "caching"])
+def test_eight_threads_that_cancel(liar: Liar, kind: str) -> None:
+    """One cache of a few entries, lookups that are given up at any of their steps, and what is
+    remembered forgotten: all that is found is right, and there is room for all."""
+    most, names, rounds = 5, 12, 40
+    resolver: Any = DnsResolver([liar.address], cache=DnsCache(most), timeout=30)
+    if kind == "caching":
+        inner = DnsResolver([liar.address], cache=None, timeout=30)
+        resolver = CachingResolver(inner, entries=most, ttl=0.01, stale=0.01)
+    wrong: list[Any] = []
+
+    async def one(number: int, turns: int) -> None:
+        address = TCPAddress(f"n{number % names}.test", 80)
+        if turns % 5 == 4:
+            resolver.forget(address)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+
+                async def give_up() -> None:
+                    for _ in range(turns):
+                        await anyio.lowlevel.checkpoint()
+                    scope.cancel()
+
+                if turns % 3:
+                    group.start_soon(give_up)
+                known = resolver.known(address)
+                async with aclosing(resolver.resolve(address)) as answers:
+                    found = [each async for batch in answers for each in batch.endpoints]
+                hosts = {each.sockaddr[0] for each in (*found, *(known or ()))}
+                if hosts != {"127.0.0.1"}:
+                    wrong.append((address, found, known))
+                group.cancel_scope.cancel()
+
+    async def work(first: int) -> None:
+        for each in range(rounds):
+            async with anyio.create_task_group() as group:
+                for turns in range(3):
+                    group.start_soon(one, first + each, first + each + turns)
+
+    def run(number: int) -> None:
+        try:
+            anyio.run(work, number)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[0]
+    kept: Any = resolver
+    memory = kept._memory if kind == "caching" else kept._cache._memory
+    assert len(memory) <= most
+    if kind == "dns":
+        assert not resolver._lookups
 
 
 def test_what_an_answer_takes_of_memory() -> None:

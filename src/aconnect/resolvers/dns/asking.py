@@ -5,6 +5,7 @@ Rules:
 * What is remembered is told at once; what is not is asked.  More may be asked at any time.
 * Who begins with the same questions, for the same purpose, shares one `Lookup`, and draws the same
   where there is something to be drawn: so all ask the same in the end.
+* Names that are not DNS's are not asked for, whatever has led to them.
 * More than `MOST_QUESTIONS` are not put, whatever candidates and targets there are.
 * What is stale serves if a question fails, or if nobody has said anything for too long; to who is
   optimistic it serves at once, and what is answered takes its place.
@@ -27,6 +28,7 @@ from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
 from .cache import Answer
 from .lookup import Lookup
+from .names import business_of, words_of
 from .telling import MOST_QUESTIONS, TOO_MANY, answered, asked, not_asked, recalled
 
 if TYPE_CHECKING:
@@ -118,12 +120,17 @@ class Asking:
         remembered: list[Answered] = []
         new: list[Question] = []
         now = uptime()
-        self._said += asked(questions[: self._left])
         for each in questions:
+            business = business_of(each.name)
+            if business:
+                nobody = Answer((), socket.EAI_NONAME, words_of(business))
+                remembered.append(Answered(each, nobody, not_asked(each, nobody.words)))
+                continue
             if self._left <= 0:
-                remembered.append(Answered(each, _TOO_MANY, not_asked(each)))
+                remembered.append(Answered(each, _TOO_MANY, not_asked(each, TOO_MANY)))
                 continue
             self._left -= 1
+            self._said += asked((each,))
             entry = None if self._cache is None else self._cache.get((self._network, *each), now)
             if entry is not None and (now < entry.fresh_until or now < entry.value.retry_at):
                 remembered.append(Answered(each, entry.value, recalled(each, entry, now)))

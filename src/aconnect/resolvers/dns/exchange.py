@@ -25,6 +25,7 @@ from ...addresses.literal import zoned_endpoint
 from ...addresses.text import format_sockaddr
 from ...addresses.values import TCPAddress, UDPAddress
 from ...sansio.asking import Asking
+from .names import business_of
 from .wire import LONGEST_TTL, Question, Reply, encode, read
 
 if TYPE_CHECKING:
@@ -271,12 +272,14 @@ class Exchange:
     def _answered(self, each: _Try, reply: Reply, now: float) -> None:
         self._servers.answered(each.server, now - each.start)
         self._ttl = min(self._ttl, reply.ttl)
-        if not reply.leads_to:
-            self._end_with(each, reply._replace(ttl=self._ttl), now)
-            return
-        self._links += 1
+        self._links += reply.links
         if self._links > _MOST_LINKS:
             self._refused(each, "its aliases lead in a circle", now)
+            return
+        if reply.leads_to and business_of(reply.leads_to):
+            reply = reply._replace(rcode=_NXDOMAIN, leads_to="")  # nobody is asked for that
+        if not reply.leads_to:
+            self._end_with(each, reply._replace(ttl=self._ttl), now)
             return
         self.close()
         self.question = self.question._replace(name=reply.leads_to)

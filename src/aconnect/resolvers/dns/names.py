@@ -31,6 +31,7 @@ __all__ = [
     "is_loopback",
     "is_systems",
     "without_records",
+    "words_of",
 ]
 
 _LONGEST: Final = 253
@@ -56,6 +57,12 @@ def business_of(name: str) -> str:
     if last.isdecimal() or (last.startswith("0x") and not last[2:].strip("0123456789abcdef")):
         return "it looks like an IPv4 address and is none"
     return ""
+
+
+def words_of(business: str) -> str:
+    """Why a name with such a business is not asked for."""
+    special = {"loopback": "localhost", "system": "local"}.get(business)
+    return business if special is None else f"names below {special} are not DNS's"
 
 
 def is_systems(name: str, order: Collection[str]) -> str:

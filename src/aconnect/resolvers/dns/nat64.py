@@ -18,6 +18,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Translation", "Translator", "prefixes_of"]
 
 _QUESTION: Final = Question("ipv4only.arpa", AAAA)
+_NOBODY: Final = "0.0.0.0"  # to the kernel, this host
 _PATIENCE: Final = 1.0
 _AGAIN: Final = 60.0
 _NETWORKS: Final = 4
@@ -110,7 +112,7 @@ class Translation:
         host = str(endpoint.sockaddr[0])
         for prefix in self._prefixes if "%" not in host else ():
             ipv4 = prefix.extract(host)
-            if ipv4 is not None:
+            if ipv4 is not None and ipv4 != _NOBODY:
                 sockaddr = (ipv4, endpoint.sockaddr[1])
                 return endpoint._replace(family=socket.AF_INET, sockaddr=sockaddr)
         return None
@@ -126,6 +128,7 @@ class Translator:
     def __init__(self, prefixes: tuple[Prefix, ...] | None) -> None:
         self._own = prefixes
         self._given = Translation(prefixes, trusted=True) if prefixes else None
+        self._lock = Lock()
         self._found: dict[Hashable, tuple[float, Translation | None]] = {}
         # Who waits for one keeps it: if his loop is closed under him, it goes with him.
         self._lookups: WeakValueDictionary[Hashable, Lookup] = WeakValueDictionary()
@@ -172,7 +175,8 @@ class Translator:
         fresh_for, translation = _AGAIN, None
         if prefixes and reply is not None:
             fresh_for, translation = reply.ttl, Translation(prefixes, trusted=False)
-        while len(self._found) >= _NETWORKS:
-            self._found.pop(next(iter(self._found)), None)
-        self._found[network] = (uptime() + fresh_for, translation)
+        with self._lock:
+            while len(self._found) >= _NETWORKS:
+                del self._found[next(iter(self._found))]
+            self._found[network] = (uptime() + fresh_for, translation)
         return translation

@@ -38,7 +38,15 @@ from .arguments import check_others, preferences_of, settings_of
 from .asking import Asking
 from .cache import DnsCache
 from .machine import LOOK_AGAIN, Machine, Watched
-from .names import business_of, candidates_of, files_last, is_loopback, is_systems, without_records
+from .names import (
+    business_of,
+    candidates_of,
+    files_last,
+    is_loopback,
+    is_systems,
+    without_records,
+    words_of,
+)
 from .nat64 import Translator, prefixes_of
 from .services import Services, web_ports
 from .settings import read_hosts, read_nsswitch, read_resolv_conf
@@ -247,7 +255,7 @@ class DnsResolver:
             return
         reason = is_systems(name, machine.order)
         if business == "system" or reason:
-            yield Batch((), questions=of_system(name, reason or "names below local are not DNS's"))
+            yield Batch((), questions=of_system(name, reason or words_of(business)))
             async for batch in self._ask_system(address):
                 yield batch
             return

@@ -77,10 +77,9 @@ def of_system(name: str, reason: str) -> tuple[Told, ...]:
     return (Told(name, "", outcome=reason, source="system"),)
 
 
-def not_asked(question: Question) -> Told:
-    """One that is too many."""
-    name, kind = question.name, type_name(question.type)
-    return Told(name, kind, outcome=TOO_MANY)
+def not_asked(question: Question, why: str) -> Told:
+    """One that nobody is asked."""
+    return Told(question.name, type_name(question.type), outcome=why)
 
 
 def of_hosts(name: str, hosts: Iterable[str]) -> tuple[Told, ...]:

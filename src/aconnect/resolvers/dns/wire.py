@@ -29,7 +29,7 @@ from typing import Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
 from ...sansio.finding import AAAA, HTTPS, SRV, SVCB, A
-from ...sansio.service_records import Malformed, SRVRecord, read_svcb
+from ...sansio.service_records import Malformed, SRVRecord, read_svcb, usable_addresses
 from .plain import plain_addresses
 
 __all__ = [
@@ -68,8 +68,6 @@ _SERVICES: Final = (SVCB, HTTPS)
 _UNKNOWN: Final = 0xFF00
 """Of the types for private use (RFC 6895): added to a type, dnspython does not know it."""
 _FAMILIES: Final = {A: socket.AF_INET, AAAA: socket.AF_INET6}
-_NOBODY: Final = ("0.0.0.0", "::")
-_MAPPED: Final = "::ffff:"
 
 
 class Question(NamedTuple):
@@ -93,6 +91,7 @@ class Reply(NamedTuple):
         addresses: in their order, without duplicates.
         ttl: seconds for which they, and the aliases that led there, are good.
         negative_ttl: seconds for which it is known that there are none; None if nobody says so.
+        links: how many aliases there are.
         leads_to: where a chain of aliases ends that has no record here and no SOA; else empty.
         lame: it knows nothing of the name, and does not ask anybody either.
         nobody: it answers with the address of nobody, as filters do.
@@ -109,6 +108,7 @@ class Reply(NamedTuple):
     addresses: tuple[str, ...] = ()
     ttl: int = LONGEST_TTL
     negative_ttl: int | None = None
+    links: int = 0
     leads_to: str = ""
     lame: bool = False
     nobody: bool = False
@@ -244,24 +244,25 @@ def _reply(message: Any, question: Question) -> Reply:
         if name in seen or len(seen) > _MOST_LINKS:
             return Reply(rcode, problem="its aliases lead in a circle")
         seen.add(name)
+    links = len(seen) - 1
     records = found.get((name, wanted))
     if records is not None and rcode == _NOERROR and question.type not in _FAMILIES:
         owner = _text(name)
-        return _of_service(message, records, owner, min(ttl, records.ttl))
+        reply = _of_service(message, records, owner, min(ttl, records.ttl))
+        return reply._replace(links=links)
     if records is not None and rcode == _NOERROR:
-        return _addresses([each.address for each in records], min(ttl, records.ttl))
+        reply = _addresses([each.address for each in records], min(ttl, records.ttl))
+        return reply._replace(links=links)
     negative = _negative_ttl(message)
     leads_to = ""
-    if len(seen) > 1 and negative is None and rcode == _NOERROR:
+    if links and negative is None and rcode == _NOERROR:
         leads_to = _text(name)
-    says_something = len(seen) > 1 or negative is not None
-    lame = not says_something and not message.flags & (_AA | _RA)
-    return Reply(rcode, ttl=ttl, negative_ttl=negative, leads_to=leads_to, lame=lame)
+    lame = not links and negative is None and not message.flags & (_AA | _RA)
+    return Reply(rcode, ttl=ttl, negative_ttl=negative, links=links, leads_to=leads_to, lame=lame)
 
 
 def _addresses(texts: list[str], ttl: int) -> Reply:
-    given = dict.fromkeys(map(_plain, texts))
-    all_of_them = tuple(each for each in given if each not in _NOBODY)
+    all_of_them = usable_addresses(texts)
     addresses, left_out = all_of_them[:_MOST_ADDRESSES], len(all_of_them[_MOST_ADDRESSES:])
     nobody = not addresses
     return Reply(_NOERROR, addresses=addresses, ttl=ttl, nobody=nobody, left_out=left_out)
@@ -330,8 +331,3 @@ def _negative_ttl(message: Any) -> int | None:
         if rrset.rdtype == dns.rdatatype.SOA and rrset.rdclass == _IN:
             return int(min(rrset.ttl, rrset[0].minimum, LONGEST_NEGATIVE_TTL))
     return None
-
-
-def _plain(address: str) -> str:
-    mapped = address.lower().removeprefix(_MAPPED)
-    return mapped if "." in mapped else address
