@@ -26,7 +26,7 @@ from aconnect.drivers.asyncio_proactor import AsyncioProactorDriver
 from aconnect.drivers.asyncio_selector import AsyncioSelectorDriver
 from aconnect.drivers.asyncio_watch import AsyncioWatch, wake
 from aconnect.drivers.threads import DaemonThreads
-from aconnect.sockets.syscalls import poll_now
+from aconnect.sockets.syscalls import poll_now, ready_now
 from aconnect.testing.conformance import (
     DRIVER_RULES,
     RESOLVER_RULES,
@@ -35,13 +35,14 @@ from aconnect.testing.conformance import (
 )
 from aconnect.testing.conformance import blocking as blocking_checks
 from aconnect.testing.conformance import driver as driver_checks
+from aconnect.testing.conformance import readable as readable_checks
 from aconnect.testing.conformance import watch as watch_checks
 from aconnect.testing.conformance.bench import Rules
 
 LIMIT = 10.0  # seconds, for what is quick when all is well
 HANGING = 1.0  # for what is meant to take longer
 
-WAITING = Rules([*driver_checks.RULES, *watch_checks.RULES])
+WAITING = Rules([*driver_checks.RULES, *readable_checks.RULES, *watch_checks.RULES])
 NAMES = {rule.name for rule in DRIVER_RULES}
 
 COMPLETING = {name for name in NAMES if name.startswith("sock_connect")}
@@ -252,6 +253,78 @@ class SwallowsACancellation(Waiting):
 class TurnsACancellationIntoAnError(Waiting):
     def cancelled(self) -> Any:
         raise OSError(errno.ECANCELED, "cancelled")
+
+
+class Reading(AsyncioSelectorDriver):
+    """A defect in `wait_readable`: what is made of what is returned."""
+
+    async def wait_readable(self, socks: Any, until: float, *, writable: Any = ()) -> Any:
+        now = time.monotonic()
+        was_ready = any(ready_now(each, write=False) for each in socks)
+        try:
+            found = await super().wait_readable(socks, until, writable=writable)
+        except asyncio.CancelledError:
+            return self.cancelled()
+        return self.made_of(found, socks, until - now, was_ready)
+
+    def cancelled(self) -> Any:
+        raise
+
+    def made_of(self, found: Any, socks: Any, seconds: float, was_ready: bool) -> Any:
+        return found
+
+
+class HasNotReadIt(Reading):
+    def made_of(self, found: Any, socks: Any, seconds: float, was_ready: bool) -> Any:
+        return [] if was_ready and len(socks) == 1 else found
+
+
+class NamesAll(Reading):
+    def made_of(self, found: Any, socks: Any, seconds: float, was_ready: bool) -> Any:
+        return socks if was_ready else found
+
+
+class EndsEarly(AsyncioSelectorDriver):
+    async def wait_readable(self, socks: Any, until: float, *, writable: Any = ()) -> Any:
+        if until == math.inf and not writable:
+            return socks
+        return await super().wait_readable(socks, until, writable=writable)
+
+
+class KnowsNoEnd(Reading):
+    def made_of(self, found: Any, socks: Any, seconds: float, was_ready: bool) -> Any:
+        ended = found and not was_ready and seconds < math.inf and found == [*socks]
+        return [] if ended and not found[0].recv(1, socket.MSG_PEEK) else found
+
+
+class ForgetsWriters(AsyncioSelectorDriver):
+    async def wait_readable(self, socks: Any, until: float, *, writable: Any = ()) -> Any:
+        found = await super().wait_readable(socks, until, writable=writable)
+        return [each for each in found if each not in writable]
+
+
+class ReadsTooShort(AsyncioSelectorDriver):
+    async def wait_readable(self, socks: Any, until: float, *, writable: Any = ()) -> Any:
+        return await super().wait_readable(socks, until - 0.045, writable=writable)
+
+
+class CannotReadInThePast(AsyncioSelectorDriver):
+    async def wait_readable(self, socks: Any, until: float, *, writable: Any = ()) -> Any:
+        if until < time.monotonic():
+            raise ValueError("negative timeout")
+        return await super().wait_readable(socks, until, writable=writable)
+
+
+class ReadingLeavesATimer(Reading):
+    def made_of(self, found: Any, socks: Any, seconds: float, was_ready: bool) -> Any:
+        leave_a_timer()
+        return found
+
+
+class ReadsOn(Reading):
+    def cancelled(self) -> Any:
+        leave_a_timer()
+        raise
 
 
 class SleepsTooShort(AsyncioSelectorDriver):
@@ -606,6 +679,15 @@ WAITING_DEFECTS: list[tuple[str, Any]] = [
     ("wait_writable.cancelled", LeavesATimerWhenCancelled),
     ("wait_writable.cancelled", SwallowsACancellation),
     ("wait_writable.cancelled", TurnsACancellationIntoAnError),
+    ("wait_readable.ready", HasNotReadIt),
+    ("wait_readable.named", NamesAll),
+    ("wait_readable.later", EndsEarly),
+    ("wait_readable.end", KnowsNoEnd),
+    ("wait_readable.writable", ForgetsWriters),
+    ("wait_readable.deadline", ReadsTooShort),
+    ("wait_readable.past", CannotReadInThePast),
+    ("wait_readable.leaves_nothing", ReadingLeavesATimer),
+    ("wait_readable.cancelled", ReadsOn),
     ("sleep_until.moment", SleepsTooShort),
     ("sleep_until.past", CannotSleepInThePast),
     ("sleep_until.infinity", NeverIsNow),

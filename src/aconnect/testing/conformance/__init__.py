@@ -18,6 +18,7 @@ from ...addresses.values import TCPAddress
 from .bench import Broken, NotConformant, Rules
 from .blocking import RULES as BLOCKING_RULES
 from .driver import RULES as WAITING_RULES
+from .readable import RULES as READABLE_RULES
 from .resolver import RULES as RESOLVER_RULES
 from .resolver import Names
 from .watch import RULES as WATCH_RULES
@@ -37,7 +38,7 @@ __all__ = [
     "check_resolver",
 ]
 
-DRIVER_RULES = Rules([*WAITING_RULES, *WATCH_RULES, *BLOCKING_RULES])
+DRIVER_RULES = Rules([*WAITING_RULES, *READABLE_RULES, *WATCH_RULES, *BLOCKING_RULES])
 """What `check_driver` checks, in its order: each has a ``name`` and ``words``."""
 
 
