@@ -25,12 +25,15 @@ import socket
 from functools import lru_cache
 from importlib import import_module
 from struct import pack, unpack_from
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
 from ...sansio.finding import AAAA, HTTPS, SRV, SVCB, A
 from ...sansio.service_records import Malformed, SRVRecord, read_svcb, usable_addresses
-from .plain import plain_addresses
+from .plain import plain_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "AAAA",
@@ -68,6 +71,7 @@ _SERVICES: Final = (SVCB, HTTPS)
 _UNKNOWN: Final = 0xFF00
 """Of the types for private use (RFC 6895): added to a type, dnspython does not know it."""
 _FAMILIES: Final = {A: socket.AF_INET, AAAA: socket.AF_INET6}
+_SIZES: Final = {A: 4, AAAA: 16}
 
 
 class Question(NamedTuple):
@@ -205,11 +209,14 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
     if flags & _TC:
         return Reply(flags & 0xF, truncated=True)
     family = _FAMILIES.get(question.type)
-    if family is not None:
-        plain = plain_addresses(data, end + 4, question.type, family)
-        if plain is not None:
-            texts = [socket.inet_ntop(family, each) for each in plain[0]]
-            return _addresses(texts, min(plain[1], LONGEST_TTL))
+    plain = None
+    if family is not None or question.type in _SERVICES:
+        plain = plain_records(data, end + 4, question.type, _SIZES.get(question.type))
+    if plain is not None:
+        found, ttl = plain[0], min(plain[1], LONGEST_TTL)
+        if family is not None:
+            return _addresses([socket.inet_ntop(family, each) for each in found], ttl)
+        return _services(dict.fromkeys(found), read_svcb, _text(_name(question.name)), ttl, {})
     try:
         message, left_out = _parsed(_shown(data))
         reply = _reply(message, question)
@@ -277,8 +284,14 @@ def _of_service(message: Any, rrset: Any, owner: str, ttl: int) -> Reply:
         for each in message.additional
         if each.rdclass == _IN and each.rdtype in _FAMILIES
     }
+    return _services(rrset, _record, owner, ttl, additional)
+
+
+def _services(
+    given: Iterable[Any], read: Callable[[Any], Any], owner: str, ttl: int, additional: Any
+) -> Reply:
     try:
-        records = tuple(map(_record, rrset))
+        records = tuple(map(read, given))
     except Malformed as error:
         return Reply(_NOERROR, ttl=ttl, malformed=str(error))
     return Reply(_NOERROR, ttl=ttl, records=records, owner=owner, additional=additional)
