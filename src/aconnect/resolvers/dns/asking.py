@@ -15,6 +15,7 @@ Source: RFC 8767 section 5.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -68,9 +69,6 @@ class Asking:
         network: which part of it.
         keep: as for `Lookup`.
         lookups: those that are under way.
-
-    Attributes:
-        random: draws the same for all who share a lookup.
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class Asking:
         keep: Callable[[Hashable, Found], object],
         lookups: MutableMapping[Hashable, Lookup],
     ) -> None:
-        self.random: Random = Random()
+        self._random: Random | None = None
         self._driver = driver
         self._settings = settings
         self._servers = servers
@@ -100,6 +98,13 @@ class Asking:
         self._until = inf
         self._said: list[Told] = []
         self._left = MOST_QUESTIONS
+
+    @property
+    def random(self) -> Random:
+        """Draws the same for all who share a lookup."""
+        if self._random is None:  # of as many bits as a lookup's; all there are take time
+            self._random = Random(os.urandom(8))
+        return self._random
 
     def told(self) -> tuple[Told, ...]:
         """The questions that have been put since it was asked last, to be told."""
@@ -157,7 +162,8 @@ class Asking:
                 made = Lookup((), self._settings, self._servers, self._keep)
                 self._lookup = self._lookups[self._key] = made
             self._watch = self._lookup.join(self._driver)
-            self.random.seed(self._lookup.seed)
+            if self._random is not None:
+                self._random.seed(self._lookup.seed)
         self._lookup.ask(questions)
         self._told = 0  # one of them may have been answered before
 

@@ -13,6 +13,7 @@ Sources: RFC 6761, RFC 6762, RFC 7686, RFC 9476; the URL standard, "ends in a nu
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ..answers import Explained
@@ -40,6 +41,7 @@ _UNDERSTOOD: Final = ("files", "dns", "resolve", "myhostname")
 _GATEWAYS: Final = ("_gateway", "_outbound")
 
 
+@lru_cache(256)
 def business_of(name: str) -> str:
     """Whose business a name is: "loopback", "system", or why it is asked of nobody; empty for
     DNS's.
