@@ -12,6 +12,7 @@ import pytest
 from support.listeners import listening, refusing
 
 from aconnect import Batch, ConnectError, Dialer, Endpoint, Question, Report, Service
+from aconnect.report.questions import QuestionSummary
 from aconnect.trace import (
     AttemptStarted,
     DialCancelled,
@@ -204,3 +205,9 @@ async def test_names_are_escaped() -> None:
     assert "\x1b" not in report.to_html()
     assert report.attempts[0].service.isprintable()
     await anyio.lowlevel.checkpoint()
+
+
+def test_what_was_left_out_is_said() -> None:
+    summary = QuestionSummary("a.test", "A", 0.0, outcome="NOERROR", records=256, left_out=44)
+    assert summary.words == "256 records, 44 left out"
+    assert summary.replace(source="cache").words == "256 records, 44 left out, cache"
