@@ -10,7 +10,8 @@ Rules:
 * Every figure comes from a process of its own.  The contenders of a loop take turns.
 * Noise only adds, so the best round is what counts.  The median is shown.
 * The targets are for what a connect takes on top of its task, which has a row of its own and is
-  subtracted on both sides.
+  subtracted on both sides.  Beside what is found stands what the floor would have: the system
+  calls, a future, and the loop's `add_writer`, with no error looked at and nobody cancelled.
 * All connects must succeed, and none may have lost a packet on the way, or there is no figure.
 """
 
@@ -52,16 +53,16 @@ class Target(NamedTuple):
     theirs: str
 
 
-def targets(socket_call: str | None, *streams: str) -> list[Target]:
-    """No more than a call that connects a socket, and half of what makes a stream."""
-    theirs = {socket_call: 1.0} if socket_call else {}
+def targets(socket_call: str | None, *streams: str, most: float = 1.0) -> list[Target]:
+    """So much of what a call takes that connects a socket, and half of what makes a stream."""
+    theirs = {socket_call: most} if socket_call else {}
     theirs |= dict.fromkeys(streams, 0.5)
     ours = (clients.OURS, clients.DIALER)
     return [Target(each, most, name) for each in ours for name, most in theirs.items()]
 
 
 TARGETS: dict[str, list[Target]] = {
-    "asyncio": targets(clients.SOCK_CONNECT, clients.STREAMS, clients.ANYIO),
+    "asyncio": targets(clients.SOCK_CONNECT, clients.STREAMS, clients.ANYIO, most=0.8),
     # uvloop's streams are connected in C, and take less than twice what the floor takes.
     "uvloop": targets(clients.SOCK_CONNECT, clients.ANYIO),
     # trio has no call like sock_connect(); its own sockets' is there to be compared with.
@@ -200,20 +201,27 @@ def report(found: Results, connects: int) -> bool:
 def verdicts(found: Results) -> list[bool]:
     """Print each target, and return whether it is met."""
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("", "", "target", "found", ""):
+    for column in ("", "", "target", "found", "at the floor", ""):
         table.add_column(column)
     met: list[bool] = []
 
-    def row(loop: str, ours: str, target: str, value: str, good: bool) -> None:
+    def row(loop: str, ours: str, target: str, value: str, good: bool, possible: str = "") -> None:
         met.append(good)
-        table.add_row(loop, ours, target, value, "[green]met[/]" if good else "[red]missed[/]")
+        table.add_row(
+            loop, ours, target, value, possible, "[green]met[/]" if good else "[red]missed[/]"
+        )
 
     for loop, contenders in found.items():
         task = contenders[clients.WAIT]
         for ours, most, theirs in TARGETS[loop]:
-            cpu, other = (min(contenders[each].cpu) - min(task.cpu) for each in (ours, theirs))
+            floor = clients.ADD_WRITER if clients.ADD_WRITER in contenders else ours
+            cpu, other, least = (
+                min(contenders[each].cpu) - min(task.cpu) for each in (ours, theirs, floor)
+            )
             ratio = cpu / other
-            row(loop, ours, f"CPU ≤ {most:g} × {theirs}", f"{ratio:.2f}", ratio <= most)
+            possible = "" if floor == ours else f"{least / other:.2f}"
+            words = f"CPU ≤ {most:g} × {theirs}"
+            row(loop, ours, words, f"{ratio:.2f}", ratio <= most, possible)
         for ours in HELD_TO_HEAP:
             taken = contenders[ours].heap
             assert taken is not None

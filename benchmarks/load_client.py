@@ -54,12 +54,26 @@ ANYIO = "anyio.connect_tcp"
 OURS_TRIO = "open_trio_stream"
 TRIO = "trio.open_tcp_stream"
 WAIT = "a task that only waits"
+ADD_WRITER = "connect, add_writer"
 
 
 async def with_sock_connect(address: Any) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, address)
+    return sock
+
+
+async def with_add_writer(address: Any) -> socket.socket:
+    """The floor: what the loop has for this, and nothing else but the system calls."""
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.connect_ex(address)
+    writable = loop.create_future()
+    loop.add_writer(sock, writable.set_result, None)
+    await writable
+    loop.remove_writer(sock)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
     return sock
 
 
@@ -80,6 +94,7 @@ ON_ASYNCIO: dict[str, Open] = {
     WITH_TIMEOUT: partial(aconnect, timeout=30),
     DIALER: Dialer().connect,
     SOCK_CONNECT: with_sock_connect,
+    ADD_WRITER: with_add_writer,
     OURS_STREAMS: open_connection,
     STREAMS: lambda address: asyncio.open_connection(*address),
     OURS_ANYIO: open_stream,
