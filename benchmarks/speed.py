@@ -347,6 +347,7 @@ def main() -> None:
     else:
         figures, missing = measure(options.go)
         run = summary(figures, options.go)
+        run["goals"] = list(verdicts(figures, run))
         if options.json:
             runs = json.loads(options.json.read_text()) if options.json.exists() else {}
             runs[run["python"].rpartition(".")[0]] = run

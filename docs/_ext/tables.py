@@ -446,6 +446,19 @@ def cost_table() -> str:
     return _table(head, lines)
 
 
+def goal_table() -> str:
+    """What was wanted of each comparison, what came of it, and what its floor would have."""
+    runs = _runs()
+    head = ("of medians", *runs, "at the floor", "wanted", "")
+    goals = {python: {goal[0]: goal[1:] for goal in run["goals"]} for python, run in runs.items()}
+    lines = []
+    for words, (_, possible, wanted, met) in next(iter(goals.values())).items():
+        found = [goals[python].get(words, ("",))[0] for python in runs]
+        told = words.replace("|", chr(92) + "|")
+        lines.append((told, *found, possible, wanted, "met" if met else "missed"))
+    return _table(head, lines)
+
+
 def _runs() -> dict[str, Any]:
     runs: dict[str, Any] = json.loads(_SPEED.read_text())
     return runs
@@ -472,6 +485,7 @@ TABLES: Final = {
     "networks": network_table,
     "precedence": precedence_table,
     "speed": speed_table,
+    "goals": goal_table,
     "told": told_table,
     "transitions": transition_table,
 }
