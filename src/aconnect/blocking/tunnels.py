@@ -156,8 +156,9 @@ class TunnelSocket(socket.socket):
     def _not_here(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError(f"a {type(self).__name__} has recv, recv_into, send and sendall")
 
-    recvfrom = recvfrom_into = recvmsg = recvmsg_into = _not_here
-    sendto = sendmsg = sendmsg_afalg = dup = _not_here
+    if not TYPE_CHECKING:
+        recvfrom = recvfrom_into = recvmsg = recvmsg_into = _not_here
+        sendto = sendmsg = sendmsg_afalg = dup = _not_here
 
     # How it is done.
 

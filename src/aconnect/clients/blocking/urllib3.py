@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from ...addresses.text import host_of_url
 from ...addresses.values import UnixAddress
@@ -166,7 +166,8 @@ class AConnectHTTPSConnection(AConnectHTTPConnection, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         if isinstance(sock, TunnelSocket) and not isinstance(self.ssl_context, ThroughTunnels):
-            self.ssl_context = cast("Any", ThroughTunnels(self.ssl_context or self._default()))
+            context: Any = ThroughTunnels(self.ssl_context or self._default())
+            self.ssl_context: SSLContext | None = context
         return sock
 
     def _default(self) -> SSLContext:
