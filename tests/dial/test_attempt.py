@@ -90,6 +90,13 @@ class TestConnectedNow:
             assert connected is (state == ESTABLISHED)
             assert not syscalls.connected_after_all(sock, endpoint, errno.ECONNREFUSED)
 
+    def test_after_it_was_waited_for_another_kind_is_asked_for_its_peer(self) -> None:
+        endpoint = Endpoint(socket.AF_UNIX, socket.SOCK_STREAM, 0, "/a/path")
+        here, there = socket.socketpair()
+        with here, there, socket.socket(socket.AF_UNIX) as apart:
+            assert syscalls.connected_after_all(here, endpoint, 0)
+            assert not syscalls.connected_after_all(apart, endpoint, 0)
+
 
 @pytest.mark.parametrize(
     ("error", "number"),

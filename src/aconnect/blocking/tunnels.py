@@ -156,7 +156,7 @@ class TunnelSocket(socket.socket):
     def _not_here(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError(f"a {type(self).__name__} has recv, recv_into, send and sendall")
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # pragma: no branch
         recvfrom = recvfrom_into = recvmsg = recvmsg_into = _not_here
         sendto = sendmsg = sendmsg_afalg = dup = _not_here
 
