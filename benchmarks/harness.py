@@ -21,6 +21,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 BATCH: Final = 100
 BACKLOG: Final = 4096
+GREETERS: Final = 4
+"""Threads of the TLS peer: nobody has to wait until it has noticed that somebody else has gone."""
 NAME: Final = "localhost.example"
 """The name in the certificate of the TLS peer."""
 
@@ -141,10 +144,8 @@ def accept_and_close(listener: socket.socket) -> None:
         listener.accept()[0].close()
 
 
-def greet_over_tls(listener: socket.socket, certificate: str) -> None:
+def greet_over_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
     """Say one byte after the handshake, so that a client has a session, and wait for the end."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
     while True:
         sock, _ = listener.accept()
         try:
@@ -162,7 +163,11 @@ def main(certificate: str | None = None) -> None:
         if certificate is None:
             accept_and_close(listener)
         else:
-            greet_over_tls(listener, certificate)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            with ThreadPoolExecutor(GREETERS) as greeters:
+                for _ in range(GREETERS):
+                    greeters.submit(greet_over_tls, listener, context)
 
 
 def run_on(loop: str, main: Callable[..., Any], *arguments: Any) -> Any:

@@ -105,7 +105,7 @@ def test_every_driver_has_what_a_driver_has() -> None:
         "start_blocking", "wait_readable", "watch",
     }  # fmt: skip
     for kind in (AnyioDriver, AsyncioSelectorDriver, AsyncioProactorDriver):
-        assert members <= set(dir(kind))
+        assert members <= set(dir(kind()))
 
 
 class TestWaitReadable:

@@ -367,13 +367,13 @@ class NoCheckpoint(AsyncioSelectorDriver):
 
 
 class DoesNotYield(AnyioDriver):
-    async def checkpoint(self) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()
+    def __init__(self) -> None:
+        super().__init__(trio.lowlevel.checkpoint_if_cancelled)
 
 
 class CannotBeCancelled(AnyioDriver):
-    async def checkpoint(self) -> None:
-        await trio.lowlevel.cancel_shielded_checkpoint()
+    def __init__(self) -> None:
+        super().__init__(trio.lowlevel.cancel_shielded_checkpoint)
 
 
 class CompletesPerhaps(AsyncioSelectorDriver):

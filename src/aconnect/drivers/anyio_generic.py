@@ -40,12 +40,18 @@ _NO_SCOPE: Final = nullcontext()
 
 
 class AnyioDriver:
-    """Whatever event loop is running, as anyio sees it."""
+    """Whatever event loop is running, as anyio sees it.
+
+    Args:
+        checkpoint: of that loop, if it has one of its own, which takes less time.
+    """
 
     completes = False
 
-    async def checkpoint(self) -> None:
-        await anyio.lowlevel.checkpoint()
+    def __init__(
+        self, checkpoint: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+    ) -> None:
+        self.checkpoint: Callable[[], Awaitable[None]] = checkpoint
 
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         # A scope that has no limit is memory for nothing.

@@ -93,11 +93,12 @@ def _trio_driver() -> Driver:
     try:
         # Anyio would import this in the first wait, while a deadline runs.
         import anyio._backends._trio  # noqa: F401
+        import trio.lowlevel
 
         from .anyio_generic import AnyioDriver
     except ImportError as error:
         raise ImportError(not_installed("anyio", "trio")) from error
-    return AnyioDriver()
+    return AnyioDriver(trio.lowlevel.checkpoint)
 
 
 def _prepare() -> None:
