@@ -96,6 +96,9 @@ class InternetAddress(Value):
         set_derived(self, "host", f"{host}%{zone}" if zone else host)
         set_derived(self, "_family", None if zone else family)
 
+    def __hash__(self) -> int:
+        return hash((self.host, self.port))  # a race asks for it several times
+
     @property
     def type(self) -> int:
         """The type of socket that it takes."""

@@ -156,7 +156,10 @@ async def connect(
             else:
                 calls = plan.settings.system_calls
                 connected = connected_after_all(begun.sock, endpoint, so_error, calls)
-                begun = begun.sock if connected else begun._replace(so_error=so_error)
+                if connected:
+                    begun = begun.sock
+                else:
+                    begun.so_error = so_error
         if not isinstance(begun, Begun):
             if handshake is None:
                 if telling is not None:

@@ -32,6 +32,7 @@ __all__ = [
     "check_batch",
     "check_endpoint",
     "closable",
+    "endpoint_at",
     "endpoints_for",
     "in_order",
     "of_family",
@@ -186,11 +187,16 @@ def endpoints_for(address: TCPAddress | UDPAddress, hosts: Iterable[str]) -> lis
         if "%" in host:
             zoned = type(address)(host, port)
             endpoints.append(zoned.endpoint or zoned_endpoint(zoned))
-        elif ":" in host:
-            endpoints.append(Endpoint(socket.AF_INET6, kind, proto, (host, port, 0, 0)))
         else:
-            endpoints.append(Endpoint(socket.AF_INET, kind, proto, (host, port)))
+            endpoints.append(endpoint_at(kind, proto, host, port))
     return endpoints
+
+
+def endpoint_at(kind: int, proto: int, host: str, port: int) -> Endpoint:
+    """The endpoint of an IP address without a zone."""
+    if ":" in host:
+        return Endpoint(socket.AF_INET6, kind, proto, (host, port, 0, 0))
+    return Endpoint(socket.AF_INET, kind, proto, (host, port))
 
 
 def closable(answers: Any) -> Any:

@@ -19,10 +19,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from ...addresses.service_addresses import ServiceAddress, SRVAddress
-from ...addresses.values import TCPAddress, UDPAddress
 from ...sansio.finding import HTTPS, SVCB, Offers, Place, Targets
 from ...sansio.service_records import ServiceRecord
-from ..answers import Explained, service_of
+from ..answers import Explained, endpoint_at, service_of
 from ..base import Batch, Service
 from .addresses import FAMILIES
 from .cache import error_of
@@ -286,7 +285,8 @@ class _Saying:
         self._finding = finding
         self.awaited: frozenset[Any] = awaited
         datagrams = address.type == socket.SOCK_DGRAM
-        self._kind: type[TCPAddress | UDPAddress] = UDPAddress if datagrams else TCPAddress
+        self._proto: int = socket.IPPROTO_UDP if datagrams else socket.IPPROTO_TCP
+        self._type = address.type
 
     def batches(self) -> Iterable[Batch]:
         """What is to be said; nothing more is awaited before all of it has been."""
@@ -307,8 +307,7 @@ class _Saying:
 
     def endpoints(self, addresses: Iterable[tuple[str, int]]) -> list[Endpoint]:
         """Addresses as endpoints."""
-        made = [self._kind(host, port).endpoint for host, port in addresses]
-        return [each for each in made if each is not None]
+        return [endpoint_at(self._type, self._proto, host, port) for host, port in addresses]
 
 
 def _service(place: Place | None, hint: bool, refused: str = "") -> Service | None:
