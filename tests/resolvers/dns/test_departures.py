@@ -12,6 +12,7 @@ from typing import Any
 import dns.exception
 import dns.message
 import dns.rdata
+import dns.version
 import pytest
 from fuzz.names_target import of_dnspython, svcb_record, theirs
 from hypothesis import given, settings
@@ -24,6 +25,10 @@ from aconnect.sansio.finding import HTTPS
 from aconnect.sansio.service_records import ServiceRecord, read_svcb
 
 require()
+pytestmark = pytest.mark.skipif(
+    (dns.version.MAJOR, dns.version.MINOR) < (2, 9),
+    reason="dnspython reads the parameters of service records otherwise since 2.9",
+)
 QUESTION = Question("a.test", HTTPS)
 QUERY = encode(QUESTION, 0x1234, edns=True)
 
