@@ -235,6 +235,14 @@ class TestValues:
                 ValueError,
                 "ASCII value",
             ),
+            *(
+                (("http", "h:1"), {"headers": [("a", value)]}, ValueError, "ASCII value")
+                for value in ("c\nd", "c\rd", "c\0d", "c\n", "\0")
+            ),
+            *(
+                (("http", "h:1"), {"headers": [(name, "x")]}, ValueError, "sent anyway")
+                for name in ("Transfer-Encoding", "transfer-encoding", "Content-Length", "host")
+            ),
             (
                 ("http", "h:1"),
                 {"headers": [("a", "ü")]},

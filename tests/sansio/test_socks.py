@@ -196,6 +196,23 @@ class TestSocks4:
         assert (caught.value.errno, caught.value.about) == SOCKS4_CODES[code][:2]
         assert caught.value.reply == code
 
+    @pytest.mark.parametrize(
+        ("code", "number", "about", "words"),
+        [
+            (91, errno.ECONNREFUSED, "target", "rejected or failed"),
+            (92, errno.EACCES, "proxy", "it could not reach identd on this host"),
+            (93, errno.EACCES, "proxy", "identd on this host reports another user"),
+        ],
+    )
+    def test_s3_what_a_code_comes_down_to(
+        self, code: int, number: int, about: str, words: str
+    ) -> None:
+        with pytest.raises(Refusal) as caught:
+            Socks4("192.0.2.1", 1).receive(bytes([0, code]) + bytes(6))
+        error = caught.value
+        assert (error.errno, error.about, error.reply) == (number, about, code)
+        assert error.strerror == f"the proxy says {code}: {words}"
+
     @pytest.mark.parametrize("answer", [b"\x05\xff", b"HTTP/1.1", b"\x00\x00", b"\x00\x5e"])
     def test_what_is_no_answer(self, answer: bytes) -> None:
         with pytest.raises(Refusal, match="no SOCKS4 proxy") as caught:
