@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ..addresses.target import target_of
 from ..drivers.select import running_driver
+from ..resolvers.base import for_family
 from ..resolvers.system import SystemResolver
 from ..sansio.naming import check_names, spelled_out
 from ..sansio.rules import Rules
@@ -193,7 +194,8 @@ class Dialer(Value, kw_only=True):
             rules=rules,
             settings=settings,
             family=self.family,
-            resolver=self.resolver,
+            # By way of a proxy, what it connects to may be of the other family.
+            resolver=for_family(self.resolver, 0 if self.proxy is not None else self.family),
             permit=None if self.permit is None else _asking(self.permit, "permit"),
             on_socket=self.on_socket,
             trace=self.trace,

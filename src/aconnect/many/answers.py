@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..drivers.select import running_driver
 from ..resolvers.answers import check_batch, closable, service_of
-from ..resolvers.base import translated
+from ..resolvers.base import for_family, translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -88,6 +88,10 @@ class SharedAnswers:
     async def translate(self, endpoint: Endpoint) -> Endpoint | None:
         """What the other says of an IPv4 endpoint without a route."""
         return await translated(self._resolver, endpoint)
+
+    def for_family(self, family: int) -> SharedAnswers:
+        """For who keeps to a family: of the other nothing is to be known."""
+        return SharedAnswers(for_family(self._resolver, family), self._reuse)
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """What the other resolver gives."""

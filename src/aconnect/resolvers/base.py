@@ -12,7 +12,8 @@ Rules:
   the endpoints from memory, in their order, or None; it is called before each `resolve`, in the
   middle of a dial, and must not wait.  ``forget(address)``, which is told that none of the
   addresses could be connected to.  And ``translate(endpoint)``, which says how an IPv4 address is
-  reached to which there is no route.
+  reached to which there is no route.  And ``for_family(family)``, which gives a resolver that
+  looks for nothing else; it is called when a `Dialer` is made that keeps to one family.
 """
 
 from __future__ import annotations
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 
     from ..addresses.values import Endpoint, TCPAddress, UDPAddress
 
-__all__ = ["Awaited", "Batch", "Question", "Resolver", "Service", "Source", "translated"]
+__all__ = [
+    "Awaited",
+    "Batch",
+    "Question",
+    "Resolver",
+    "Service",
+    "Source",
+    "for_family",
+    "translated",
+]
 
 Awaited: TypeAlias = "frozenset[int | Literal['service']]"
 """What is worth waiting for: address families, and "service" for how a service is offered."""
@@ -133,7 +143,19 @@ class Resolver(Protocol):
         And a coroutine method ``translate(endpoint)``, which is awaited when a literal IPv4
         address has no route: the IPv6 `Endpoint` of a translator to it (NAT64), or None.  A policy
         is asked about both.
+
+        And a method ``for_family(family)``, which gives a resolver that need not look for
+        addresses of another family, and has all that this one has.  A `Dialer` with that
+        ``family`` asks it in place of this one, unless there is a proxy: what that connects to may
+        be of any family.
         """
+
+
+def for_family(resolver: Resolver, family: int) -> Resolver:
+    """The resolver for who keeps to a family, or to none; itself if it makes no difference."""
+    keep: Any = getattr(resolver, "for_family", None)
+    kept: Resolver = resolver if keep is None or not family else keep(family)
+    return kept
 
 
 async def translated(resolver: object, endpoint: Endpoint) -> Endpoint | None:

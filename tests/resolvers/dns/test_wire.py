@@ -71,10 +71,17 @@ class TestAnswer:
         assert (reply.leads_to, reply.ttl, reply.addresses) == ("b.test", 30, ())
 
     def test_a_chain_that_is_known_to_end_in_nothing(self) -> None:
-        reply = said("a.test 30 CNAME b.test.", authority=[SOA])
+        reply = said("a.test 70 CNAME b.test.", authority=[SOA])
         assert (reply.leads_to, reply.negative_ttl) == ("", 60)
-        reply = said("a.test 30 CNAME b.test.", authority=[SOA], rcode="NXDOMAIN")
+        reply = said("a.test 70 CNAME b.test.", authority=[SOA], rcode="NXDOMAIN")
         assert (reply.leads_to, reply.rcode, reply.negative_ttl) == ("", 3, 60)
+
+    @pytest.mark.parametrize("rcode", ["NOERROR", "NXDOMAIN"])
+    def test_that_is_known_for_as_long_as_the_chain_is_good(self, rcode: str) -> None:
+        chain = "a.test 30 CNAME b.test.", "b.test 5 CNAME c.test."
+        reply = said(*chain, authority=[SOA], rcode=rcode)
+        assert (reply.leads_to, reply.negative_ttl) == ("", 5)
+        assert said(*chain, rcode="NXDOMAIN").negative_ttl is None
 
     @pytest.mark.parametrize("links", [2, 17])
     def test_a_chain_in_a_circle_or_too_long(self, links: int) -> None:

@@ -3,8 +3,8 @@
 Rules:
 
 * An answer is kept for the least of the TTLs that led to it, at most a day; one of 0 is not.
-* That there is no address is kept for as long as its SOA record says, at most an hour; without one
-  it is not kept (RFC 2308, section 5).
+* That there is no address is kept for as long as its SOA record says, at most an hour, and no
+  longer than the aliases that led there; without one it is not kept (RFC 2308, section 5).
 * That there is no such name holds for all types of it, but for itself alone if another type has
   answered with addresses; never for names below it.
 * What is kept belongs to a network.  The last four are remembered.

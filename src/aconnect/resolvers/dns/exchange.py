@@ -184,7 +184,7 @@ class Exchange:
         """See whether it is over."""
         if self.outcome is None and self._asking.over:
             code = socket.EAI_AGAIN if self._again else socket.EAI_FAIL
-            self._fail(code, "; ".join(f"{k}: {v}" for k, v in self._said.items()))
+            self._fail(code, self._words())
 
     def _open(self, each: _Try, now: float, tcp: bool) -> None:
         """Put the question to a server."""
@@ -279,11 +279,17 @@ class Exchange:
         if reply.leads_to and business_of(reply.leads_to):
             reply = reply._replace(rcode=_NXDOMAIN, leads_to="")  # nobody is asked for that
         if not reply.leads_to:
-            self._end_with(each, reply._replace(ttl=self._ttl), now)
+            self._end_with(each, self._as_good_as_aliases(reply), now)
             return
         self.close()
         self.question = self.question._replace(name=reply.leads_to)
         self._begin(now)
+
+    def _as_good_as_aliases(self, reply: Reply) -> Reply:
+        """What is known, for no longer than the aliases are good that led to it."""
+        negative = reply.negative_ttl
+        negative = None if negative is None else min(negative, self._ttl)
+        return reply._replace(ttl=self._ttl, negative_ttl=negative)
 
     def _refused(self, each: _Try, words: str, now: float, again: bool = False) -> None:
         """A server has answered, and it is of no use."""
@@ -314,6 +320,11 @@ class Exchange:
     def _say(self, server: int, words: str, again: bool) -> None:
         self._again |= again
         self._said[self._name(server)] = words
+
+    def _words(self) -> str:
+        words = "; ".join(f"{server}: {said}" for server, said in self._said.items())
+        asked = len(self._said)
+        return words if asked == 1 else f"{asked} servers were asked: {words}"
 
     def _name(self, server: int) -> str:
         host, port = self._settings.servers[server]

@@ -33,7 +33,7 @@ from ..answers import Explained, endpoints_for, in_order
 from ..base import Batch
 from ..clock import uptime
 from ..system import SystemResolver
-from .addresses import look_up
+from .addresses import FAMILIES, look_up
 from .arguments import check_others, preferences_of, settings_of
 from .asking import Asking
 from .cache import DnsCache
@@ -149,8 +149,20 @@ class DnsResolver:
         own = ", ".join(f"{name}={value!r}" for name, value in self._own.items())
         return f"{type(self).__name__}({own})"
 
+    def for_family(self, family: int) -> Resolver:
+        """This resolver for who keeps to IPv4, or to IPv6: nobody is asked for addresses of the
+        other family.  Where NAT64 makes IPv6 ones of IPv4 addresses, those are asked for, too.
+
+        Args:
+            family: `socket.AF_INET` or `socket.AF_INET6`.
+        """
+        return _ForFamily(self, family)
+
     def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
         """The endpoints, best first, if they are remembered; else None."""
+        return self._known(address, socket.AF_UNSPEC)
+
+    def _known(self, address: TCPAddress | UDPAddress, family: int) -> list[Endpoint] | None:
         machine = self._machine
         if machine is None or time.monotonic() - machine.looked >= LOOK_AGAIN:
             return None
@@ -163,13 +175,14 @@ class DnsResolver:
         if not is_known:
             return None
         of = list if translation is None else translation.of
+        types, preferred = _wanted(machine, family, translation)
         if isinstance(address, _SERVICES):
             recall = partial(self._fresh, network, now=now)
             names = candidates_of(address.host, name, machine.settings)
-            found = self._services.known(address, names, recall, machine.types, machine.preferred)
+            found = self._services.known(address, names, recall, types, preferred)
             return in_order(of(found)) if found else None
         for candidate in candidates_of(address.host, name, machine.settings):
-            answers = [self._fresh(network, each, now) for each in self._asked(candidate, machine)]
+            answers = [self._fresh(network, Question(candidate, type), now) for type in types]
             if None in answers:
                 return None
             hosts = [host for each in answers if each is not None for host in each.addresses]
@@ -190,8 +203,8 @@ class DnsResolver:
                     self._cache.forget((network, *question))
                 return
             for name in names:
-                for question in self._asked(name, machine):
-                    self._cache.forget((network, *question))
+                for type in machine.types:
+                    self._cache.forget((network, name, type))
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """A batch for each family, as its answer comes; unsorted.  Before those, an empty one that
@@ -208,10 +221,18 @@ class DnsResolver:
 
         Source: RFC 1034, RFC 1035, RFC 8305 section 3.
         """
+        async with aclosing(self._resolve(address, socket.AF_UNSPEC)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _resolve(
+        self, address: TCPAddress | UDPAddress, family: int
+    ) -> AsyncGenerator[Batch]:
         driver = running_driver()
         machine = await self._look(driver)
         translation = await self._translation(driver, machine)
-        async with aclosing(self._batches(driver, machine, address)) as batches:
+        wanted = _wanted(machine, family, translation)
+        async with aclosing(self._batches(driver, machine, address, *wanted)) as batches:
             async for batch in batches:
                 yield batch if translation is None else translation.of_batch(batch)
 
@@ -237,7 +258,12 @@ class DnsResolver:
         return await self._translator.find(driver, network, machine.settings, machine.servers)
 
     async def _batches(
-        self, driver: Driver, machine: Machine, address: TCPAddress | UDPAddress
+        self,
+        driver: Driver,
+        machine: Machine,
+        address: TCPAddress | UDPAddress,
+        types: list[int],
+        preferred: int,
     ) -> AsyncGenerator[Batch]:
         name = canonical(address.host)
         own = machine.hosts.get(name, ())
@@ -262,7 +288,7 @@ class DnsResolver:
         if business:
             raise Explained(socket.EAI_NONAME, business)
         candidates = candidates_of(address.host, name, machine.settings)
-        how = self._asking(driver, machine), machine.types, machine.preferred
+        how = self._asking(driver, machine), types, preferred
         if isinstance(address, _SERVICES):
             found = self._services.look_up(address, name, candidates, *how)
         else:
@@ -287,9 +313,6 @@ class DnsResolver:
             raise Explained(socket.EAI_NONAME, "it is not DNS's, and there is no system=")
         async for batch in self._system.resolve(address):
             yield batch
-
-    def _asked(self, name: str, machine: Machine) -> list[Question]:
-        return [Question(name, type) for type in machine.types]
 
     def _fresh(self, network: Hashable, question: Question, now: float) -> Answer | None:
         entry = self._recall(network, question, now)
@@ -335,3 +358,36 @@ class DnsResolver:
 
 
 _NOWHERE: Final = object()
+
+
+def _wanted(
+    machine: Machine, family: int, translation: Translation | None
+) -> tuple[list[int], int]:
+    """Which types of addresses are asked for by who keeps to a family, or to none; and which of
+    them is worth waiting for."""
+    types, preferred = machine.types, machine.preferred
+    if family == socket.AF_INET or (family == socket.AF_INET6 and translation is None):
+        # Where there is to be no AAAA, who wants nothing else finds that there is none.
+        types = [each for each in types if FAMILIES[each] == family] or types
+    return types, preferred if preferred in types else types[0]
+
+
+class _ForFamily:
+    """A `DnsResolver` for who keeps to a family; it has nothing of its own.
+
+    Args:
+        resolver: that.
+        family: AF_INET or AF_INET6.
+    """
+
+    def __init__(self, resolver: DnsResolver, family: int) -> None:
+        self._resolver = resolver
+        self._family = family
+        self.forget = resolver.forget
+        self.translate = resolver.translate
+
+    def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
+        return self._resolver._known(address, self._family)
+
+    def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+        return self._resolver._resolve(address, self._family)

@@ -94,7 +94,8 @@ class Reply(NamedTuple):
         truncated: there is more, by TCP.
         addresses: in their order, without duplicates.
         ttl: seconds for which they, and the aliases that led there, are good.
-        negative_ttl: seconds for which it is known that there are none; None if nobody says so.
+        negative_ttl: seconds for which it is known that there are none, no longer than the aliases
+            are good that led to that; None if nobody says so.
         links: how many aliases there are.
         leads_to: where a chain of aliases ends that has no record here and no SOA; else empty.
         lame: it knows nothing of the name, and does not ask anybody either.
@@ -260,7 +261,7 @@ def _reply(message: Any, question: Question) -> Reply:
     if records is not None and rcode == _NOERROR:
         reply = _addresses([each.address for each in records], min(ttl, records.ttl))
         return reply._replace(links=links)
-    negative = _negative_ttl(message)
+    negative = _negative_ttl(message, ttl)
     leads_to = ""
     if links and negative is None and rcode == _NOERROR:
         leads_to = _text(name)
@@ -339,8 +340,9 @@ def _behind_name(data: bytes, at: int) -> int:
     return at + 1
 
 
-def _negative_ttl(message: Any) -> int | None:
+def _negative_ttl(message: Any, ttl: int) -> int | None:
+    """Seconds for which there is nothing where aliases lead that are good for ``ttl``."""
     for rrset in message.authority:
         if rrset.rdtype == dns.rdatatype.SOA and rrset.rdclass == _IN:
-            return int(min(rrset.ttl, rrset[0].minimum, LONGEST_NEGATIVE_TTL))
+            return int(min(rrset.ttl, rrset[0].minimum, LONGEST_NEGATIVE_TTL, ttl))
     return None
