@@ -21,9 +21,11 @@ QUESTION = Question("a.test", A)
 RECORD = "a.test 60 A 192.0.2.1"
 
 
-def udp() -> Any:
+def udp(of: socket.socket | None = None) -> Any:
+    """A socket, perhaps at the same port of another host."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+    sock.settimeout(30)
+    sock.bind(("127.0.0.1", 0) if of is None else ("127.0.0.2", of.getsockname()[1]))
     return closing(sock)
 
 
@@ -105,3 +107,66 @@ def test_closed_it_leaves_nothing(tcp: bool) -> None:
         assert socks
         exchange.close()
         assert [sock.fileno() for sock in socks] == [-1]
+
+
+# ---------------------------------------------------------------------- strangers, and silence
+
+
+def test_d2_what_comes_from_elsewhere_is_not_heard() -> None:
+    """From another port of the server's, or the server's port of another host."""
+    with udp() as one, udp() as stranger, udp(of=one) as neighbour:
+        exchange = exchange_with(one)
+        query, peer = one.recvfrom(512)
+        for each in (stranger, neighbour):
+            each.sendto(answer(query, "a.test 60 A 192.0.2.66"), peer)
+        assert select.select([*exchange.reads], [], [], 0)[0] == []
+        one.sendto(answer(query, RECORD), peer)
+        carry_on(exchange)
+    assert exchange.outcome is not None
+    assert exchange.outcome.reply is not None
+    assert exchange.outcome.reply.addresses == ("192.0.2.1",)
+    assert exchange.outcome.ignored == 0
+
+
+def test_d2_each_try_has_a_port_of_its_own() -> None:
+    with udp() as one, udp() as other:
+        exchange = exchange_with(one, other, attempts=2)
+        peers = [one.recvfrom(512)[1]]
+        for now, server in ((1.0, other), (2.0, one), (3.0, other)):
+            assert exchange.wake_at == now
+            exchange.time_passed(now)
+            peers.append(server.recvfrom(512)[1])
+        assert len(set(peers)) == 4
+        exchange.close()
+
+
+def test_d3_what_is_no_answer_does_not_prolong_the_wait() -> None:
+    with udp() as one:
+        exchange = exchange_with(one, attempts=1)
+        query, peer = one.recvfrom(512)
+        until = exchange.wake_at
+        assert until == 5.0
+        for now in (0.5, 4.9):
+            one.sendto(bytes([query[0] ^ 1]) + answer(query, RECORD)[1:], peer)
+            carry_on(exchange, now)
+            assert exchange.wake_at == until
+        exchange.time_passed(until)
+    assert exchange.outcome is not None
+    assert (exchange.outcome.code, exchange.outcome.ignored) == (socket.EAI_AGAIN, 2)
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_silent_server_may_know_another_time(silent: int) -> None:
+    with udp() as one, udp() as other:
+        exchange = exchange_with(one, other, attempts=1)
+        if silent == 0:
+            exchange.time_passed(exchange.wake_at)
+        server = (other, one)[silent]
+        query, peer = server.recvfrom(512)
+        server.sendto(answer(query, rcode="REFUSED"), peer)
+        carry_on(exchange, 1.5)
+        while exchange.outcome is None:
+            exchange.time_passed(exchange.wake_at)
+    assert exchange.outcome.code == socket.EAI_AGAIN
+    assert "REFUSED" in exchange.outcome.words
+    assert "no answer in 5 s" in exchange.outcome.words

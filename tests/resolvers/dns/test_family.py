@@ -60,7 +60,9 @@ def liar() -> Iterator[Liar]:
 
 
 def resolver_of(liar: Liar, **options: Any) -> DnsResolver:
-    return DnsResolver([liar.address], **{"cache": DnsCache(), "timeout": 30, **options})
+    return DnsResolver(
+        [liar.address], **{"cache": DnsCache(), "timeout": 30, "attempts": 1, **options}
+    )
 
 
 def asked(liar: Liar) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from contextlib import ExitStack, aclosing
 from functools import partial
@@ -13,7 +14,10 @@ from support.liar import Liar, answer
 
 from aconnect import DnsCache, DnsResolver, TCPAddress
 from aconnect.resolvers.dns import asking
+from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
+from aconnect.resolvers.dns.wire import AAAA, A
+from aconnect.sansio import asking as sansio_asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +48,13 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: Any) -> None:
+    """A server on a busy machine is none that is silent."""
+    for name in ("FIRST_PATIENCE", "LEAST_PATIENCE"):
+        monkeypatch.setattr(sansio_asking, name, 30.0)
+
+
 @pytest.fixture
 def now(monkeypatch: Any) -> list[float]:
     """The moment by which what is kept is old."""
@@ -54,7 +65,7 @@ def now(monkeypatch: Any) -> list[float]:
 
 
 def resolver_of(*liars: Any, **options: Any) -> DnsResolver:
-    options = {"cache": DnsCache(), "timeout": 30, **options}
+    options = {"cache": DnsCache(), "timeout": 30, "attempts": 1, **options}
     return DnsResolver([each.address for each in liars], **options)
 
 
@@ -130,3 +141,157 @@ async def test_the_words_say_how_many_servers_were_asked(stack: ExitStack) -> No
     assert await failure(resolver) == (socket.EAI_AGAIN, words)
     resolver = resolver_of(one)
     assert await failure(resolver) == (socket.EAI_AGAIN, f"{one.address}: SERVFAIL")
+
+
+# ------------------------------------------------------------------- several, and one by one
+
+
+@pytest.mark.parametrize(
+    ("rcodes", "code"),
+    [
+        (("REFUSED", "SERVFAIL"), socket.EAI_AGAIN),
+        (("SERVFAIL", "REFUSED"), socket.EAI_AGAIN),
+        (("REFUSED", "NOTZONE"), socket.EAI_FAIL),
+    ],
+)
+async def test_a_server_that_may_know_another_time_counts_more(
+    stack: ExitStack, rcodes: Any, code: int
+) -> None:
+    liars = [stack.enter_context(Liar(saying(rcode=each))) for each in rcodes]
+    assert (await failure(resolver_of(*liars)))[0] == code
+
+
+@pytest.mark.parametrize(
+    ("fails", "code"), [("SERVFAIL", socket.EAI_AGAIN), ("REFUSED", socket.EAI_FAIL)]
+)
+@pytest.mark.parametrize("failing", ["A", "AAAA"])
+async def test_that_there_is_none_of_one_family_excuses_no_failure_of_the_other(
+    stack: ExitStack, failing: str, fails: str, code: int
+) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        options = {"rcode": fails} if kind == failing else {"authority": [SOA]}
+        return [answer(query, **options)]
+
+    liar = stack.enter_context(Liar(say))
+    assert await failure(resolver_of(liar)) == (code, f"{liar.address}: {fails}")
+
+
+async def test_aliases_in_a_circle_lead_to_the_next_server(stack: ExitStack) -> None:
+    circle = "a.test 60 CNAME b.test.", "b.test 60 CNAME a.test."
+    one = stack.enter_context(Liar(saying(*circle)))
+    other = stack.enter_context(Liar(good))
+    assert await said(resolver_of(one, other)) == BOTH
+    assert (await failure(resolver_of(one)))[0] == socket.EAI_FAIL
+
+
+async def test_tcp_that_is_refused_leads_to_the_next_server(stack: ExitStack) -> None:
+    one = stack.enter_context(Liar(saying(flags=["TC"]), tcp=False))
+    other = stack.enter_context(Liar(good))
+    assert await said(resolver_of(one, other)) == BOTH
+    assert one.asked
+    assert {way for _, way in other.asked} == {"udp"}
+
+
+@pytest.mark.parametrize("rcode", ["FORMERR", "NOTIMP", "BADVERS"])
+async def test_d9_who_does_not_take_edns_is_asked_without(stack: ExitStack, rcode: str) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        if dns.message.from_wire(query).edns >= 0:
+            return [answer(query, rcode=rcode)]
+        return good(query, kind, way)
+
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar)
+    assert await said(resolver) == BOTH
+    resolver.forget(NAME)
+    before = len(liar.asked)
+    assert await said(resolver) == BOTH
+    assert len(liar.asked) == before + 2
+
+
+async def test_d7_who_has_refused_comes_last(stack: ExitStack) -> None:
+    one = stack.enter_context(Liar(saying(rcode="REFUSED")))
+    other = stack.enter_context(Liar(good))
+    resolver = resolver_of(one, other)
+    for _ in range(3):
+        assert await said(resolver) == BOTH
+        resolver.forget(NAME)
+    assert len(one.asked) == 2
+    assert len(other.asked) == 6
+
+
+async def test_d7_rotate(stack: ExitStack, machine: Any) -> None:
+    machine.write("resolv.conf", "options rotate")
+    liars = [stack.enter_context(Liar(good)) for _ in range(2)]
+    assert await said(resolver_of(*liars)) == BOTH
+    assert [each.asked for each in liars] == [[("AAAA", "udp")], [("A", "udp")]]
+
+
+@pytest.mark.parametrize("option", ["single-request", "single-request-reopen"])
+async def test_d8_single_request(stack: ExitStack, machine: Any, option: str) -> None:
+    machine.write("resolv.conf", f"options {option}")
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar)
+    async with aclosing(resolver.resolve(NAME)) as answers:
+        await anext(answers)
+        (lookup,) = resolver._lookups.values()
+        assert [each.type for each in lookup._running] == [AAAA]
+        assert [each.type for each in lookup._to_ask] == [A]
+    assert await said(resolver) == BOTH
+
+
+# ------------------------------------------------------------------------------- remembered
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [("b\u00fccher.test", "B\u00dcCHER.Test", "xn--BCHER-kva.test."), ("a.test", "A.TEST.")],
+)
+async def test_n1_a_name_has_one_place_however_it_is_written(
+    stack: ExitStack, hosts: tuple[str, ...]
+) -> None:
+    """By its A-label, lowered, and without the dot at its end."""
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        return [answer(query, RECORDS[kind].replace("a.test", name_of(query)))]
+
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar)
+    for host in hosts:
+        assert await said(resolver, TCPAddress(host, 5)) == BOTH
+        assert len(resolver.known(TCPAddress(host, 5)) or ()) == 2
+    names = {name_of(query) for query in liar.queries}
+    assert names == {hosts[0].encode("idna").decode()}
+    assert len(liar.asked) == 2
+
+
+@pytest.mark.parametrize("change", ["IPv4", "IPv6", "servers"])
+async def test_c7_another_network_is_known_by_servers_and_source_addresses(
+    stack: ExitStack, machine: Any, monkeypatch: Any, change: str
+) -> None:
+    sources: list[str | None] = ["192.0.2.100", "2001:db8::100"]
+    monkeypatch.setattr(machine_module, "source_addresses", lambda: tuple(sources))
+    liar = stack.enter_context(Liar(good))
+    monkeypatch.setattr("aconnect.resolvers.dns.settings.DNS_PORT", liar.port)
+    machine.write("resolv.conf", "nameserver 127.0.0.1")
+    resolver = DnsResolver(timeout=30, attempts=1, cache=DnsCache())
+    home = [*sources]
+
+    async def look_again() -> None:
+        assert resolver._machine is not None
+        resolver._machine.looked = resolver._resolv_conf._looked = -math.inf
+        await resolver._look(module.running_driver())
+
+    assert await said(resolver) == BOTH
+    assert resolver.known(NAME) is not None
+    if change == "servers":
+        machine.write("resolv.conf", "nameserver 127.0.0.1\nnameserver 127.0.0.3")
+    else:
+        sources[change == "IPv6"] = "192.0.2.200" if change == "IPv4" else "2001:db8::200"
+    await look_again()
+    assert resolver.known(NAME) is None
+    assert await said(resolver) == BOTH
+    assert len(liar.asked) == 4
+    sources[:] = home
+    machine.write("resolv.conf", "nameserver 127.0.0.1")
+    await look_again()
+    assert resolver.known(NAME) is not None
