@@ -172,6 +172,7 @@ class Faults:
         """Have the calls that take no dialer go by the layer, and lookups and threads."""
         monkeypatch.setattr("aconnect.dial.aconnect.DEFAULT", self.dialer())
         monkeypatch.setattr("aconnect.transports.calls.DEFAULT", self.dialer())
+        monkeypatch.setattr("aconnect.transports.calls._default_with", self.dialer().replace)
         monkeypatch.setattr("aconnect.dial.primitives.SYSTEM_CALLS", self.system_calls)
         monkeypatch.setattr(socket, "getaddrinfo", self._getaddrinfo)
         files = Stand(os, get_blocking=self._get_blocking)
