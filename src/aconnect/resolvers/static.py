@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import socket
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.literal import zoned_endpoint
@@ -16,7 +17,7 @@ from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import Endpoint, TCPAddress, UDPAddress, literal_family
 from ..sansio.value import plain
 from .answers import refuse_srv
-from .base import Batch, translated
+from .base import Batch, for_family, translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -88,6 +89,18 @@ class StaticResolver:
     async def translate(self, endpoint: Endpoint) -> Endpoint | None:
         """What the other resolver says of an IPv4 endpoint without a route."""
         return await translated(self._otherwise, endpoint)
+
+    def for_family(self, family: int) -> Resolver:
+        """The same names, and for the others the other resolver for who keeps to a family.
+
+        Args:
+            family: `socket.AF_INET` or `socket.AF_INET6`.
+        """
+        if self._otherwise is None:
+            return self
+        kept = copy(self)
+        kept._otherwise = for_family(self._otherwise, family)
+        return kept
 
     async def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
         """One batch, at once.

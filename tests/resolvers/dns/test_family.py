@@ -18,6 +18,7 @@ from aconnect import (
     DnsCache,
     DnsResolver,
     ResolveError,
+    StaticResolver,
     TCPAddress,
     parse_address,
 )
@@ -172,6 +173,27 @@ async def test_many_dials_keep_to_it_and_a_cache_serves_all(liar: Liar) -> None:
         with await dialer.connect(("a.test", listener.getsockname()[1]), timeout=30):
             pass
     assert "A" in asked(liar)
+
+
+async def test_who_has_some_names_hands_it_on_for_the_others(liar: Liar) -> None:
+    names = {"here.test": ["127.0.0.9", "::9"]}
+    static = StaticResolver(names, otherwise=resolver_of(liar))
+    kept = static.for_family(V4)
+    assert families(await batches(kept)) == {V4}
+    assert asked(liar) == ["A"]
+    assert families(await batches(kept, TCPAddress("here.test", 5))) == {V4, V6}
+    assert families(await batches(static)) == {V4, V6}
+    assert len(asked(liar)) == 1
+    alone = StaticResolver(names)
+    assert alone.for_family(V4) is alone
+
+
+async def test_a_class_of_ones_own_is_asked_itself(liar: Liar) -> None:
+    class Own(DnsResolver):
+        pass
+
+    own = Own([liar.address])
+    assert own.for_family(V4) is own
 
 
 async def test_by_way_of_a_proxy_all_is_asked_for(liar: Liar) -> None:

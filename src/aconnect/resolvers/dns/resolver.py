@@ -156,7 +156,8 @@ class DnsResolver:
         Args:
             family: `socket.AF_INET` or `socket.AF_INET6`.
         """
-        return _ForFamily(self, family)
+        # One that is derived from this may have a resolve() of its own.
+        return _ForFamily(self, family) if type(self) is DnsResolver else self
 
     def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
         """The endpoints, best first, if they are remembered; else None."""
