@@ -48,7 +48,7 @@ class Interrupted(socket.socket):
         return super().recv(*args)
 
 
-# Before 3.13, ssl leaves the server's socket open if the client has broken off before it is wrapped.
+# Before 3.13, ssl leaves the server's socket open if the client breaks off before it is wrapped.
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 @pytest.mark.parametrize("talk", TALKS)
 def test_p8_ctrl_c_at_each_call_of_each_layer(talk: str) -> None:
