@@ -288,6 +288,28 @@ def test_the_first_dial_on_a_trio_that_came_late_imports_nothing_while_it_runs(k
     assert not {name for name in found if name.partition(".")[0] not in anyios} - ours
 
 
+THROUGH_A_PROXY = """
+import json, sys
+from aconnect import Dialer, blocking
+
+there = []
+
+def none_left(_):
+    there.append("aconnect.blocking.tunnels" in sys.modules)
+    raise OSError
+
+try:
+    dialer = Dialer(proxy="socks5h://127.0.0.1:1", socket_factory=none_left)
+    blocking.connect("db.example:5432", dialer=dialer, timeout=60)
+except OSError:
+    print(json.dumps(there))
+"""
+
+
+def test_what_a_tunnel_needs_is_there_before_a_dial_without_a_loop_begins() -> None:
+    assert ask(THROUGH_A_PROXY) == [True]
+
+
 NO_DESCRIPTOR_LEFT = """
 import json, os, resource, socket, ssl, sys
 EARLY

@@ -93,6 +93,10 @@ class TestTheDialerOfACall:
         gc.collect()
         assert kept() is None
 
+    def test_no_text_is_kept_as_it_may_have_a_password(self) -> None:
+        options = {"proxy": "socks5h://u:secret@127.0.0.1:1"}
+        assert dialer_of(None, options) is not dialer_of(None, options)
+
     def test_options_are_on_top_of_a_dialer(self) -> None:
         own = Dialer(attempt_delay=2)
         both = dialer_of(own, {"family": socket.AF_INET})

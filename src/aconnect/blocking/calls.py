@@ -214,13 +214,13 @@ def _dial(
     handshake: Handshake[Any] | None = None,
 ) -> Any:
     plan = dialer._plan if report is None else dialer._plan.reporting(report)
+    if dialer.proxy is not None:
+        from .tunnels import blocking_socket  # before the time runs
     try:
         sock = _run(
             connect_one(plan, target, timeout, deadline, handshake, None, calling_thread, True)
         )
         if not isinstance(sock, socket.socket):
-            from .tunnels import blocking_socket
-
             sock = blocking_socket(sock)
     except Exception:
         raise

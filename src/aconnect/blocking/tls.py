@@ -22,6 +22,7 @@ from ..drivers.polling import wait_for, wait_in_task
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake, failure
 from ..sockets.syscalls import close
+from .tunnels import TunnelTLSSocket
 
 if TYPE_CHECKING:
     from ..handshakes.proxies.tunnel import Tunnel
@@ -36,8 +37,6 @@ class BlockingTLS(TLSHandshake["ssl.SSLSocket"]):
     async def shake(self, sock: socket.socket) -> Any:
         if isinstance(sock, socket.socket):
             return await _shake(self.tls, sock, wait_in_task)
-        from .tunnels import TunnelTLSSocket
-
         tunnel: Tunnel = sock
         await tunnel.shake(self.tls, through=False)
         return TunnelTLSSocket(tunnel.sock, *tunnel.layers())

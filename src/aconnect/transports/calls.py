@@ -87,7 +87,8 @@ class DialerOptions(TypedDict, total=False):
     system_calls: SystemCalls
 
 
-_LIGHT: Final = (int, float, str, type(None))
+_LIGHT: Final = (int, float, type(None))
+"""Values that lead nowhere; a str may be a proxy's URL, with a password."""
 
 OF_A_DIALER: Final = DEFAULT._defaults
 """The defaults of `DialerOptions`, to show."""
