@@ -228,9 +228,15 @@ async def main():
     DIAL
 
 RUN = "RUNNER"
-with socket.socket() as bound, socket.socket() as sock, socket.socket() as listener:
+with (
+    socket.socket() as bound,
+    socket.socket() as another,
+    socket.socket() as sock,
+    socket.socket() as listener,
+):
     sock.setblocking(False)
     bound.bind(("127.0.0.1", 0))
+    another.bind(("127.0.0.2", 0))
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)
     fillers = [socket.socket() for _ in range(2)]
@@ -241,7 +247,7 @@ with socket.socket() as bound, socket.socket() as sock, socket.socket() as liste
     other = socket.create_server(("127.0.0.1", 0))
     healthy = other.getsockname()
     results = socket.getaddrinfo(*refused, type=socket.SOCK_STREAM)
-    results += socket.getaddrinfo("127.0.0.2", refused[1], type=socket.SOCK_STREAM)
+    results += socket.getaddrinfo(*another.getsockname(), type=socket.SOCK_STREAM)
     RUNNER
     other.close()
 """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.clients import dead_addresses_first
 from support.listeners import listening, refusing, silent, unix_full, unix_listening
+from support.programs import free_port
 
 import aconnect
 from aconnect import (
@@ -237,12 +238,11 @@ def test_a_name_that_is_not_known() -> None:
 
 
 def test_dead_addresses_first() -> None:
-    with listening() as listener:
-        port = listener.getsockname()[1]
-        with dead_addresses_first(NAME, port) as resolver:
-            dialer = Dialer(resolver=resolver, attempt_delay=0.01)
-            with blocking.connect((NAME, port), dialer=dialer) as sock:
-                assert sock.getpeername() == ("127.0.0.1", port)
+    port = free_port()
+    with listening(port=port), dead_addresses_first(NAME, port) as resolver:
+        dialer = Dialer(resolver=resolver, attempt_delay=0.01)
+        with blocking.connect((NAME, port), dialer=dialer) as sock:
+            assert sock.getpeername() == ("127.0.0.1", port)
 
 
 def test_the_deadline_covers_the_lookup() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.listeners import listening, refusing
+from support.programs import free_port
 from support.tls import NAME, Certificates, serving
 from support.tls_server import tls_process
 
@@ -102,22 +102,20 @@ def test_a_refusal(options: dict[str, Any]) -> None:
 
 def test_a_silent_peer_first_does_not_hold_it_up(certificates: Certificates) -> None:
     resolver = StaticResolver({NAME: ["127.0.0.2", "127.0.0.1"]})
-    with serving(certificates.server()) as server, listening("127.0.0.2") as any_port:
-        any_port.close()
-        port = server.address[1]
-        with socket.create_server(("127.0.0.2", port)):
-            dialer = Dialer(resolver=resolver, attempt_delay=0.01)
-            with blocking.open_tls(
-                NAME, port, ssl=certificates.client(), dialer=dialer, timeout=30
-            ) as sock:
-                assert sock.getpeername() == ("127.0.0.1", port)
+    port = free_port()
+    with serving(certificates.server(), port=port) as server, listening("127.0.0.2", port):
+        dialer = Dialer(resolver=resolver, attempt_delay=0.01)
+        with blocking.open_tls(
+            NAME, port, ssl=certificates.client(), dialer=dialer, timeout=30
+        ) as sock:
+            assert sock.getpeername() == ("127.0.0.1", port)
         assert server.names == [NAME]
 
 
 def test_a_bad_certificate_first(certificates: Certificates) -> None:
     resolver = StaticResolver({NAME: ["127.0.0.2", "127.0.0.1"]})
-    with serving(certificates.server()) as server:
-        port = server.address[1]
+    port = free_port()
+    with serving(certificates.server(), port=port):
         with serving(certificates.server("expired"), host="127.0.0.2", port=port):
             with blocking.open_tls(
                 NAME, port, ssl=certificates.client(), resolver=resolver

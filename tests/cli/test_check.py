@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fake_proxy import HEAD, FakeProxy, Forward, Secure
-from support.listeners import unix_listening
+from support.listeners import refusing, unix_listening
 from support.tls import NAME, Certificates, hang_up, serving
 
 import aconnect.handshakes.contexts  # noqa: F401  # before anything must not block
@@ -173,12 +173,13 @@ def test_of_several_addresses_of_a_name_none_is_the_peer(
     invoke: Any, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-    results = [(*kind, stage.refused), (*kind, ("127.0.0.2", stage.refused[1]))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: results)
-    [fields] = check_json(invoke, f"two.example:{stage.refused[1]}")
+    with refusing("127.0.0.2") as other:
+        results = [(*kind, stage.refused), (*kind, other)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: results)
+        [fields] = check_json(invoke, f"two.example:{stage.refused[1]}")
     assert fields["peer"] is None
     peers = [attempt["peer"] for attempt in fields["attempts"]]
-    assert peers == [text(stage.refused), f"127.0.0.2:{stage.refused[1]}"]
+    assert peers == [text(stage.refused), text(other)]
 
 
 def test_the_names_of_unix_peers_can_be_typed_again(

@@ -22,6 +22,7 @@ from support.fake_proxy import (
     Secure,
     socks5_request,
 )
+from support.programs import free_port
 from support.tls import BAD, NAME, Certificates, say, serving
 
 from aconnect import (
@@ -192,8 +193,9 @@ async def test_d3_one_that_is_silent_loses_to_the_next(
     secure: Secure, trusting: ssl.SSLContext
 ) -> None:
     with ExitStack() as stack:
-        good = stack.enter_context(FakeProxy([secure, HEAD, OK + BANNER]))
-        stack.enter_context(FakeProxy([HOLD], host="127.0.0.2", port=good.port))
+        port = free_port()
+        good = stack.enter_context(FakeProxy([secure, HEAD, OK + BANNER], port=port))
+        stack.enter_context(FakeProxy([HOLD], host="127.0.0.2", port=port))
         dialer = Dialer(
             proxy=Proxy("https", f"proxy.example:{good.port}", ssl=trusting, server_hostname=NAME),
             resolver=StaticResolver({"proxy.example": ["127.0.0.2", "127.0.0.1"]}),
@@ -207,8 +209,9 @@ async def test_u_one_that_does_no_tls_loses_to_the_next(
     secure: Secure, trusting: ssl.SSLContext
 ) -> None:
     with ExitStack() as stack:
-        good = stack.enter_context(FakeProxy([secure, HEAD, OK]))
-        bad = stack.enter_context(FakeProxy([1, CLOSE], host="127.0.0.2", port=good.port))
+        port = free_port()
+        good = stack.enter_context(FakeProxy([secure, HEAD, OK], port=port))
+        bad = stack.enter_context(FakeProxy([1, CLOSE], host="127.0.0.2", port=port))
         dialer = Dialer(
             proxy=Proxy("https", f"proxy.example:{good.port}", ssl=trusting, server_hostname=NAME),
             resolver=StaticResolver({"proxy.example": ["127.0.0.2", "127.0.0.1"]}),

@@ -28,6 +28,7 @@ from support.fake_proxy import (
     socks5_request,
 )
 from support.listeners import LOOPBACK, listening, refusing, silent
+from support.programs import free_port
 from support.scenarios import ASYNCIO_LOOPS as LOOPS_TO_STEP
 from support.scenarios import Scenario, cancel_at_every_step, cancel_at_every_step_of_trio
 
@@ -195,9 +196,10 @@ class TestTheWay:
             sock.close()
             return name
 
-        with FakeProxy(GOOD) as one, FakeProxy(GOOD, host="127.0.0.2", port=one.port):
+        port = free_port()
+        with FakeProxy(GOOD, port=port), FakeProxy(GOOD, host="127.0.0.2", port=port):
             dialer = Dialer(
-                proxy=f"socks5h://proxy.example:{one.port}",
+                proxy=f"socks5h://proxy.example:{port}",
                 resolver=resolver(proxy_example=[LOOPBACK, "127.0.0.2"]),
             )
             assert await dialer.connect(TARGET, timeout=LONG, handshake=fail_first) == "127.0.0.2"
@@ -355,10 +357,11 @@ class TestRoutes:
 
     async def test_p3_a_target_that_cannot_be_reached_is_not_asked_for_again(self) -> None:
         refused = [*GREETING, 10, b"\x05\x05\x00"]
-        with FakeProxy(refused, host=LOOPBACK) as one:
-            with FakeProxy(refused, host="127.0.0.2", port=one.port) as other:
+        port = free_port()
+        with FakeProxy(refused, port=port) as one:
+            with FakeProxy(refused, host="127.0.0.2", port=port) as other:
                 dialer = Dialer(
-                    proxy=f"socks5://proxy.example:{one.port}",
+                    proxy=f"socks5://proxy.example:{port}",
                     resolver=resolver(
                         proxy_example=[LOOPBACK, "127.0.0.2"],
                         db_example=["192.0.2.1", "192.0.2.2"],
@@ -375,7 +378,7 @@ class TestRoutes:
 
     async def test_p3_a_bad_address_of_the_proxy_is_not_used_again(self) -> None:
         with (
-            refusing() as (_, port),
+            refusing(port=free_port()) as (_, port),
             FakeProxy(
                 [*GREETING, 10, b"\x05\x04\x00"], [*GREETING, 10, OK], host="127.0.0.2", port=port
             ) as proxy,
@@ -407,17 +410,16 @@ class TestRoutes:
             assert proxy.connections == 2
 
     async def test_d3_a_silent_address_costs_a_delay(self) -> None:
-        with listening() as mute:
-            port = mute.getsockname()[1]
-            with FakeProxy(GOOD, host="127.0.0.2", port=port):
-                dialer = Dialer(
-                    proxy=f"socks5h://proxy.example:{port}",
-                    resolver=resolver(proxy_example=[LOOPBACK, "127.0.0.2"]),
-                    attempt_delay=0.05,
-                )
-                report = Report()
-                with await dialer.replace(trace=report).connect(TARGET, timeout=LONG):
-                    pass
+        port = free_port()
+        with listening(port=port), FakeProxy(GOOD, host="127.0.0.2", port=port):
+            dialer = Dialer(
+                proxy=f"socks5h://proxy.example:{port}",
+                resolver=resolver(proxy_example=[LOOPBACK, "127.0.0.2"]),
+                attempt_delay=0.05,
+            )
+            report = Report()
+            with await dialer.replace(trace=report).connect(TARGET, timeout=LONG):
+                pass
         assert [each.outcome for each in report.attempts] == ["cancelled", "connected"]
         assert report.attempts[0].handshakes[0].outcome == "cancelled"
 
@@ -612,10 +614,11 @@ class TestOutcomes:
     async def test_u_what_is_next(
         self, script: list[Any], code: int, about: str, goes_on: bool
     ) -> None:
-        with FakeProxy(script) as bad, FakeProxy(GOOD, host="127.0.0.2", port=bad.port) as good:
+        port = free_port()
+        with FakeProxy(script, port=port), FakeProxy(GOOD, host="127.0.0.2", port=port) as good:
             report = Report()
             dialer = Dialer(
-                proxy=f"socks5h://proxy.example:{bad.port}",
+                proxy=f"socks5h://proxy.example:{port}",
                 resolver=resolver(proxy_example=[LOOPBACK, "127.0.0.2"]),
                 trace=report,
                 attempt_delay=2,
@@ -681,7 +684,8 @@ class TestOutcomes:
                 assert "a SOCKS5 proxy?" in str(caught.value)
 
     async def test_u1_what_got_furthest_is_the_error(self) -> None:
-        with refusing() as (_, port), FakeProxy([CLOSE], host="127.0.0.2", port=port):
+        port = free_port()
+        with refusing(port=port), FakeProxy([CLOSE], host="127.0.0.2", port=port):
             dialer = Dialer(
                 proxy=f"socks5h://proxy.example:{port}",
                 resolver=resolver(proxy_example=["127.0.0.2", LOOPBACK]),
@@ -694,9 +698,10 @@ class TestOutcomes:
         async def fail(_: socket.socket) -> None:
             raise ConnectionError("no TLS here")
 
-        with FakeProxy([CLOSE]) as one, FakeProxy(GOOD, host="127.0.0.2", port=one.port):
+        port = free_port()
+        with FakeProxy([CLOSE], port=port), FakeProxy(GOOD, host="127.0.0.2", port=port):
             dialer = Dialer(
-                proxy=f"socks5h://proxy.example:{one.port}",
+                proxy=f"socks5h://proxy.example:{port}",
                 resolver=resolver(proxy_example=[LOOPBACK, "127.0.0.2"]),
             )
             with pytest.raises(HandshakeError, match="no TLS here") as caught:

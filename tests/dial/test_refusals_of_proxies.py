@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fake_proxy import CLOSE, GREETING, HEAD, FakeProxy, Secure, socks5_request
+from support.programs import free_port
 from support.tls import NAME, Certificates
 
 from aconnect import Dialer, Proxy, ProxyError, StaticResolver, open_stream
@@ -92,10 +93,11 @@ async def test_u_two_targets(code: int) -> None:
 @pytest.mark.parametrize("code", [*ENDS, *GOES_ON])
 async def test_u_two_addresses_of_a_proxy(code: int) -> None:
     """No answer of a proxy's sends anybody to another address of the same."""
-    with FakeProxy([HEAD, status(code), CLOSE]) as one:
-        with FakeProxy([HEAD, OK], host="127.0.0.2", port=one.port) as other:
+    port = free_port()
+    with FakeProxy([HEAD, status(code), CLOSE], port=port) as one:
+        with FakeProxy([HEAD, OK], host="127.0.0.2", port=port) as other:
             dialer = Dialer(
-                proxy=f"http://proxy.example:{one.port}",
+                proxy=f"http://proxy.example:{port}",
                 resolver=StaticResolver({"proxy.example": ["127.0.0.1", "127.0.0.2"]}),
                 attempt_delay=None,
             )
@@ -107,10 +109,11 @@ async def test_u_two_addresses_of_a_proxy(code: int) -> None:
 
 async def test_u_two_targets_of_two_addresses_of_a_proxy_by_local_dns() -> None:
     """A target that cannot be reached takes back its routes by all addresses of the proxy."""
-    with FakeProxy([HEAD, status(502), CLOSE], [HEAD, OK]) as one:
-        with FakeProxy([HEAD, status(502), CLOSE], host="127.0.0.2", port=one.port) as other:
+    port = free_port()
+    with FakeProxy([HEAD, status(502), CLOSE], [HEAD, OK], port=port) as one:
+        with FakeProxy([HEAD, status(502), CLOSE], host="127.0.0.2", port=port) as other:
             dialer = Dialer(
-                proxy=Proxy("http", f"proxy.example:{one.port}", dns="local"),
+                proxy=Proxy("http", f"proxy.example:{port}", dns="local"),
                 resolver=StaticResolver(
                     {
                         "proxy.example": ["127.0.0.1", "127.0.0.2"],
@@ -135,12 +138,13 @@ async def test_u_a_bad_certificate_and_another_address_with_a_good_one(
         path = tmp_path / each
         path.write_bytes(certificates.of(each))
         pems[each] = Secure(str(path))
-    with FakeProxy([pems[kind]]) as bad:
+    port = free_port()
+    with FakeProxy([pems[kind]], port=port) as bad:
         script: list[Any] = [pems["good"], HEAD, OK]
-        with FakeProxy(script, host="127.0.0.2", port=bad.port) as good:
+        with FakeProxy(script, host="127.0.0.2", port=port) as good:
             proxy = Proxy(
                 "https",
-                f"proxy.example:{bad.port}",
+                f"proxy.example:{port}",
                 ssl=certificates.client(),
                 server_hostname=NAME,
             )

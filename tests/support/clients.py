@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aconnect import Report, StaticResolver
 from aconnect.trace import DialStarted
+from support.listeners import silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,15 +23,12 @@ SILENT = "127.0.0.5"
 
 @contextmanager
 def dead_addresses_first(name: str, port: int) -> Iterator[StaticResolver]:
-    """A resolver that gives ``name`` an address that refuses, a silent one, and 127.0.0.1."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind((SILENT, port))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex((SILENT, port))
+    """A resolver that gives ``name`` an address that refuses, a silent one, and 127.0.0.1.
+
+    Args:
+        port: one of `support.programs.free_port`, on which 127.0.0.1 is being listened at.
+    """
+    with silent(SILENT, port):
         yield StaticResolver({name: [REFUSED, SILENT, "127.0.0.1"]})
 
 

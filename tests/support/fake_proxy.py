@@ -68,6 +68,9 @@ class FakeProxy:
 
     Args:
         scripts: one for all connections, or one for each in turn, the last for all that follow.
+        host: an address of the loopback.
+        port: 0 for one of the kernel's; for the same at several addresses, one of
+            `support.programs.free_port`.
     """
 
     def __init__(self, *scripts: Sequence[Any], host: str = LOOPBACK, port: int = 0) -> None:

@@ -2,6 +2,9 @@
 
 All are context managers, and none needs a thread: the kernel completes a handshake as long
 as there is room in the backlog, whether anybody accepts or not.
+
+A port that is to be the same at several addresses is one of `support.programs.free_port`: one that
+the kernel has given for an address may be somebody else's at another.
 """
 
 from __future__ import annotations
@@ -18,29 +21,31 @@ LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
-def listening(host: str = LOOPBACK, *, backlog: int = 128) -> Iterator[socket.socket]:
+def listening(
+    host: str = LOOPBACK, port: int = 0, *, backlog: int = 128
+) -> Iterator[socket.socket]:
     """A TCP listener that accepts nothing: its backlog takes ``backlog + 1`` connections."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.bind((host, 0))
+        listener.bind((host, port))
         listener.listen(backlog)
         yield listener
 
 
 @contextmanager
-def refusing(host: str = LOOPBACK) -> Iterator[tuple[Any, ...]]:
+def refusing(host: str = LOOPBACK, port: int = 0) -> Iterator[tuple[Any, ...]]:
     """The address of a TCP port that is taken and on which nobody listens."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
-        bound.bind((host, 0))
+        bound.bind((host, port))
         yield bound.getsockname()
 
 
 @contextmanager
-def silent(host: str = LOOPBACK) -> Iterator[tuple[Any, ...]]:
+def silent(host: str = LOOPBACK, port: int = 0) -> Iterator[tuple[Any, ...]]:
     """The address of a TCP listener whose accept queue is full: a SYN gets no answer."""
     with ExitStack() as stack:
-        listener = stack.enter_context(listening(host, backlog=0))
+        listener = stack.enter_context(listening(host, port, backlog=0))
         address = listener.getsockname()
         for _ in range(4):
             filler = stack.enter_context(socket.socket(listener.family, socket.SOCK_STREAM))

@@ -33,17 +33,17 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago.
+    """A port that was free a moment ago, at each address of the loopback.
 
     It is none of those that the kernel gives away by itself: another test's listener would be
-    taken for the server.
+    taken for the server, or would have the same number at another address.
     """
     first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.SystemRandom().randrange(first_given // 2, first_given)
         with socket.socket() as sock:
             try:
-                sock.bind(("127.0.0.1", port))
+                sock.bind(("0.0.0.0", port))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise

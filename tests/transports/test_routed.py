@@ -20,6 +20,7 @@ from conftest import ASYNCIO_LOOPS
 from support.clients import for_transports
 from support.listeners import LOOPBACK, listening, refusing, silent, unix_listening
 from support.loops import NoWriterLoop
+from support.programs import free_port
 from support.scenarios import ASYNCIO_LOOPS as NEW_LOOPS
 from support.scenarios import Scenario, cancel_at_every_step
 from support.tls import NAME, Certificates, say, serving
@@ -242,9 +243,8 @@ class TestStreams:
 
     async def test_happy_eyeballs_delay_is_the_attempt_delay(self) -> None:
         loop = asyncio.get_running_loop()
-        with silent() as (_, port), socket.socket() as second:
-            second.bind(("127.0.0.2", port))
-            second.listen()
+        port = free_port()
+        with silent(port=port), listening("127.0.0.2", port):
             resolver = StaticResolver({NAME: [LOOPBACK, "127.0.0.2"]})
             routes = Routes(resolver=resolver, attempt_delay=None)
             with routed(routes.dialer):
@@ -280,7 +280,7 @@ class TestStreams:
 
     async def test_all_errors(self) -> None:
         loop = asyncio.get_running_loop()
-        with refusing() as (_, port):
+        with refusing(port=free_port()) as (_, port):
             addresses = [f"127.0.0.{number}" for number in range(1, 8)]
             dialer = Dialer(resolver=StaticResolver({NAME: addresses}))
             with routed(dialer):
@@ -801,9 +801,8 @@ class TestTheBlock:
 
     async def test_a_dial_that_is_under_way_goes_on(self) -> None:
         routes = Routes(resolver=StaticResolver({NAME: [LOOPBACK, "127.0.0.2"]}))
-        with silent() as (_, port), socket.socket() as second:
-            second.bind(("127.0.0.2", port))
-            second.listen()
+        port = free_port()
+        with silent(port=port), listening("127.0.0.2", port):
             with routed(routes.dialer):
                 task = asyncio.ensure_future(asyncio.open_connection(NAME, port))
                 await asyncio.sleep(0)

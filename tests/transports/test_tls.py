@@ -30,6 +30,7 @@ from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute
 from conftest import ASYNCIO_LOOPS, LOOPS
 from support.listeners import LOOPBACK, listening, refusing
+from support.programs import free_port
 from support.tls import BAD, NAME, Certificates, hang_up, observable, reset, say, serving
 
 import aconnect
@@ -629,8 +630,8 @@ class TestSeveralAddresses:
 
     async def test_of_a_name(self, call: Any, certificates: Certificates) -> None:
         resolver = StaticResolver({NAME: [LOOPBACK, "127.0.0.2"]})
-        with serving(certificates.server("expired")) as bad:
-            port = bad.address[1]
+        port = free_port()
+        with serving(certificates.server("expired"), port=port) as bad:
             with serving(certificates.server(), host="127.0.0.2", port=port) as good:
                 context = certificates.client()
                 async with await call(NAME, port, ssl=context, resolver=resolver) as wire:

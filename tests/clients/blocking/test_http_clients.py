@@ -19,6 +19,7 @@ from support.by_proxy import SCHEMES, by_proxy
 from support.clients import dead_addresses_first
 from support.http_server import http_server
 from support.listeners import refusing, silent
+from support.programs import free_port
 from support.tls import NAME, Certificates
 
 from aconnect import (
@@ -228,7 +229,10 @@ def test_a_page_that_is_not_to_be_trusted(
 
 @every_client
 def test_dead_addresses_first(kind: type[Client]) -> None:
-    with http_server() as port, dead_addresses_first(NAME, port) as resolver:
+    with (
+        http_server(port=free_port()) as port,
+        dead_addresses_first(NAME, port) as resolver,
+    ):
         dialer = Dialer(resolver=resolver, attempt_delay=0.01)
         with client(kind, dialer) as one:
             assert one.get(f"http://{NAME}:{port}/") == "hello"

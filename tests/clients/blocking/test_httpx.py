@@ -14,6 +14,7 @@ from support.clients import dead_addresses_first
 from support.http_server import http_server
 from support.listeners import listening, refusing, silent
 from support.packages import CORES, HTTPX
+from support.programs import free_port
 from support.tls import NAME, Certificates, serving
 
 from aconnect import (
@@ -100,9 +101,9 @@ def test_a_connection_is_kept(httpx: Any) -> None:
 
 
 def test_tls_is_part_of_the_race(httpx: Any, certificates: Certificates) -> None:
-    with http_server(context=certificates.server()) as port, socket.socket() as mute:
-        mute.bind(("127.0.0.3", port))
-        mute.listen()
+    port = free_port()
+    context = certificates.server()
+    with http_server(port=port, context=context), listening("127.0.0.3", port):
         dialer = Dialer(
             resolver=StaticResolver({NAME: ["127.0.0.3", "127.0.0.1"]}), attempt_delay=0.01
         )
@@ -111,7 +112,10 @@ def test_tls_is_part_of_the_race(httpx: Any, certificates: Certificates) -> None
 
 
 def test_dead_addresses_first(httpx: Any) -> None:
-    with http_server() as port, dead_addresses_first(NAME, port) as resolver:
+    with (
+        http_server(port=free_port()) as port,
+        dead_addresses_first(NAME, port) as resolver,
+    ):
         with httpx.client(Dialer(resolver=resolver, attempt_delay=0.01)) as http:
             assert http.get(f"http://{NAME}:{port}/").text == "hello"
 

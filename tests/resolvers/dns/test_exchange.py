@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.liar import answer
+from support.programs import free_port
 
 from aconnect.resolvers.dns.exchange import Exchange
 from aconnect.resolvers.dns.settings import Settings
@@ -21,11 +22,11 @@ QUESTION = Question("a.test", A)
 RECORD = "a.test 60 A 192.0.2.1"
 
 
-def udp(of: socket.socket | None = None) -> Any:
-    """A socket, perhaps at the same port of another host."""
+def udp(host: str = "127.0.0.1", port: int = 0) -> Any:
+    """A socket."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(30)
-    sock.bind(("127.0.0.1", 0) if of is None else ("127.0.0.2", of.getsockname()[1]))
+    sock.bind((host, port))
     return closing(sock)
 
 
@@ -114,7 +115,8 @@ def test_closed_it_leaves_nothing(tcp: bool) -> None:
 
 def test_d2_what_comes_from_elsewhere_is_not_heard() -> None:
     """From another port of the server's, or the server's port of another host."""
-    with udp() as one, udp() as stranger, udp(of=one) as neighbour:
+    port = free_port()
+    with udp(port=port) as one, udp() as stranger, udp("127.0.0.2", port) as neighbour:
         exchange = exchange_with(one)
         query, peer = one.recvfrom(512)
         for each in (stranger, neighbour):
