@@ -17,7 +17,8 @@ from support.liar import Liar, answer
 
 from aconnect.cli import lookup
 from aconnect.cli.loops import LOOPS
-from aconnect.resolvers.dns import resolver as module
+from aconnect.resolvers.dns import resolver as resolver_module
+from aconnect.resolvers.dns import surroundings as module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_without_dnspython(invoke: Any, monkeypatch: Any) -> None:
     def refuse() -> None:
         raise ImportError("dnspython is not installed")
 
-    monkeypatch.setattr(module, "require", refuse)
+    monkeypatch.setattr(resolver_module, "require", refuse)
     result = invoke("lookup", "a.test")
     assert result.exit_code == 2
     assert "dnspython is not installed" in result.output

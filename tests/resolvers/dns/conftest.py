@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aconnect.resolvers.dns import resolver as module
+from aconnect.resolvers.dns import surroundings as module
 
 if TYPE_CHECKING:
     from pathlib import Path

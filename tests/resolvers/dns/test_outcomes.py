@@ -277,9 +277,11 @@ async def test_c7_another_network_is_known_by_servers_and_source_addresses(
     home = [*sources]
 
     async def look_again() -> None:
-        assert resolver._machine is not None
-        resolver._machine.looked = resolver._resolv_conf._looked = -math.inf
-        await resolver._look(module.running_driver())
+        assert resolver._surroundings.machine is not None
+        resolver._surroundings.machine.looked = (
+            resolver._surroundings._resolv_conf._looked
+        ) = -math.inf
+        await resolver._surroundings.look(module.running_driver())
 
     assert await said(resolver) == BOTH
     assert resolver.known(NAME) is not None

@@ -288,10 +288,10 @@ async def test_silence(stack: ExitStack) -> None:
 async def test_when_one_is_silent_the_next_is_asked_as_well(stack: ExitStack) -> None:
     one, other = stack.enter_context(Liar(silent)), stack.enter_context(Liar(good))
     resolver = resolver_of(one, other, timeout=30)
-    await resolver._look(module.running_driver())
-    assert resolver._machine is not None
+    await resolver._surroundings.look(module.running_driver())
+    assert resolver._surroundings.machine is not None
     for _ in range(8):
-        resolver._machine.servers.answered(0, 0.0)  # it has been quick
+        resolver._surroundings.machine.servers.answered(0, 0.0)  # it has been quick
     assert await said(resolver) == BOTH
     assert len(one.asked) == 2
     assert len(other.asked) == 2
@@ -402,9 +402,9 @@ async def test_options_of_resolv_conf(stack: ExitStack, machine: Any) -> None:
     assert liar.asked == [("AAAA", "tcp"), ("A", "tcp")]
     assert all(query[3] & 0x20 for query in liar.queries)
     machine.write("resolv.conf", "options no-aaaa")
-    assert resolver._machine is not None
-    resolver._machine.looked = -math.inf
-    resolver._resolv_conf._looked = -math.inf
+    assert resolver._surroundings.machine is not None
+    resolver._surroundings.machine.looked = -math.inf
+    resolver._surroundings._resolv_conf._looked = -math.inf
     resolver.forget(NAME)
     assert await said(resolver) == BOTH  # it does not look again
 
@@ -412,21 +412,22 @@ async def test_options_of_resolv_conf(stack: ExitStack, machine: Any) -> None:
 async def test_a_file_that_has_changed_is_read_again(stack: ExitStack, machine: Any) -> None:
     liar = stack.enter_context(Liar(good))
     resolver = resolver_of(liar)
+    around = resolver._surroundings
     await said(resolver)
     machine.write("resolv.conf", "options no-aaaa")
     resolver.forget(NAME)
     assert await said(resolver) == BOTH  # it has just been looked at
-    assert resolver._machine is not None
-    resolver._machine.looked = resolver._resolv_conf._looked = -math.inf
+    assert around.machine is not None
+    around.machine.looked = around._resolv_conf._looked = -math.inf
     resolver.forget(NAME)
     assert await said(resolver) == {V4: ["192.0.2.1"]}
     assert resolver.known(NAME) is not None
-    resolver._machine.looked = resolver._resolv_conf._looked = -math.inf
+    around.machine.looked = around._resolv_conf._looked = -math.inf
     assert resolver.known(NAME) is None
-    resolver._resolv_conf._looked = -math.inf
-    driver = module.running_driver()
-    assert await resolver._resolv_conf.value(driver) == "options no-aaaa"  # it is as it was
-    resolver._resolv_conf._looked = -math.inf
+    around._resolv_conf._looked = -math.inf
+    as_it_was = await around._resolv_conf.value(module.running_driver())
+    assert as_it_was == "options no-aaaa"
+    around._resolv_conf._looked = -math.inf
     machine.remove("resolv.conf")
     assert await said(resolver) == BOTH
 
@@ -563,7 +564,7 @@ async def test_an_answer_is_kept_for_as_long_as_it_says(stack: ExitStack, clock:
     resolver = resolver_of(liar)
     await said(resolver)
     clock.passes(59)
-    resolver._machine.looked = time.monotonic()  # type: ignore[union-attr]
+    resolver._surroundings.machine.looked = time.monotonic()  # type: ignore[union-attr]
     assert await said(resolver) == BOTH
     assert {each.sockaddr[0] for each in resolver.known(NAME) or ()} == {
         *("192.0.2.1", "2001:db8::1")

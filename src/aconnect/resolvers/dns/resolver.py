@@ -17,10 +17,9 @@ Sources: resolv.conf(5), nsswitch.conf(5), hosts(5); RFC 2308, RFC 6761, RFC 876
 
 from __future__ import annotations
 
-import os
 import socket
-import time
 from contextlib import aclosing
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakValueDictionary
@@ -28,16 +27,14 @@ from weakref import WeakValueDictionary
 from ...addresses.redirects import canonical
 from ...addresses.service_addresses import ServiceAddress, SRVAddress
 from ...drivers.select import running_driver
-from ...sansio.asking import Servers
 from ..answers import Explained, endpoints_for, in_order
-from ..base import Batch
+from ..base import Batch, for_family
 from ..clock import uptime
 from ..system import SystemResolver
 from .addresses import FAMILIES, look_up
 from .arguments import check_others, preferences_of, settings_of
 from .asking import Asking
 from .cache import DnsCache
-from .machine import LOOK_AGAIN, Machine, Watched
 from .names import (
     business_of,
     candidates_of,
@@ -49,7 +46,7 @@ from .names import (
 )
 from .nat64 import Translator, prefixes_of
 from .services import Services, web_ports
-from .settings import read_hosts, read_nsswitch, read_resolv_conf
+from .surroundings import NOWHERE, Surroundings
 from .telling import of_hosts, of_system
 from .wire import Question, require
 
@@ -62,13 +59,11 @@ if TYPE_CHECKING:
     from ..base import Resolver
     from .cache import Answer
     from .lookup import Found, Lookup
+    from .machine import Machine
     from .nat64 import Translation
 
 __all__ = ["DnsCache", "DnsResolver"]
 
-RESOLV_CONF: Final = "/etc/resolv.conf"
-NSSWITCH_CONF: Final = "/etc/nsswitch.conf"
-HOSTS: Final = "/etc/hosts"
 _SERVICES: Final = (ServiceAddress, SRVAddress)
 
 
@@ -132,14 +127,10 @@ class DnsResolver:
         if cache is not None and not isinstance(cache, DnsCache):
             raise TypeError(f"cache must be a DnsCache or None, not {cache!r}")
         self._own = own
-        self._with_hosts = hosts
+        self._family: int = socket.AF_UNSPEC
         self._cache = None if cache is None else cache._answers
         self._system = system
-        self._network_of = network
-        self._resolv_conf = Watched(RESOLV_CONF, str)
-        self._nsswitch = Watched(NSSWITCH_CONF, read_nsswitch)
-        self._hosts = Watched(HOSTS, read_hosts)
-        self._machine: Machine | None = None
+        self._surroundings = Surroundings(own, hosts, network)
         # Who waits for one keeps it: if his loop is closed under him, it goes with him.
         self._lookups: WeakValueDictionary[Hashable, Lookup] = WeakValueDictionary()
         self._services = Services(ports, preferences)
@@ -156,27 +147,29 @@ class DnsResolver:
         Args:
             family: `socket.AF_INET` or `socket.AF_INET6`.
         """
-        # One that is derived from this may have a resolve() of its own.
-        return _ForFamily(self, family) if type(self) is DnsResolver else self
+        if type(self) is not DnsResolver:
+            return self  # which may have a resolve() of its own
+        kept = copy(self)  # they have in common all that they learn
+        kept._family = family
+        if self._system is not None:
+            kept._system = for_family(self._system, family)
+        return kept
 
     def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
         """The endpoints, best first, if they are remembered; else None."""
-        return self._known(address, socket.AF_UNSPEC)
-
-    def _known(self, address: TCPAddress | UDPAddress, family: int) -> list[Endpoint] | None:
-        machine = self._machine
-        if machine is None or time.monotonic() - machine.looked >= LOOK_AGAIN:
+        machine = self._surroundings.recent
+        if machine is None:
             return None
         name = canonical(address.host)
         if name in machine.hosts or business_of(name) or is_systems(name, machine.order):
             return None
-        now, network = uptime(), self._network(machine)
+        now, network = uptime(), self._surroundings.network(machine)
         here = network, machine.settings.servers
         is_known, translation = self._translator.known(here, machine.sources)
         if not is_known:
             return None
         of = list if translation is None else translation.of
-        types, preferred = _wanted(machine, family, translation)
+        types, preferred = self._wanted(machine, translation)
         if isinstance(address, _SERVICES):
             recall = partial(self._fresh, network, now=now)
             names = candidates_of(address.host, name, machine.settings)
@@ -193,9 +186,9 @@ class DnsResolver:
 
     def forget(self, address: TCPAddress | UDPAddress) -> None:
         """Have the name servers be asked the next time."""
-        machine = self._machine
+        machine = self._surroundings.machine
         if machine is not None and self._cache is not None:
-            network = self._network(machine)
+            network = self._surroundings.network(machine)
             names = candidates_of(address.host, canonical(address.host), machine.settings)
             if isinstance(address, _SERVICES):
                 recall = partial(self._fresh, network, now=uptime())
@@ -222,17 +215,10 @@ class DnsResolver:
 
         Source: RFC 1034, RFC 1035, RFC 8305 section 3.
         """
-        async with aclosing(self._resolve(address, socket.AF_UNSPEC)) as batches:
-            async for batch in batches:
-                yield batch
-
-    async def _resolve(
-        self, address: TCPAddress | UDPAddress, family: int
-    ) -> AsyncGenerator[Batch]:
         driver = running_driver()
-        machine = await self._look(driver)
+        machine = await self._surroundings.look(driver)
         translation = await self._translation(driver, machine)
-        wanted = _wanted(machine, family, translation)
+        wanted = self._wanted(machine, translation)
         async with aclosing(self._batches(driver, machine, address, *wanted)) as batches:
             async for batch in batches:
                 yield batch if translation is None else translation.of_batch(batch)
@@ -247,12 +233,12 @@ class DnsResolver:
         same answer.
         """
         driver = running_driver()
-        translation = await self._translation(driver, await self._look(driver))
+        translation = await self._translation(driver, await self._surroundings.look(driver))
         return None if translation is None else translation.by(endpoint)
 
     async def _translation(self, driver: Driver, machine: Machine) -> Translation | None:
         """What becomes of IPv4 addresses in this network."""
-        network = self._network(machine), machine.settings.servers
+        network = self._surroundings.network(machine), machine.settings.servers
         is_known, translation = self._translator.known(network, machine.sources)
         if is_known:
             return translation
@@ -304,8 +290,8 @@ class DnsResolver:
                 yield Batch(tuple(endpoints_for(address, own)), questions=in_file)
 
     def _asking(self, driver: Driver, machine: Machine) -> Asking:
-        network = self._network(machine)
-        cache = None if network is _NOWHERE else self._cache
+        network = self._surroundings.network(machine)
+        cache = None if network is NOWHERE else self._cache
         told = machine.settings, machine.servers, cache, network, self._keep, self._lookups
         return Asking(driver, *told)
 
@@ -320,75 +306,18 @@ class DnsResolver:
         return entry.value if entry is not None and now < entry.fresh_until else None
 
     def _recall(self, network: Hashable, question: Question, now: float) -> Entry[Answer] | None:
-        if self._cache is None or network is _NOWHERE:
+        if self._cache is None or network is NOWHERE:
             return None
         return self._cache.get((network, *question), now)
 
     def _keep(self, network: Hashable, found: Found) -> None:
-        if self._cache is not None and network is not _NOWHERE:
+        if self._cache is not None and network is not NOWHERE:
             self._cache.keep((network, *found.question), found.outcome, uptime())
 
-    def _network(self, machine: Machine) -> Hashable:
-        if self._network_of is not None:
-            try:
-                network = self._network_of()
-                hash(network)
-            except Exception:
-                return _NOWHERE
-            return network
-        return (machine.settings.servers, *machine.sources)
-
-    async def _look(self, driver: Driver) -> Machine:
-        """What the machine says, looked at every five seconds at the most."""
-        now, machine = time.monotonic(), self._machine
-        if machine is not None and now - machine.looked < LOOK_AGAIN:
-            return machine
-        reload = machine is None or not machine.settings.no_reload
-        text = await self._resolv_conf.value(driver, reload)
-        settings = read_resolv_conf(text, os.environ).replace(**self._own)
-        order = await self._nsswitch.value(driver)
-        hosts: dict[str, tuple[str, ...]] = {}
-        if self._with_hosts and "files" in order:
-            hosts = await self._hosts.value(driver)
-        if machine is not None and machine.settings.servers == settings.servers:
-            servers = machine.servers
-        else:
-            servers = Servers(len(settings.servers))
-        self._machine = Machine(settings, servers, hosts, order, now)
-        return self._machine
-
-
-_NOWHERE: Final = object()
-
-
-def _wanted(
-    machine: Machine, family: int, translation: Translation | None
-) -> tuple[list[int], int]:
-    """Which types of addresses are asked for by who keeps to a family, or to none; and which of
-    them is worth waiting for."""
-    types, preferred = machine.types, machine.preferred
-    if family == socket.AF_INET or (family == socket.AF_INET6 and translation is None):
-        # Where there is to be no AAAA, who wants nothing else finds that there is none.
-        types = [each for each in types if FAMILIES[each] == family] or types
-    return types, preferred if preferred in types else types[0]
-
-
-class _ForFamily:
-    """A `DnsResolver` for who keeps to a family; it has nothing of its own.
-
-    Args:
-        resolver: that.
-        family: AF_INET or AF_INET6.
-    """
-
-    def __init__(self, resolver: DnsResolver, family: int) -> None:
-        self._resolver = resolver
-        self._family = family
-        self.forget = resolver.forget
-        self.translate = resolver.translate
-
-    def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
-        return self._resolver._known(address, self._family)
-
-    def resolve(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
-        return self._resolver._resolve(address, self._family)
+    def _wanted(self, machine: Machine, translation: Translation | None) -> tuple[list[int], int]:
+        """Which types of addresses are asked for, and which of them is worth waiting for."""
+        types, preferred, family = machine.types, machine.preferred, self._family
+        if family == socket.AF_INET or (family == socket.AF_INET6 and translation is None):
+            # Where there is to be no AAAA, who wants nothing else finds that there is none.
+            types = [each for each in types if FAMILIES[each] == family] or types
+        return types, preferred if preferred in types else types[0]
