@@ -64,17 +64,20 @@ def test_patience_is_that_of_the_last_answers() -> None:
 def test_who_let_a_question_pass_comes_last_for_half_a_minute() -> None:
     servers = Servers(3)
     servers.failed(0, 100.0)
-    assert servers.order(129.9, rotate=False) == [1, 2, 0]
-    assert servers.order(130.0, rotate=False) == [0, 1, 2]
+    assert servers.order(129.9) == [1, 2, 0]
+    assert servers.order(130.0) == [0, 1, 2]
     servers.failed(1, 130.0)
     servers.answered(1, 0.1)
-    assert servers.order(131.0, rotate=False) == [0, 1, 2]
+    assert servers.order(131.0) == [0, 1, 2]
 
 
 def test_a_step_further_each_time() -> None:
+    """And who comes last does so wherever it begins."""
     servers = Servers(3)
-    orders = [servers.order(0.0, rotate=True) for _ in range(4)]
+    orders = [servers.order(0.0, servers.turn()) for _ in range(4)]
     assert orders == [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
+    servers.failed(1, 0.0)
+    assert servers.order(1.0, servers.turn()) == [2, 0, 1]
 
 
 def test_who_does_not_take_edns_is_remembered_for_ten_minutes() -> None:

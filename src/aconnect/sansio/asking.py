@@ -10,6 +10,8 @@ Rules:
 * A server is listened to for the time limit.  One that has answered, and be it to refuse, is not
   asked again.
 * A server that let a question pass, or refused it, comes last for half a minute.
+* Where they take turns, a lookup begins with the server after that of the one before: all its
+  questions do.
 
 Source: resolv.conf(5); draft-ietf-happy-happyeyeballs-v3, section 4.5, for servers by the dozen.
 """
@@ -44,11 +46,17 @@ class Servers:
         self._plain_until = [-inf] * count
         self._turn = 0
 
-    def order(self, now: float, rotate: bool) -> list[int]:
-        """In which they are to be asked."""
-        first = self._turn if rotate else 0
-        if rotate:
-            self._turn = (self._turn + 1) % self._count
+    def turn(self) -> int:
+        """The server with which another lookup begins, where they take turns."""
+        turn, self._turn = self._turn, (self._turn + 1) % self._count
+        return turn
+
+    def order(self, now: float, first: int = 0) -> list[int]:
+        """In which they are to be asked.
+
+        Args:
+            first: with which it begins, unless that one comes last.
+        """
         numbers = [(first + each) % self._count for each in range(self._count)]
         return sorted(numbers, key=lambda each: self._last_until[each] > now)
 

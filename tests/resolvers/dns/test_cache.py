@@ -77,6 +77,28 @@ class TestNoSuchName:
         answers.forget(("here", "a.test", AAAA))
         assert code(answers, 65) is None
 
+    @pytest.mark.parametrize(("rcode", "of_aaaa"), [(0, None), (3, socket.EAI_NONAME)])
+    def test_holds_for_the_name_that_aliases_lead_to(self, rcode: int, of_aaaa: Any) -> None:
+        """For as long as the SOA record says; for the alias, for no longer than that is good."""
+        here = _NO_DATA if rcode == 0 else socket.EAI_NONAME
+        reply = Reply(rcode, negative_ttl=5, owner_negative_ttl=60, owner="last.test")
+        answers = kept((A, Outcome(reply)))
+        assert (code(answers, A), code(answers, AAAA)) == (here, of_aaaa)
+        for now, expected in ((59.0, (here, of_aaaa)), (60.0, (None, None))):
+            assert code(answers, A, now=now) is code(answers, AAAA, now=now) is None
+            last = "last.test"
+            assert (code(answers, A, last, now), code(answers, AAAA, last, now)) == expected
+            assert code(answers, A, "x.last.test", now) is None
+
+    def test_holds_for_its_type_where_aliases_lead_if_that_has_addresses(self) -> None:
+        answers = Answers(64, 100.0)
+        answers.keep(("here", "last.test", AAAA), addresses("2001:db8::1"), 0.0)
+        reply = Reply(3, negative_ttl=5, owner_negative_ttl=60, owner="last.test")
+        answers.keep(("here", "a.test", A), Outcome(reply), 0.0)
+        assert code(answers, AAAA, "last.test") == 0
+        assert code(answers, A, "last.test") == socket.EAI_NONAME
+        assert code(answers, 65, "last.test") is None
+
     def test_a_failure_says_nothing_of_other_types(self) -> None:
         answers = kept((A, FAILED))
         assert (code(answers, A, now=0.5), code(answers, AAAA)) == (socket.EAI_AGAIN, None)

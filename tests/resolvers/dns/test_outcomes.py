@@ -12,7 +12,7 @@ import dns.message
 import pytest
 from support.liar import Liar, answer
 
-from aconnect import DnsCache, DnsResolver, TCPAddress
+from aconnect import DnsCache, DnsResolver, TCPAddress, parse_address
 from aconnect.resolvers.dns import asking
 from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
@@ -118,6 +118,27 @@ async def test_that_an_alias_leads_to_nothing_is_known_as_long_as_the_alias(
         assert (len(liar.asked) > before) is again
 
 
+@pytest.mark.parametrize("say", [in_one_message, link_by_link])
+@pytest.mark.parametrize("rcode", ["NOERROR", "NXDOMAIN"])
+async def test_that_there_is_none_is_known_of_where_aliases_lead(
+    stack: ExitStack, now: list[float], say: Any, rcode: str
+) -> None:
+    """Where the alias is not good any more as well."""
+    liar = stack.enter_context(Liar(partial(say, rcode=rcode)))
+    resolver = resolver_of(liar)
+    code = NO_DATA if rcode == "NOERROR" else socket.EAI_NONAME
+    assert (await failure(resolver))[0] == code
+    liar.asked.clear()
+    for moment in (0, 5.5):
+        now[0] = 1000.0 + moment
+        assert (await failure(resolver, TCPAddress("c.test", 5)))[0] == code
+        assert not liar.asked
+    if rcode == "NXDOMAIN":  # of which all types are known
+        address = parse_address("https://c.test")
+        assert (await failure(resolver, address))[0] == code
+        assert not liar.asked
+
+
 async def test_the_soa_counts_if_it_says_less_than_the_aliases(
     stack: ExitStack, now: list[float]
 ) -> None:
@@ -220,10 +241,29 @@ async def test_d7_who_has_refused_comes_last(stack: ExitStack) -> None:
 
 
 async def test_d7_rotate(stack: ExitStack, machine: Any) -> None:
-    machine.write("resolv.conf", "options rotate")
-    liars = [stack.enter_context(Liar(good)) for _ in range(2)]
-    assert await said(resolver_of(*liars)) == BOTH
-    assert [each.asked for each in liars] == [[("AAAA", "udp")], [("A", "udp")]]
+    """A step further with each lookup: not with each question, candidate, or link of a chain, and
+    not where nobody is asked."""
+    machine.write("resolv.conf", "search x.test y.test\noptions rotate")
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        if name_of(query) == "a.x.test":
+            return [answer(query, authority=[SOA], rcode="NXDOMAIN")]
+        if name_of(query) == "a.y.test":
+            return [answer(query, "a.y.test 60 CNAME a.test.")]
+        return good(query, kind, way)
+
+    liars = [stack.enter_context(Liar(say)) for _ in range(3)]
+    resolver = resolver_of(*liars)
+    name = TCPAddress("a", 5)
+    for number in (0, 1, 2, 0):
+        assert await said(resolver, name) == BOTH
+        assert await said(resolver, name) == BOTH  # from memory
+        names = [sorted(map(name_of, each.queries)) for each in liars]
+        expected = ["a.test"] * 2 + ["a.x.test"] * 2 + ["a.y.test"] * 2
+        assert names == [expected if each == number else [] for each in range(3)]
+        resolver.forget(name)
+        for each in liars:
+            each.queries.clear()
 
 
 @pytest.mark.parametrize("option", ["single-request", "single-request-reopen"])

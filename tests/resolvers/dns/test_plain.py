@@ -147,4 +147,4 @@ def test_what_is_no_address_is_dnspythons() -> None:
     https = Question(NAME, 65)
     query = encode(https, 0x1234, edns=True)
     reply = wire.read(answer(query), query, https)
-    assert reply == wire.Reply(0)
+    assert reply == wire.Reply(0, owner=NAME)

@@ -76,6 +76,24 @@ class TestAnswer:
         reply = said("a.test 70 CNAME b.test.", authority=[SOA], rcode="NXDOMAIN")
         assert (reply.leads_to, reply.rcode, reply.negative_ttl) == ("", 3, 60)
 
+    @pytest.mark.parametrize(
+        ("zone", "rcode", "leads_to", "ttls"),
+        [
+            ("b.other", "NOERROR", "", (30, 60)),
+            (".", "NXDOMAIN", "", (30, 60)),
+            ("test", "NOERROR", "b.other", (None, None)),  # a zone that knows nothing of it
+            ("test", "NXDOMAIN", "", (30, None)),
+            ("a.b.other", "NXDOMAIN", "", (30, None)),
+        ],
+    )
+    def test_its_end_is_in_the_zone_that_says_so(
+        self, zone: str, rcode: str, leads_to: str, ttls: Any
+    ) -> None:
+        soa = SOA.replace("test.", f"{zone.strip('.')}.", 1)
+        reply = said("a.test 30 CNAME b.other.", authority=[soa], rcode=rcode)
+        assert reply.leads_to == leads_to
+        assert (reply.negative_ttl, reply.owner_negative_ttl) == ttls
+
     @pytest.mark.parametrize("rcode", ["NOERROR", "NXDOMAIN"])
     def test_that_is_known_for_as_long_as_the_chain_is_good(self, rcode: str) -> None:
         chain = "a.test 30 CNAME b.test.", "b.test 5 CNAME c.test."
@@ -116,6 +134,7 @@ class TestAnswer:
         assert said(without=["RA"]).lame
         assert not said().lame
         assert not said(without=["RA"], flags=["AA"]).lame
+        assert not said(without=["RA"], rcode="NXDOMAIN").lame
 
     def test_truncated(self) -> None:
         reply = said("a.test 60 A 192.0.2.1", flags=["TC"])

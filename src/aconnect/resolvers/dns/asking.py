@@ -6,6 +6,7 @@ Rules:
 * Who begins with the same questions, for the same purpose, shares one `Lookup`, and draws the same
   where there is something to be drawn: so all ask the same in the end.
 * Names that are not DNS's are not asked for, whatever has led to them.
+* With ``rotate`` all questions of a lookup go to one server first, those of the next to the next.
 * More than `MOST_QUESTIONS` are not put, whatever candidates and targets there are.
 * What is stale serves if a question fails, or if nobody has said anything for too long; to who is
   optimistic it serves at once, and what is answered takes its place.
@@ -98,6 +99,7 @@ class Asking:
         self._until = inf
         self._said: list[Told] = []
         self._left = MOST_QUESTIONS
+        self._first: int | None = None
 
     @property
     def random(self) -> Random:
@@ -159,13 +161,19 @@ class Asking:
             self._key = (*self._key, *questions)
             self._lookup = self._lookups.get(self._key)
             if self._lookup is None:
-                made = Lookup((), self._settings, self._servers, self._keep)
+                told = self._settings, self._servers, self._keep, self._server_to_begin_with()
+                made = Lookup((), *told)
                 self._lookup = self._lookups[self._key] = made
             self._watch = self._lookup.join(self._driver)
             if self._random is not None:
                 self._random.seed(self._lookup.seed)
         self._lookup.ask(questions)
         self._told = 0  # one of them may have been answered before
+
+    def _server_to_begin_with(self) -> int:
+        if self._first is None:  # which is not as long as everything is remembered
+            self._first = self._servers.turn() if self._settings.rotate else 0
+        return self._first
 
     async def more(self) -> list[Answered]:
         """Wait for an answer.

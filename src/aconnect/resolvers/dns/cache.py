@@ -5,6 +5,7 @@ Rules:
 * An answer is kept for the least of the TTLs that led to it, at most a day; one of 0 is not.
 * That there is no address is kept for as long as its SOA record says, at most an hour, and no
   longer than the aliases that led there; without one it is not kept (RFC 2308, section 5).
+* Both are kept for the name that aliases led to as well, for as long as that SOA record says.
 * That there is no such name holds for all types of it, but for itself alone if another type has
   answered with addresses; never for names below it.
 * What is kept belongs to a network.  The last four are remembered.
@@ -158,29 +159,40 @@ class Answers:
             entry: Any = self._memory.get(key, now)
             old = None if entry is None else entry.value
             if reply is None:
-                if old is not None and old.addresses:
-                    old.retry_at = now + PAUSE
-                elif answer.code in (socket.EAI_AGAIN, socket.EAI_FAIL):
-                    if old is not None and old.failed:
-                        answer.failures = old.failures + 1
-                    seconds = min(_FIRST_FAILURE * 2.0 ** (answer.failures - 1), _LONGEST_FAILURE)
-                    # It counts for as long again, for the next failure to be the second.
-                    self._memory.put(key, answer, now, seconds, seconds)
-                return
-            there = answer.addresses or answer.records
-            fresh_for = reply.ttl if there else reply.negative_ttl
-            if answer.words and reply.nobody:
-                fresh_for = reply.ttl
-            keys = [key]
-            if answer.addresses:
-                self._memory.forget(_any_type(key))
-            elif reply.rcode == _NXDOMAIN and not self._has_addresses(key, now):
-                keys.append(_any_type(key))
+                self._keep_failure(key, answer, old, now)
+            elif answer.addresses or answer.records or reply.nobody:
+                if answer.addresses:
+                    self._memory.forget(_any_type(key))
+                self._put(key, answer, now, reply.ttl)
+            else:
+                self._keep_negative(key, answer, now, reply.rcode, reply.negative_ttl)
+                owner = (key[0], reply.owner, key[2])
+                if owner != key and reply.owner_negative_ttl:
+                    self._keep_negative(owner, answer, now, reply.rcode, reply.owner_negative_ttl)
+
+    def _keep_failure(self, key: _Key, answer: Answer, old: Answer | None, now: float) -> None:
+        if old is not None and old.addresses:
+            old.retry_at = now + PAUSE
+        elif answer.code in (socket.EAI_AGAIN, socket.EAI_FAIL):
+            if old is not None and old.failed:
+                answer.failures = old.failures + 1
+            seconds = min(_FIRST_FAILURE * 2.0 ** (answer.failures - 1), _LONGEST_FAILURE)
+            # It counts for as long again, for the next failure to be the second.
+            self._memory.put(key, answer, now, seconds, seconds)
+
+    def _keep_negative(
+        self, key: _Key, answer: Answer, now: float, rcode: int, seconds: int | None
+    ) -> None:
+        self._put(key, answer, now, seconds)
+        if rcode == _NXDOMAIN and not self._has_addresses(key, now):
+            self._put(_any_type(key), answer, now, seconds)
+
+    def _put(self, key: _Key, answer: Answer, now: float, seconds: int | None) -> None:
+        """Remember an answer, if for any time, in place of what was remembered."""
+        self._memory.forget(key)
+        if seconds:
             stale = self._stale if answer.addresses else 0.0
-            for each in keys:
-                self._memory.forget(each)
-                if fresh_for:
-                    self._memory.put(each, answer, now, min(fresh_for, LONGEST_TTL), stale)
+            self._memory.put(key, answer, now, min(seconds, LONGEST_TTL), stale)
 
     def _has_addresses(self, key: _Key, now: float) -> bool:
         """Whether another type of a name has answered with addresses."""

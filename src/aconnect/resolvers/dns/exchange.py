@@ -102,6 +102,7 @@ class Exchange:
         settings: which servers there are, and how they are asked.
         servers: what is known of them.
         now: the moment.
+        first: the server to begin with.
 
     Attributes:
         question: what is asked, the name being that to which aliases have led so far.
@@ -110,7 +111,7 @@ class Exchange:
     """
 
     def __init__(
-        self, question: Question, settings: Settings, servers: Servers, now: float
+        self, question: Question, settings: Settings, servers: Servers, now: float, first: int = 0
     ) -> None:
         self.question: Question = question
         self.outcome: Outcome | None = None
@@ -118,6 +119,7 @@ class Exchange:
         self.writes: dict[socket.socket, _Try] = {}
         self._settings = settings
         self._servers = servers
+        self._first = first
         self._links = 0
         self._ttl = LONGEST_TTL  # of the aliases so far
         self._said: dict[str, str] = {}
@@ -168,7 +170,7 @@ class Exchange:
 
     def _begin(self, now: float) -> None:
         settings = self._settings
-        order = self._servers.order(now, settings.rotate)
+        order = self._servers.order(now, self._first)
         self._asking = Asking(order, settings.attempts, settings.timeout, self._servers)
         self._next(now)
 

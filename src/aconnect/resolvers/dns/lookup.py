@@ -43,6 +43,7 @@ class Lookup:
         questions: in the order in which they are asked.
         settings, servers: as for `Exchange`.
         keep: is called with each that is found.
+        first: the server to begin with.
 
     Attributes:
         found: what came of the questions so far.
@@ -56,6 +57,7 @@ class Lookup:
         settings: Settings,
         servers: Servers,
         keep: Callable[[Found], object],
+        first: int = 0,
     ) -> None:
         self.found: list[Found] = []
         self._settings = settings
@@ -64,6 +66,7 @@ class Lookup:
         self._to_ask: list[Question] = []
         self._running: dict[Question, Exchange] = {}
         self._keep = keep
+        self._first = first
         self.waiting: dict[Watch, None] = {}
         self._led = False
         self.seed: int = int.from_bytes(os.urandom(8), "big")
@@ -126,7 +129,8 @@ class Lookup:
         while self._to_ask and not (self._settings.one_by_one and self._running):
             question = self._to_ask.pop(0)
             now = time.monotonic()
-            self._running[question] = Exchange(question, self._settings, self._servers, now)
+            told = self._settings, self._servers, now, self._first
+            self._running[question] = Exchange(question, *told)
             self._collect()
 
     def _collect(self) -> None:

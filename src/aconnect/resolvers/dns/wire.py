@@ -7,6 +7,8 @@ Rules:
   whatever case.  A refusal may come without the question.
 * Of it count the records of class IN in the answer section that lie on the chain of CNAMEs which
   begins at the question, and the SOA record of the authority section.  Nothing else can slip in.
+* Aliases that have an end without a record lead to nothing if the SOA record is that of a zone in
+  which that end is; else it is to be asked about.
 * With the records of a service, the addresses of their targets in the additional section count.
 * Records of HTTPS and SVCB are read by us (`service_records`), from their octets: of one that
   dnspython refuses, the rest of the message would go with it.  It is shown them as of a type that
@@ -96,13 +98,14 @@ class Reply(NamedTuple):
         ttl: seconds for which they, and the aliases that led there, are good.
         negative_ttl: seconds for which it is known that there are none, no longer than the aliases
             are good that led to that; None if nobody says so.
+        owner_negative_ttl: the same for `owner`, however long the aliases are good.
         links: how many aliases there are.
-        leads_to: where a chain of aliases ends that has no record here and no SOA; else empty.
+        leads_to: where a chain of aliases ends that has no record here, nor a SOA; else empty.
         lame: it knows nothing of the name, and does not ask anybody either.
         nobody: it answers with the address of nobody, as filters do.
         problem: what is wrong with the message; else empty.
         records: those of a service.
-        owner: whose records they are, where the aliases end.
+        owner: whose records they are, or would be: where the aliases end.
         additional: addresses of their targets, by name and type.
         malformed: what is wrong with those records; else empty.
         left_out: how many records are not read, or not used, as there are too many.
@@ -113,6 +116,7 @@ class Reply(NamedTuple):
     addresses: tuple[str, ...] = ()
     ttl: int = LONGEST_TTL
     negative_ttl: int | None = None
+    owner_negative_ttl: int | None = None
     links: int = 0
     leads_to: str = ""
     lame: bool = False
@@ -261,12 +265,20 @@ def _reply(message: Any, question: Question) -> Reply:
     if records is not None and rcode == _NOERROR:
         reply = _addresses([each.address for each in records], min(ttl, records.ttl))
         return reply._replace(links=links)
-    negative = _negative_ttl(message, ttl)
-    leads_to = ""
-    if links and negative is None and rcode == _NOERROR:
-        leads_to = _text(name)
-    lame = not links and negative is None and not message.flags & (_AA | _RA)
-    return Reply(rcode, ttl=ttl, negative_ttl=negative, links=links, leads_to=leads_to, lame=lame)
+    zone, nothing_for = _soa(message)
+    within = zone is not None and name.is_subdomain(zone)
+    if links and rcode == _NOERROR and not within:
+        return Reply(rcode, ttl=ttl, links=links, leads_to=_text(name))
+    lame = rcode == _NOERROR and nothing_for is None and not message.flags & (_AA | _RA)
+    return Reply(
+        rcode,
+        ttl=ttl,
+        negative_ttl=None if nothing_for is None else min(nothing_for, ttl),
+        owner_negative_ttl=nothing_for if within else None,
+        links=links,
+        owner=_text(name),
+        lame=lame,
+    )
 
 
 def _addresses(texts: list[str], ttl: int) -> Reply:
@@ -340,9 +352,9 @@ def _behind_name(data: bytes, at: int) -> int:
     return at + 1
 
 
-def _negative_ttl(message: Any, ttl: int) -> int | None:
-    """Seconds for which there is nothing where aliases lead that are good for ``ttl``."""
+def _soa(message: Any) -> tuple[Any, int | None]:
+    """The zone of the SOA record, and seconds for which it says that there is nothing."""
     for rrset in message.authority:
         if rrset.rdtype == dns.rdatatype.SOA and rrset.rdclass == _IN:
-            return int(min(rrset.ttl, rrset[0].minimum, LONGEST_NEGATIVE_TTL, ttl))
-    return None
+            return rrset.name, int(min(rrset.ttl, rrset[0].minimum, LONGEST_NEGATIVE_TTL))
+    return None, None
