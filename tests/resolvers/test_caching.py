@@ -284,6 +284,104 @@ def test_ranks_are_remembered(batches: Any, remembered: Any, clock: Any) -> None
     clock.run(main)
 
 
+class OfFamilies(Scripted):
+    """The same, where it can be kept to one family: then it answers with what is for that."""
+
+    def __init__(self, *answers: Any, v4: Any = (), v6: Any = ()) -> None:
+        super().__init__(*answers)
+        self.kept = {V4: Scripted(*v4), V6: Scripted(*v6)}
+
+    def for_family(self, family: int) -> Any:
+        return self.kept[family]
+
+    def counts(self) -> tuple[int, int, int]:
+        return (len(self.asked), *(len(each.asked) for each in self.kept.values()))
+
+
+@on_each_loop
+async def test_who_keeps_to_a_family_has_it_asked_for_alone(clock: VirtualClock) -> None:
+    inner = OfFamilies([batch(ONE, THREE)], v4=[[batch(ONE)]], v6=[[batch(THREE)]])
+    both = CachingResolver(inner)
+    v4, v6 = both.for_family(V4), both.for_family(V6)
+    for _ in range(2):  # and then from memory
+        assert await answer(v4) == [[ONE]]
+    assert known(v4) == [ONE]
+    assert (known(v6), known(both)) == (None, None)  # as nobody has asked for the other
+    assert await answer(v6) == [[THREE]]
+    assert inner.counts() == (0, 1, 1)
+    both.forget(ADDRESS)
+    assert (known(v4), known(v6)) == (None, None)
+
+
+@on_each_loop
+async def test_an_answer_for_both_serves_everybody(clock: VirtualClock) -> None:
+    inner = OfFamilies([batch(ONE, THREE)], [batch(TWO)], v4=[[batch(ONE)]])
+    both = CachingResolver(inner)
+    v4 = both.for_family(V4)
+    await answer(v4)
+    clock.advance(5)
+    await answer(both)
+    assert known(v4) == [ONE, THREE]  # of which a dial takes those of its family
+    clock.advance(10.01)
+    assert known(v4) is None
+    await answer(both)
+    assert known(v4) == [TWO]
+    assert inner.counts() == (2, 1, 0)
+    v4.forget(ADDRESS)
+    assert known(both) is None
+
+
+@pytest.mark.parametrize("negative", [[NO_NAME], []], ids=["an error", "nothing"])
+def test_that_one_family_has_none_ends_what_was_known_of_it_alone(
+    negative: Any, clock: VirtualClock
+) -> None:
+    async def main() -> None:
+        inner = OfFamilies([batch(ONE, THREE), batch(TWO, rank=1)], [LATER], v6=[[LATER]])
+        inner.kept[V4] = Scripted(negative, [LATER])
+        both = CachingResolver(inner, stale=100)
+        v4, v6 = both.for_family(V4), both.for_family(V6)
+        await answer(both)
+        clock.advance(10.01)
+        none = [NO_NAME.errno] if negative else []
+        assert await answer(v4) == none
+        clock.advance(1.01)
+        assert await answer(v4) == [[THREE], socket.EAI_AGAIN]
+        assert await answer(v6) == [[THREE]]  # it has just failed
+
+    clock.run(main)
+
+
+@on_each_loop
+async def test_that_one_family_has_none_may_be_all_that_was_known(clock: VirtualClock) -> None:
+    inner = OfFamilies([batch(ONE)], [LATER], v4=[[], [LATER]])
+    both = CachingResolver(inner, stale=100)
+    v4 = both.for_family(V4)
+    await answer(both)
+    clock.advance(10.01)
+    assert await answer(v4) == []
+    clock.advance(1.01)
+    assert await answer(v4) == [socket.EAI_AGAIN]
+    assert await answer(both) == [socket.EAI_AGAIN]
+
+
+@on_each_loop
+async def test_what_is_stale_of_both_serves_one(clock: VirtualClock) -> None:
+    inner = OfFamilies([batch(ONE, THREE)], [batch(TWO)], v4=[[LATER], [batch(TWO)]])
+    both = CachingResolver(inner, stale=100)
+    v4 = both.for_family(V4)
+    await answer(both)
+    clock.advance(10.01)
+    assert await answer(v4) == [[ONE, THREE], socket.EAI_AGAIN]
+    clock.advance(30.01)
+    assert await answer(v4) == [[TWO]]
+    assert known(v4) == [TWO]  # which came last
+
+
+def test_who_cannot_be_kept_to_a_family_is_asked_as_he_is() -> None:
+    resolver = CachingResolver(Scripted([batch(ONE)]))
+    assert resolver.for_family(V4) is resolver
+
+
 @on_each_loop
 async def test_no_more_are_kept_than_there_is_room_for(clock: Any) -> None:
     inner = Scripted([batch(ONE)])

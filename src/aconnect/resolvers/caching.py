@@ -12,6 +12,8 @@ Rules:
   stale answer.
 * That a name has no address any more ends what was known of it.
 * A name none of whose addresses could be connected to is forgotten.
+* Where the resolver can be asked for one family alone, that answer serves who keeps to it, and an
+  answer for both serves everybody.  Of what is known of a family, what came last counts.
 * A lock is held for what takes no time, and never across an await.
 
 Source: RFC 8767, sections 4 and 5.
@@ -22,6 +24,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import aclosing
+from copy import copy
 from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +33,7 @@ from ..drivers.select import running_driver
 from ..sansio.memory import Memory
 from ..sansio.value import plain
 from .answers import check_batch, closable, in_order, service_of
-from .base import Batch, Question, translated
+from .base import Batch, Question, for_family, translated
 from .clock import uptime
 from .system import NO_ADDRESS
 
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from .base import Resolver
 
 __all__ = ["PATIENCE", "PAUSE", "CachingResolver"]
+
+_BOTH: Final = int(socket.AF_UNSPEC)
+_FAMILIES: Final = (int(socket.AF_INET), int(socket.AF_INET6))
 
 PATIENCE: Final = 1.8
 """Seconds for which a resolver may be silent before a stale answer is used: RFC 8767, section 5,
@@ -74,6 +80,11 @@ class _Answer:
     def endpoints(self) -> list[Endpoint]:
         """Those of all ranks."""
         return [each for rank in self.ranks for each in rank]
+
+    def leave_out(self, family: int) -> None:
+        """Have none of a family any more."""
+        left = [[each for each in rank if each.family != family] for rank in self.ranks]
+        self.ranks = [rank for rank in left if rank]
 
     def batches(self, stale_for: str = "") -> list[Batch]:
         """The answer, as a resolver gives it.
@@ -116,7 +127,8 @@ class CachingResolver:
             ``stale`` is None.
 
     An answer is that for one name and one port, of TCP or of UDP.  Lookups are shared while they
-    run if ``inner`` shares them, as `SystemResolver` does.
+    run if ``inner`` shares them, as `SystemResolver` does.  For a dialer that keeps to one family,
+    ``inner`` is asked for that one alone, if it can be, as a `DnsResolver` can.
 
     Safe to use from several tasks, loops and threads at once, which have the answers in common.
     """
@@ -149,6 +161,7 @@ class CachingResolver:
         self._memory: Memory[Hashable, _Answer] = Memory(entries)
         self._entries = entries
         self._lock = Lock()
+        self._family = _BOTH
 
     def __repr__(self) -> str:
         return (
@@ -160,7 +173,7 @@ class CachingResolver:
     def known(self, address: TCPAddress | UDPAddress) -> list[Endpoint] | None:
         """The endpoints, if there is no reason to ask the resolver; else None."""
         now = uptime()
-        entry = self._recall(_key(address), now)
+        entry = self._recall(address, now)
         if entry is None or len(entry.value.ranks) != 1 or not _serves(entry, now):
             return None  # of several ranks each has to be told apart
         return [*entry.value.ranks[0]]
@@ -168,7 +181,22 @@ class CachingResolver:
     def forget(self, address: TCPAddress | UDPAddress) -> None:
         """Have the resolver be asked the next time."""
         with self._lock:
-            self._memory.forget(_key(address))
+            for family in (_BOTH, *_FAMILIES):
+                self._memory.forget((family, *_key(address)))
+
+    def for_family(self, family: int) -> Resolver:
+        """This resolver for who keeps to a family: the other one is asked for that alone, if it
+        can be.  They remember in common.
+
+        Args:
+            family: `socket.AF_INET` or `socket.AF_INET6`.
+        """
+        inner = for_family(self._inner, family)
+        if inner is self._inner:
+            return self
+        kept = copy(self)
+        kept._inner, kept._family = inner, int(family)
+        return kept
 
     async def translate(self, endpoint: Endpoint) -> Endpoint | None:
         """What the other resolver says of an IPv4 endpoint without a route."""
@@ -187,7 +215,7 @@ class CachingResolver:
             BaseException: what the resolver raises.
         """
         now = uptime()
-        entry = self._recall(_key(address), now)
+        entry = self._recall(address, now)
         if entry is None:
             answers = self._ask(address)
         elif _serves(entry, now):
@@ -276,20 +304,31 @@ class CachingResolver:
             raise
         yield Batch((), withdrawn=tuple(left))
 
-    def _recall(self, key: Hashable, now: float) -> Entry[_Answer] | None:
+    def _recall(self, address: TCPAddress | UDPAddress, now: float) -> Entry[_Answer] | None:
+        key = _key(address)
         with self._lock:
-            return self._memory.get(key, now)
+            for_both = self._memory.get((_BOTH, *key), now)
+            if self._family == _BOTH or (for_both is not None and now < for_both.fresh_until):
+                return for_both
+            return self._memory.get((self._family, *key), now) or for_both
 
     def _keep(self, address: TCPAddress | UDPAddress, answer: _Answer) -> None:
         fresh_for, stale_for = self._ttl, self._stale or 0.0
         if not answer.ranks:
             fresh_for, stale_for = self._negative_ttl, 0.0
-        now = uptime()
+        now, key = uptime(), _key(address)
         with self._lock:
-            self._memory.put(_key(address), answer, now, fresh_for, stale_for)
+            if self._family == _BOTH:
+                for family in _FAMILIES:
+                    self._memory.forget((family, *key))
+            elif not answer.ranks and (for_both := self._memory.get((_BOTH, *key), now)):
+                for_both.value.leave_out(self._family)
+                if not for_both.value.ranks:
+                    self._memory.forget((_BOTH, *key))
+            self._memory.put((self._family, *key), answer, now, fresh_for, stale_for)
 
 
-def _key(address: TCPAddress | UDPAddress) -> Hashable:
+def _key(address: TCPAddress | UDPAddress) -> tuple[object, ...]:
     """What an answer is for.  A dot at the end counts: without it there may be a search list."""
     return (address.type, address.host.lower(), address.port, *service_of(address))
 
