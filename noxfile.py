@@ -261,9 +261,11 @@ def works_with(session: nox.Session) -> None:
 
 @nox.session(python=MAIN, default=False, requires=["build"])
 def soak(session: nox.Session) -> None:
-    """A million connects with random cancellations, after which nothing may be left."""
+    """A million connects with random cancellations, after which nothing may be left; and a hundred
+    thousand that look names up."""
     install_wheel(session)
-    session.run("python", "benchmarks/soak.py", *session.posargs)
+    for what in [session.posargs] if session.posargs else [[], ["--names"]]:
+        session.run("python", "benchmarks/soak.py", *what)
 
 
 @nox.session(python=MAIN, default=False, requires=["build"])

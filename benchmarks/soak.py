@@ -1,4 +1,5 @@
-"""A million connects, many at a time, some of them cancelled: ``python soak.py [--connects N]``.
+"""A million connects, many at a time, some of them cancelled: ``python soak.py [--connects N]``;
+or, with ``--names``, a hundred thousand that look a name up.
 
 Rules:
 
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import networks
 import soak_loops
 from soak_loops import Cancellation
+from soak_names import Names
 from soak_scenarios import Places, outcome_of
 
 from aconnect import ConnectError
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 LOOPS = ("asyncio", "uvloop", "trio")
 CONNECTS = 1_000_000
+LOOKUPS = 100_000
 WARM_UP = 10_000
 EVERY = 100_000
 TASKS = 100  # at a time
@@ -84,6 +87,7 @@ class Soak:
         every: after how many everything comes to an end, and is looked at.
         warm_up: how many come before the memory counts.
         seconds: after which no more are begun.
+        places: what there is to connect to, and how.
         silence: whether there is the network of `networks.make_silence`.
         patience: seconds to wait for what is left to go.
         tell: is called with each line for people.
@@ -102,6 +106,7 @@ class Soak:
         every: int = EVERY,
         warm_up: int = WARM_UP,
         seconds: float = inf,
+        places: type[Places] = Places,
         silence: bool = False,
         patience: float = PATIENCE,
         tell: Callable[[str], object] = print,
@@ -111,6 +116,7 @@ class Soak:
         self._loop, self._connects, self._every, self._warm_up = loop, connects, every, warm_up
         self._random, self._seconds, self._silence = Random(seed), seconds, silence
         self._patience, self._tell = patience, tell
+        self._make_places = places
 
     def run(self) -> bool:
         """Do it, and return whether there is nothing to complain of."""
@@ -120,7 +126,8 @@ class Soak:
     async def _main(self, calls: Any) -> None:
         self._calls = calls
         self._until = inf
-        with Places(self._random, self._loop, calls.sleep, silence=self._silence) as self._places:
+        told = self._random, self._loop, calls.sleep
+        with self._make_places(*told, silence=self._silence) as self._places:
             self._scenarios = self._places.scenarios()
             self._weights = [scenario.weight for scenario in self._scenarios]
             await self._leg(self._warm_up)
@@ -147,7 +154,7 @@ class Soak:
         """Dial as often as that, with many tasks at a time; how often it was."""
         self._begun, self._count = 0, count
         await self._calls.together(self._work, TASKS)
-        self._places.drain()
+        self._places.rest()
         return self._begun
 
     async def _work(self) -> None:
@@ -227,7 +234,9 @@ def memory() -> Memory:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Connect very often, and look at what is left.")
-    parser.add_argument("--connects", type=int, default=CONNECTS, help="%(default)s, on each loop")
+    parser.add_argument("--names", action="store_true", help="have each connect look a name up")
+    often = f"{CONNECTS}, or {LOOKUPS} with --names, on each loop"
+    parser.add_argument("--connects", type=int, default=None, help=often)
     parser.add_argument("--seconds", type=float, default=inf, help="to stop after, on each loop")
     parser.add_argument("--every", type=int, default=EVERY, help="connects between two looks")
     parser.add_argument("--loop", choices=LOOPS, help="only this one")
@@ -245,10 +254,11 @@ def main() -> None:
     print(f"{arguments.loop}, Python {platform.python_version()}, in {where}, --seed {seed}")
     soak = Soak(
         arguments.loop,
-        arguments.connects,
+        arguments.connects or (LOOKUPS if arguments.names else CONNECTS),
         seed,
         every=arguments.every,
         seconds=arguments.seconds,
+        places=Names if arguments.names else Places,
         silence=private,
     )
     good = soak.run()

@@ -111,6 +111,10 @@ class Places(ExitStack):
             except BlockingIOError:
                 pass
 
+    def rest(self) -> None:
+        """Everything has come to an end, and is to be looked at."""
+        self.drain()
+
     def _socket(self, family: int) -> socket.socket:
         sock = self.enter_context(socket.socket(family))
         sock.setblocking(False)

@@ -31,6 +31,7 @@ pytestmark = [
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 LOOPS = ("asyncio", "uvloop", "trio")
 CONNECTS = 10_000
+LOOKUPS = 2000
 WARM_UP = 5000  # until what the interpreter, the loop and the caches keep is there
 SEED = 1912  # of a soak that has passed; another one would have to pass as well
 
@@ -42,10 +43,10 @@ def soak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     module = importlib.import_module("soak")
 
     def make(loop: str, connects: int, **options: Any) -> Any:
-        return module.Soak(loop, connects, SEED, warm_up=WARM_UP, **options)
+        return module.Soak(loop, connects, SEED, **{"warm_up": WARM_UP, **options})
 
     yield make
-    for name in ("soak", "soak_loops", "soak_scenarios", "networks"):
+    for name in ("soak", "soak_loops", "soak_names", "soak_scenarios", "networks"):
         sys.modules.pop(name, None)
 
 
@@ -66,6 +67,14 @@ def test_nothing_is_left(loop: str, soak: Callable[..., Any]) -> None:
         "ENOENT",
         "EPERM",
     }
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_nothing_is_left_of_lookups(loop: str, soak: Callable[..., Any]) -> None:
+    names = importlib.import_module("soak_names")
+    run = soak(loop, LOOKUPS, warm_up=LOOKUPS, places=names.Names)
+    assert run.run(), run.complaints
+    assert set(run.outcomes) == {"connected", "cancelled", "timed out", "not found"}
 
 
 def test_the_time_may_be_limited(soak: Callable[..., Any]) -> None:

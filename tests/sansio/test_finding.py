@@ -377,6 +377,7 @@ class Sequence(NamedTuple):
     name: str
     answers: list[tuple[int, str, Any]]
     starts: list[tuple[int, str]]
+    preferred: int = AAAA
 
 
 BOTH_HINTS = [ServiceRecord(1, SVC, ipv6=(S6,), ipv4=(S4,))]
@@ -439,12 +440,69 @@ SEQUENCES = [
         [(10, S6), (260, "192.0.2.99"), (510, "2001:db8::99")],
     ),
 ]
+
+V6B, V4B = "2001:db8::2", "192.0.2.2"
+OWN = [ServiceRecord(1, "")]
+DRAFT = [
+    Sequence(
+        "1: IPv6 slightly before IPv4",
+        [(30, "service", OWN), (30, "v6", [V6, V6B]), (32, "v4", [V4, V4B])],
+        [(30, V6), (280, V4), (530, V6B), (780, V4B)],
+    ),
+    Sequence(
+        "2: IPv4 slightly before IPv6",
+        [(30, "service", OWN), (30, "v4", [V4, V4B]), (40, "v6", [V6, V6B])],
+        [(40, V6), (290, V4), (540, V6B), (790, V4B)],
+    ),
+    Sequence(
+        "3: IPv4 long before IPv6",
+        [(30, "service", OWN), (30, "v4", [V4, V4B]), (180, "v6", [V6, V6B])],
+        [(80, V4), (330, V6), (580, V4B), (830, V6B)],
+    ),
+    Sequence(
+        "4: the service slightly late",
+        [(30, "v6", [V6, V6B]), (30, "v4", [V4, V4B]), (40, "service", OWN)],
+        [(40, V6), (290, V4), (540, V6B), (790, V4B)],
+    ),
+    Sequence(
+        "5: the service very late, or never",
+        [(30, "v6", [V6, V6B]), (30, "v4", [V4, V4B])],
+        [(80, V6), (330, V4), (580, V6B), (830, V4B)],
+    ),
+    Sequence(
+        "6: hints, and IPv6 late",
+        [(30, "service", [ServiceRecord(1, "", ipv6=(V6,), ipv4=(V4,))])],
+        [(30, V6), (280, V4)],
+    ),
+    Sequence(
+        "7: the host itself, and then another name, which is asked about meanwhile",
+        [
+            (30, "service", [*OWN, ServiceRecord(2, ALT)]),
+            (30, "v6", [V6, V6B]),
+            (30, "v4", [V4, V4B]),
+            (60, "t6", [T6]),
+            (60, "t4", [T4]),
+        ],
+        [(30, V6), (280, V4), (530, V6B), (780, V4B), (1030, T6), (1280, T4)],
+    ),
+    Sequence(
+        "8: IPv4 alone, and the service slightly late",
+        [(30, "v4", [V4, V4B]), (40, "service", OWN)],
+        [(40, V4), (290, V4B)],
+        preferred=A,
+    ),
+]
+"""Section 4.2.2 of draft-ietf-happy-happyeyeballs-v3, in its order."""
+
 _NAMES = {"v": HOST, "s": SVC, "t": ALT}
+_END = 2000
 
 
-@pytest.mark.parametrize("sequence", SEQUENCES, ids=[each.name for each in SEQUENCES])
+@pytest.mark.parametrize(
+    "sequence", [*SEQUENCES, *DRAFT], ids=[each.name for each in [*SEQUENCES, *DRAFT]]
+)
 def test_answers_in_one_order_or_another(sequence: Sequence) -> None:
-    finding = offers()
+    finding = offers(preferred=sequence.preferred)
     race: Race[Any] = Race(Rules(), family_of=lambda each: AF_INET6 if ":" in each[0] else AF_INET)
     starts: list[tuple[int, str]] = []
     unsorted: dict[int, list[Any]] = {}
@@ -458,7 +516,7 @@ def test_answers_in_one_order_or_another(sequence: Sequence) -> None:
         return {{AAAA: AF_INET6, A: AF_INET}.get(each, each) for each in finding.awaiting()}
 
     obey(0, race.addresses_added(0, (), awaiting=awaited()))
-    events = [*sequence.answers, (700, "", None)]
+    events = [*sequence.answers, (_END, "", None)]
     for moment, what, found in events:
         now = moment / 1000
         while (wake := race.wake_at) is not None and wake < now:
