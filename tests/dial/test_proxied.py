@@ -964,8 +964,12 @@ class Proxied(Scenario):
 
     port: int
 
+    told: bool
+
     def start(self) -> Any:
-        return Dialer(proxy=f"socks5h://u:p@127.0.0.1:{self.port}").connect(TARGET, timeout=LONG)
+        more: dict[str, Any] = {"trace": Report()} if self.told else {}  # which takes a race
+        dialer = Dialer(proxy=f"socks5h://u:p@127.0.0.1:{self.port}", **more)
+        return dialer.connect(TARGET, timeout=LONG)
 
 
 SLOW = [4, Drip(b"\x05\x02"), 5, Drip(b"\x01\x00"), ASK, Drip(OK)]
@@ -977,23 +981,31 @@ BREAKS = {
 }
 
 
+WAYS = [pytest.param(script, False, id=script) for script in BREAKS]
+WAYS += [pytest.param(script, True, id=f"{script}, by a race") for script in BREAKS]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("script", BREAKS)
+@pytest.mark.parametrize(("script", "told"), WAYS)
 @pytest.mark.parametrize("new_loop", LOOPS_TO_STEP)
 def test_p8_cancelled_at_every_step(
-    script: str, new_loop: Callable[[], Any], monkeypatch: Any, tmp_path: Any
+    script: str, told: bool, new_loop: Callable[[], Any], monkeypatch: Any, tmp_path: Any
 ) -> None:
     with ExitStack() as stack:
         scene = Proxied(stack, monkeypatch, tmp_path)
+        scene.told = told
         scene.port = stack.enter_context(fake_elsewhere(BREAKS[script]))
         cancel_at_every_step(new_loop, scene)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", BREAKS)
-def test_p8_cancelled_at_every_step_of_trio(script: str, monkeypatch: Any, tmp_path: Any) -> None:
+@pytest.mark.parametrize(("script", "told"), WAYS)
+def test_p8_cancelled_at_every_step_of_trio(
+    script: str, told: bool, monkeypatch: Any, tmp_path: Any
+) -> None:
     with ExitStack() as stack:
         scene = Proxied(stack, monkeypatch, tmp_path)
+        scene.told = told
         scene.port = stack.enter_context(fake_elsewhere(BREAKS[script]))
         cancel_at_every_step_of_trio(scene)
 

@@ -71,6 +71,18 @@ def test_reading_is_waited_for(pair: Any) -> None:
     assert wait_for(one, False, math.inf)
 
 
+def test_several_are_waited_for(pair: Any) -> None:
+    one, other = pair
+    assert now(DRIVER.wait_readable([one], time.monotonic() + 0.01)) == []
+    assert now(DRIVER.wait_readable([one], math.inf, writable=[other])) == [other]
+    assert now(DRIVER.wait_readable([one], math.inf, writable=[one])) == [one]
+    other.send(b"x")
+    assert now(DRIVER.wait_readable([one, other], math.inf)) == [one]
+    assert now(DRIVER.wait_readable([one, other], math.inf, writable=[other])) == [one, other]
+    other.close()
+    assert now(DRIVER.wait_readable([one, other], math.inf)) == [other]
+
+
 def test_a_wait_is_never_longer_than_what_poll_can_count(
     pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

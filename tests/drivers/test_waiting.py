@@ -137,6 +137,29 @@ class TestWaitReadable:
                 assert await driver.wait_readable([one], until) == []
             assert time.monotonic() >= until
 
+    @pytest.mark.parametrize("pair", NATIVE, indirect=True)
+    @pytest.mark.parametrize("writes", [False, True])
+    async def test_a_number_that_was_closed_without_a_word(
+        self, driver: Any, writes: bool
+    ) -> None:
+        """Its registration is not taken for that of the next socket with the number."""
+        loop = asyncio.get_running_loop()
+        told: list[Any] = []
+        old, its_peer = full_pair()
+        number = old.fileno()
+        (loop.add_writer if writes else loop.add_reader)(old, told.append, old)
+        await asyncio.sleep(0.001)
+        os.close(old.detach())
+        bare, peer = full_pair(number)
+        with bare, peer, its_peer:
+            if writes:
+                loop.call_later(0.001, empty, peer)
+                assert await driver.wait_readable([], soon(5), writable=[bare]) == [bare]
+            else:
+                loop.call_later(0.001, peer.send, b"x")
+                assert await driver.wait_readable([bare], soon(5)) == [bare]
+        assert not told
+
     async def test_a_cancelled_one_leaves_nothing(self, driver: Any) -> None:
         with connected_pair() as (one, peer):
             with anyio.move_on_after(0.01) as scope:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import socket
 
     from ..addresses.values import Endpoint, SockAddr
+    from .layers import Layers
     from .preparation import Prepared
 
 __all__ = ["Begun", "Shaken"]
@@ -23,6 +24,8 @@ class Shaken(NamedTuple):
     """What there was to be said of the connection."""
     error: Exception | None
     """Why; None if its time was up."""
+    layers: Layers | None = None
+    """If it consisted of several, how far they have come."""
 
 
 class Begun:

@@ -34,14 +34,16 @@ class Layers:
 
     Attributes:
         at: the number of the one that has begun last.
+        began: when each did, if nobody has been told of it yet.
         given: what one before it gave; None if none has, or gave nothing.
     """
 
-    __slots__ = ("_handshakes", "at", "given")
+    __slots__ = ("_handshakes", "at", "began", "given")
 
     def __init__(self, handshakes: tuple[Handshake[Any], ...]) -> None:
         self._handshakes = handshakes
         self.at: int = 0
+        self.began: list[float] = []
         self.given: Any = None
 
     @property
@@ -49,10 +51,17 @@ class Layers:
         """The one that has begun last."""
         return self._handshakes[self.at]
 
-    def started(self, now: float, number: int) -> HandshakeStarted:
-        """The event of its start, of the attempt with a ``number``."""
-        current = self.current
-        return HandshakeStarted(now, number, current.name, self.at, current.phase, current.proxy)
+    def started(self, now: float, number: int) -> list[Event]:
+        """The event of its start, of the attempt with a ``number``; and before it, those of what
+        has been carried out with nobody told."""
+        moments = self.began or [now]
+        events: list[Event] = []
+        for at, began in enumerate(moments, self.at + 1 - len(moments)):
+            if events:
+                events.append(HandshakeEnded(began, number, "done", layer=at - 1))
+            each = self._handshakes[at]
+            events.append(HandshakeStarted(began, number, each.name, at, each.phase, each.proxy))
+        return events
 
     async def carry_out(
         self,
@@ -83,4 +92,4 @@ class Layers:
             now = time.monotonic()
             emit(HandshakeEnded(now, number, "done", None, details, self.at))
             self.at += 1
-            emit(self.started(now, number))
+            emit(*self.started(now, number))

@@ -7,7 +7,8 @@ Rules:
   policy, that is refused before anything is done.
 * What cannot be asked of a proxy (a datagram, a unix socket, a zone of this host's) is a
   ValueError before anything is done.
-* There is no way around the race, nor around the proxy.
+* There is no way around the proxy.  There is one around the race, where there is but one route,
+  of which all is known, and no policy.
 * TLS to a proxy leads to no socket, so who wants one is refused.
 * Whoever says which proxy it is to be is asked once for a dial, before anything is looked up.
 """
@@ -27,22 +28,23 @@ from .chains import Chain, chain_of, checked
 from .plan import NONE, Plan
 from .preparation import Lost, judged
 from .resolution import Resolution
-from .routes import Routes
+from .routes import Routes, is_taken
+from .ways import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..addresses.target import Target
-    from ..drivers.base import Watch
     from ..errors.errors import ConnectError
     from ..handshakes.base import Handshake
+    from ..handshakes.proxies.wire import Ready
     from ..proxies.values import Proxy
     from ..resolvers.system import SystemResolver
     from ..sansio.race import Race
     from ..sansio.rules import Rules
     from ..trace import Event
     from .routes import Side
-    from .ways import Commands, Known, Route, Step, Way
+    from .ways import Commands, Known, Step, Way
 
 __all__ = ["Proxied", "ProxiedPlan"]
 
@@ -139,8 +141,24 @@ class Proxied:
         self._chain = chain
         self._tls = chain.tls()
         self._target = target
-        self._routes = Routes(chain.targets, target, chain.ipv4_only)
         self._searches: list[tuple[Resolution, Side]] = []
+
+    @property
+    def only(self) -> Route | None:
+        plan, chain, target = self._plan, self._chain, self._target
+        asks = plan.permit is not None or plan.permit_proxy is not None
+        if asks or len(target.parts) > 1 or target.refused or chain.over_tls is not None:
+            return None
+        ipv4_only, steps = chain.ipv4_only, cast("list[Step]", [])
+        for step, each in enumerate((*chain.targets, target)):
+            if each.only is not None and (not step or is_taken(each.only, ipv4_only[step - 1])):
+                steps.append(each.only)
+            elif each.only is None and step and _is_by_name(self._hops[step - 1], each):
+                steps.append(cast("Step", each.address))
+            else:
+                return None
+        route = Route(steps)
+        return route if plan.family in (socket.AF_UNSPEC, route.family) else None
 
     def begin(
         self,
@@ -152,12 +170,11 @@ class Proxied:
         by_host: bool,
         offered: dict[Way, tuple[int, str]],
     ) -> tuple[dict[int, list[Route]], list[Resolution]]:
-        routes = self._routes
+        chain, target = self._chain, self._target
+        self._routes = routes = Routes(chain.targets, target, chain.ipv4_only)
         for side in (*routes.hops, *routes.parts):
             before = self._hops[side.step - 1] if side.step else None
-            by_name = before is not None and before.remote_dns and side.target.endpoints is None
-            by_name &= isinstance(side.target.address, TCPAddress)  # else it takes records
-            if by_name and ":" not in side.target.name.host:
+            if before is not None and _is_by_name(before, side.target):
                 self._check_policy(side, started)
                 side.add([cast("Step", side.target.address)])
                 side.finished = True
@@ -239,8 +256,8 @@ class Proxied:
                 return step, lost
         return None
 
-    def layers(self, route: Route, watch: Watch) -> tuple[Handshake[Any], ...]:
-        return self._chain.layers(route, self._tls, watch.ready)
+    def layers(self, route: Route, ready: Ready) -> tuple[Handshake[Any], ...]:
+        return self._chain.layers(route, self._tls, ready)
 
     def not_permitted(self, now: float, route: Route, step: int) -> Commands:
         return self._routes.withdraw(now, step, route[step])
@@ -280,6 +297,14 @@ def _check(part: Target, by_proxy: bool) -> None:
         raise ValueError(
             f"a proxy cannot reach an address with a zone or a flow label: {part.text}"
         )
+
+
+def _is_by_name(proxy: Proxy, target: Target) -> bool:
+    """Whether a proxy looks it up."""
+    if not proxy.remote_dns or target.endpoints is not None:
+        return False
+    # A service takes records, and a zone is this host's.
+    return isinstance(target.address, TCPAddress) and ":" not in target.address.host
 
 
 def _no_ipv6(proxy: Proxy | None) -> str:

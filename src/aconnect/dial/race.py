@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..drivers.base import DialDriver
     from .begun import Begun
     from .plan import Plan
-    from .ways import Way
+    from .ways import Detour, Way
 
 __all__ = ["race"]
 
@@ -62,7 +62,7 @@ async def race(
     telling: Telling | None = None,
     begun: Sequence[Begun] = (),
     recalled: tuple[Endpoint, ...] | None = None,
-    streams: bool = False,
+    detour: Detour | None = None,
 ) -> Any:
     """Race for a target.
 
@@ -78,7 +78,7 @@ async def race(
         begun: the attempts that there have been, on the first endpoints in their order; only the
             last may have come to anything.
         recalled: what the resolver knows of the target, if that is a name.
-        streams: whether it may be a `Tunnel` that this gives in place of a socket.
+        detour: by way of proxies; None for a direct way.
 
     Returns:
         The socket, or what the handshake gave.
@@ -89,7 +89,6 @@ async def race(
     The sockets that have begun are closed, unless this returns one.
     """
     told = telling is not None
-    detour = plan.detour(target, streams or getattr(handshake, "tunnels", False))
     if telling is None:
         via = () if detour is None else detour.via
         telling = Telling(plan, target, started, until, via)

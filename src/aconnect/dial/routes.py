@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..sansio.race import Race
     from .ways import Commands, Step
 
-__all__ = ["Routes", "Side"]
+__all__ = ["Routes", "Side", "is_taken"]
 
 _MAPPED: Final = "::ffff:"
 
@@ -73,18 +73,10 @@ class Side:
     def add(self, steps: Iterable[Step]) -> None:
         """There are more."""
         for each in steps:
-            if self.step and isinstance(each, Endpoint) and not self._is_taken(each):
+            if self.step and isinstance(each, Endpoint) and not is_taken(each, self._ipv4_only):
                 self.refused = True
             elif each not in self.found:
                 self.found.append(each)
-
-    def _is_taken(self, endpoint: Endpoint) -> bool:
-        """Whether a proxy can be asked for it."""
-        if endpoint.family == socket.AF_INET:
-            return True
-        if endpoint.family != socket.AF_INET6 or any(endpoint.sockaddr[2:]):  # a zone of ours
-            return False
-        return not self._ipv4_only or str(endpoint.sockaddr[0]).lower().startswith(_MAPPED)
 
     def _meant(self, endpoint: Endpoint) -> Endpoint:
         """What a proxy is asked for: the translator of an address is ours, and not the proxy's."""
@@ -270,6 +262,15 @@ class Routes:
                 if self._claim is not None:
                     self._claim(route, part.target)
         return routes
+
+
+def is_taken(endpoint: Endpoint, ipv4_only: bool) -> bool:
+    """Whether a proxy can be asked for it."""
+    if endpoint.family == socket.AF_INET:
+        return True
+    if endpoint.family != socket.AF_INET6 or any(endpoint.sockaddr[2:]):  # a zone of ours
+        return False
+    return not ipv4_only or str(endpoint.sockaddr[0]).lower().startswith(_MAPPED)
 
 
 def _steps(side: Side) -> tuple[list[int], list[Step]]:

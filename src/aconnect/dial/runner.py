@@ -275,7 +275,7 @@ class Runner:
         if begun.prepared is not None:
             return self._prepared(running, begun.prepared)
         if begun.shaken is not None:
-            connected, local, note, _ = begun.shaken
+            connected, local, note = begun.shaken[:3]
             return self._connected(running, connected, local, note)
         now = time.monotonic()
         running.attempt.begin()

@@ -80,10 +80,12 @@ class Shaking:
             shaken: what has come of it, if the quick way has carried it out.
         """
         number = running.number
-        running.layers = layers = Layers(self._layers_of(running))
+        layers = None if shaken is None else shaken.layers
+        running.layers = layers = layers or Layers(self._layers_of(running))
         running.in_handshake = True
         now = time.monotonic() if shaken is None else shaken.connected
-        self._emit(layers.started(now, number))
+        for event in layers.started(now, number):
+            self._emit(event)
         if shaken is None:
             assert running.sock is not None
             goes_on = partial(self._flight.running.__contains__, number)
@@ -97,7 +99,7 @@ class Shaking:
         layers: tuple[Handshake[Any], ...] = ()
         if self._detour is not None:
             assert isinstance(running.way, Route)
-            layers = self._detour.layers(running.way, self._watch)
+            layers = self._detour.layers(running.way, self._watch.ready)
         handshake = self._handshake
         if handshake is None:
             return layers

@@ -11,6 +11,8 @@ Rules:
 * A name of the system's resolver is looked up here; see `look_up`.
 * With one address there is nothing to move on to, so TLS comes after the connection, without a
   task; unless somebody is told of the dial, for then the race has it.
+* By way of proxies there is often one route as well, of which all is known: then what is said to
+  them is such a handshake; see `Talk`.
 * Who wants to be told of everything is told here of what is over at once.  What has to wait,
   and might be cancelled, is the race's to tell of; and so is a second attempt.
 
@@ -40,6 +42,7 @@ from .lookup import look_up
 from .preparation import Prepared, broken, opened, refusal
 from .race import race
 from .recall import recall, wanted
+from .talk import Talk
 from .telling import Telling
 
 if TYPE_CHECKING:
@@ -115,11 +118,16 @@ async def connect(
         or plan.quick_family not in (_ANY, ways[0].family)
         or (len(ways) > 1 and plan.rules.one_by_one)
     ):
-        if waited is not None:
-            plan = plan.after(waited)
-        return await race(
-            plan, target, driver, started, until, handshake, recalled=recalled, streams=streams
-        )
+        detour = plan.detour(target, streams or getattr(handshake, "tunnels", False))
+        route = None if detour is None or plan.tells or driver.completes else detour.only
+        last = handshake if isinstance(handshake, BoundedHandshake) else None
+        if detour is None or route is None or last is not handshake:
+            if waited is not None:
+                plan = plan.after(waited)
+            return await race(
+                plan, target, driver, started, until, handshake, recalled=recalled, detour=detour
+            )
+        ways, handshake = (route.endpoint,), Talk(detour, route, driver, last)
     endpoint, left = ways[0], len(ways) - 1
     telling = None
     if plan.tells:
@@ -179,8 +187,11 @@ async def connect(
             past.append(begun)  # or else the race may have a descriptor more to open it with
         if waited is not None:
             plan = plan.after(waited)
+        detour = None
+        if isinstance(handshake, Talk):
+            detour, handshake = handshake.detour, handshake.last
         return await race(
-            plan, target, driver, started, until, handshake, telling, past, recalled, streams
+            plan, target, driver, started, until, handshake, telling, past, recalled, detour
         )
     except BaseException:
         ours = begun.sock if isinstance(begun, Begun) else begun
@@ -278,6 +289,7 @@ async def _shake(
     except Exception as caught:
         error = caught
     try:
-        return Begun(endpoint, start, sock, shaken=Shaken(connected, local, note, error)), None
+        shaken = Shaken(connected, local, note, error, handshake.progress)
+        return Begun(endpoint, start, sock, shaken=shaken), None
     finally:
         del error  # its traceback leads to this frame

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..addresses.target import Target
-    from ..drivers.base import Watch
     from ..errors.errors import ConnectError
     from ..handshakes.base import Handshake
+    from ..handshakes.proxies.wire import Ready
     from ..sansio.race import Command, Race
     from ..sansio.rules import Rules
     from ..trace import Event
@@ -145,8 +145,16 @@ class Detour(Protocol):
     def not_permitted(self, now: float, route: Route, step: int) -> Commands:
         """A policy has refused a step of a route."""
 
-    def layers(self, route: Route, watch: Watch) -> tuple[Handshake[Any], ...]:
-        """What has to be said on a route, when it is connected."""
+    @property
+    def only(self) -> Route | None:
+        """The one route there is, if all of it is known, and nobody is to be asked about it."""
+
+    def layers(self, route: Route, ready: Ready) -> tuple[Handshake[Any], ...]:
+        """What has to be said on a route, when it is connected.
+
+        Args:
+            ready: waits for a socket.
+        """
 
     def failed(
         self, now: float, route: Route, handshake: Handshake[Any] | None, error: Exception | None

@@ -73,6 +73,14 @@ class AnyioDriver:
     ) -> list[socket.socket]:
         ready: dict[socket.socket, None] = {}
         of = sys.modules["trio"].lowlevel if in_trio() else anyio
+        if len(socks) + len(writable) == 1:  # there is no need of a task
+            with _NO_SCOPE if until == inf else anyio.move_on_after(seconds_left(until)):
+                for sock in socks:
+                    await of.wait_readable(sock)
+                for sock in writable:
+                    await of.wait_writable(sock)
+                return [*socks, *writable]
+            return []
 
         async def wait(how: Callable[..., Awaitable[None]], sock: socket.socket) -> None:
             await how(sock)

@@ -130,9 +130,11 @@ class AsyncioSelectorDriver:
 
         try:
             for sock in socks:
+                loop.remove_reader(sock)
                 loop.add_reader(sock, is_ready, sock)
                 added.append(partial(loop.remove_reader, sock))
             for sock in writable:
+                loop.remove_writer(sock)
                 loop.add_writer(sock, is_ready, sock)
                 added.append(partial(loop.remove_writer, sock))
             await waiter

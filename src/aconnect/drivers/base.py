@@ -107,6 +107,22 @@ class DialDriver(Protocol):
             OSError: the socket cannot be waited for.
         """
 
+    async def wait_readable(
+        self,
+        socks: Collection[socket.socket],
+        until: float,
+        *,
+        writable: Collection[socket.socket] = (),
+    ) -> list[socket.socket]:
+        """Wait until one of several sockets has something to read, its end and its failure
+        included; or one of ``writable`` takes something, or has failed.
+
+        Nobody else waits for these sockets, and nobody closes them meanwhile.
+
+        Returns:
+            Those that are ready; none if ``until`` came first.
+        """
+
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float
     ) -> int | None:
@@ -136,22 +152,6 @@ class DialDriver(Protocol):
 
 class Driver(DialDriver, Protocol):
     """One event loop, to wait on."""
-
-    async def wait_readable(
-        self,
-        socks: Collection[socket.socket],
-        until: float,
-        *,
-        writable: Collection[socket.socket] = (),
-    ) -> list[socket.socket]:
-        """Wait until one of several sockets has something to read, its end and its failure
-        included; or one of ``writable`` takes something, or has failed.
-
-        Nobody else waits for these sockets, and nobody closes them meanwhile.
-
-        Returns:
-            Those that are ready; none if ``until`` came first.
-        """
 
     async def sleep_until(self, when: float) -> None:
         """Wait until the moment has come."""

@@ -30,7 +30,7 @@ from .threads import LOOKUPS
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from typing import Self
 
     from ..addresses.values import SockAddr
@@ -49,6 +49,15 @@ class BlockingDriver:
 
     async def wait_writable(self, sock: socket.socket, until: float) -> int | None:
         return so_error(sock) if ready_of((sock,), until) else None
+
+    async def wait_readable(
+        self,
+        socks: Collection[socket.socket],
+        until: float,
+        *,
+        writable: Collection[socket.socket] = (),
+    ) -> list[socket.socket]:
+        return ready_of(writable, until, socks)
 
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float

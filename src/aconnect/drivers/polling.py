@@ -31,7 +31,7 @@ def wait_for(sock: socket.socket, reading: bool, until: float) -> bool:
     Returns:
         Whether it is; not if the moment came first, or after a day.
     """
-    return bool(ready_of((sock,), until, reading))
+    return bool(ready_of((), until, (sock,)) if reading else ready_of((sock,), until))
 
 
 async def wait_in_task(sock: socket.socket, reading: bool) -> None:
@@ -47,23 +47,26 @@ async def wait_in_task(sock: socket.socket, reading: bool) -> None:
 
 
 def ready_of(
-    socks: Collection[socket.socket], until: float, reading: bool = False
+    writable: Collection[socket.socket], until: float, readable: Collection[socket.socket] = ()
 ) -> list[socket.socket]:
-    """Wait until one of the sockets is writable (readable) or hung up, or the moment has come.
+    """Wait until one of the sockets takes something, or one of ``readable`` has something to read,
+    or any is hung up; or the moment has come.
 
     Returns:
-        Those that are, and those that somebody has closed.
+        Those that are, and those that somebody has closed; none after a day.
     """
+    socks = {**dict.fromkeys(readable), **dict.fromkeys(writable)}
     closed = [sock for sock in socks if sock.fileno() < 0]
     if closed:
         return closed
     left = None if until == inf else min(max(until - time.monotonic(), 0.0), _LONGEST)
     if sys.platform == "win32":
-        to_read, to_write = (socks, ()) if reading else ((), socks)
-        found = {sock for kind in select.select(to_read, to_write, socks, left) for sock in kind}
+        kinds = select.select(readable, writable, socks, left)
+        found = {sock for kind in kinds for sock in kind}
         return [sock for sock in socks if sock in found]
     poller = select.poll()
     for sock in socks:
-        poller.register(sock, select.POLLIN if reading else select.POLLOUT)
+        events = select.POLLIN * (sock in readable) | select.POLLOUT * (sock in writable)
+        poller.register(sock, events)
     numbers = {number for number, _ in poller.poll(None if left is None else ceil(left * 1000))}
     return [sock for sock in socks if sock.fileno() in numbers]

@@ -95,7 +95,13 @@ class OutOfTime(Exception):
 
 
 class BoundedHandshake(Handshake[T]):
-    """One that can keep to a moment by itself, so that it needs no task to be cancelled in."""
+    """One that can keep to a moment by itself, so that it needs no task to be cancelled in.
+
+    Attributes:
+        progress: if it consists of several, how far they have come.
+    """
+
+    progress: Any = None
 
     async def within(self, sock: socket.socket, until: float) -> T:
         """Carry it out by a moment, in seconds of `time.monotonic`, without being cancelled.
