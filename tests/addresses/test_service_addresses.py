@@ -58,7 +58,6 @@ def test_other_ways_to_write_the_same(text: str, same: str) -> None:
     [
         ("https://h/path", "takes a host and a port alone"),
         ("https://h/", "takes a host and a port alone"),
-        ("https://user@h", "takes a host and a port alone"),
         ("https://h?x=1", "takes a host and a port alone"),
         ("https://h#x", "takes a host and a port alone"),
         ("https://", "empty"),

@@ -162,6 +162,47 @@ def test_a_run_is_taken_up(
     assert len(results.read_text().splitlines()) == 3
 
 
+SLIP = "socks5h://user:c4n4ry@proxy.example:1080"
+
+
+@pytest.mark.parametrize("form", ["text", "json", "csv", "prometheus"])
+def test_a_proxy_among_addresses_does_not_show_its_login(
+    invoke: Any, tmp_path: Path, form: str
+) -> None:
+    listed, results = tmp_path / "list", tmp_path / "results"
+    listed.write_text(f"{SLIP}\n")
+    arguments = ("-f", str(listed), "--format", form, "-v")
+    said = invoke("check", *arguments)
+    assert said.exit_code == 1
+    assert "socks5h://***@proxy.example:1080" in said.output
+    assert "c4n4ry" not in said.output
+    if form == "json":
+        assert invoke("check", *arguments, "--resume", str(results)).exit_code == 1
+        assert "c4n4ry" not in results.read_text()
+        assert invoke("check", *arguments, "--resume", str(results)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", SLIP),
+        ("check", "--source", SLIP, "a:1"),
+        ("check", "--connect-to", SLIP, "a:1"),
+        ("check", "--connect-to", f"a={SLIP}", "a:1"),
+        ("check", "--resolver", "dns", "--server", SLIP, "a:1"),
+        ("wait-for", SLIP),
+        ("watch", SLIP),
+        ("lookup", SLIP),
+        ("lookup", "--service", SLIP, "a"),
+    ],
+)
+def test_nor_where_it_makes_no_sense(invoke: Any, arguments: Any) -> None:
+    said = invoke(*arguments)
+    assert said.exit_code == 2
+    assert "proxy.example" in said.output
+    assert "c4n4ry" not in said.output
+
+
 def test_fail_fast(invoke: Any, stage: Any) -> None:
     silent, refused = text(stage.silent), text(stage.refused)
     arguments = ("--timeout", "inf", "--concurrency", "1", "--fail-fast")

@@ -395,6 +395,16 @@ class TestNonsense:
                 ValueError,
                 ("ssl False does not go with the URI 'wss:"),
             ),
+            (
+                {"uri": "ws://me:s3cret@a/", "ssl": True},
+                ValueError,
+                r"with the URI 'ws://\*\*\*@a/'$",
+            ),
+            (
+                {"uri": "ws://me:s3cret@a/", "ssl_shutdown_timeout": 5},
+                ValueError,
+                r"with the URI 'ws://\*\*\*@a/', which",
+            ),
             ({"uri": "wss://a/", "ssl": "yes"}, TypeError, "ssl must be .*'yes'"),
             ({"uri": "wss://a/", "server_hostname": ""}, ValueError, "check_hostname.*''"),
             ({"uri": "wss://a/", "server_hostname": 5}, TypeError, "server_hostname must be"),

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aconnect import Proxy, TCPAddress, UDPAddress, UnixAddress, VsockAddress
+from aconnect.addresses.redacting import redacted
 from aconnect.proxies import parse_proxy
 from aconnect.proxies.environment import from_environment
-from aconnect.proxies.redacting import redacted
 
 CANARY = "c4n4ry-s3cret"
 

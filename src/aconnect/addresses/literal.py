@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ..sansio.value import plain
+from .redacting import shown
 from .values import Endpoint, TCPAddress, UDPAddress, VsockAddress, check_path, literal_family
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def endpoints_of_results(results: Sequence[Any]) -> tuple[Endpoint, ...]:
     if endpoints[0].type == socket.SOCK_RAW:
         raise ValueError(
             "address must be getaddrinfo() results for a socket that can connect, not SOCK_RAW: "
-            f"{results[0]!r}"
+            f"{shown(results[0])}"
         )
     return tuple(endpoint for endpoint in endpoints if endpoint.type == endpoints[0].type)
 
@@ -93,7 +94,7 @@ def check_result(entry: Any) -> Endpoint:
     if not isinstance(entry, tuple) or len(entry) != 5:
         raise TypeError(
             "address must be a list of (family, type, proto, canonname, sockaddr) as "
-            f"getaddrinfo() returns it, but has {entry!r}"
+            f"getaddrinfo() returns it, but has {shown(entry)}"
         )
     family, type, proto, _, sockaddr = entry
     if isinstance(sockaddr, tuple):
@@ -107,20 +108,22 @@ def check_result(entry: Any) -> Endpoint:
 def _endpoint(entry: Any) -> Endpoint:
     family, type, proto, _, sockaddr = entry
     if any(isinstance(n, bool) or not isinstance(n, int) for n in (family, type, proto)):
-        raise TypeError(f"family, type and proto must be ints, not {entry!r}")
+        raise TypeError(f"family, type and proto must be ints, not {shown(entry)}")
     if not all(0 <= n <= _LARGEST_INT for n in (family, proto)):
-        raise ValueError(f"family and proto must be from 0 to {_LARGEST_INT}, not {entry!r}")
+        raise ValueError(f"family and proto must be from 0 to {_LARGEST_INT}, not {shown(entry)}")
     if type not in _TYPES:
-        raise ValueError(f"type must be SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET, not {entry!r}")
+        raise ValueError(
+            f"type must be SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET, not {shown(entry)}"
+        )
     if family in (socket.AF_INET, socket.AF_INET6):
         sockaddr = _check_internet(family, sockaddr)
         proto = proto or _PROTOCOLS.get(type, 0)
     elif family == getattr(socket, "AF_UNIX", None):
         if not isinstance(sockaddr, (str, bytes)):
-            raise TypeError(f"sockaddr must be a str or bytes, not {sockaddr!r}")
+            raise TypeError(f"sockaddr must be a str or bytes, not {shown(sockaddr)}")
         sockaddr = check_path(sockaddr, "sockaddr")
     elif not isinstance(sockaddr, tuple):
-        raise TypeError(f"sockaddr must be a tuple, not {sockaddr!r}")
+        raise TypeError(f"sockaddr must be a tuple, not {shown(sockaddr)}")
     elif family == getattr(socket, "AF_VSOCK", None):
         sockaddr = VsockAddress(*sockaddr).endpoint.sockaddr
     return Endpoint(family, type, proto, sockaddr)
@@ -131,12 +134,12 @@ def _check_internet(family: int, sockaddr: Any) -> SockAddr:
     if not isinstance(sockaddr, tuple) or len(sockaddr) not in lengths:
         raise TypeError(
             "sockaddr must be (host, port), or (host, port, flowinfo, scope_id) for IPv6, not "
-            f"{sockaddr!r}"
+            f"{shown(sockaddr)}"
         )
     address = TCPAddress(*sockaddr)
     if literal_family(address.host.partition("%")[0]) != family:
         raise ValueError(
-            f"sockaddr must have an IP address of the entry's family, not {sockaddr!r}"
+            f"sockaddr must have an IP address of the entry's family, not {shown(sockaddr)}"
         )
     if "%" not in sockaddr[0]:
         return (address.host, address.port, *map(plain, sockaddr[2:]))

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from ..sansio.value import plain
+from .redacting import shown
 from .target import Target, target_of
 from .values import MAX_PORT, InternetAddress, TCPAddress, UDPAddress, literal_family
 
@@ -55,7 +56,7 @@ class Redirects:
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
         if not isinstance(mapping, Mapping):
-            raise TypeError(f"connect_to must be a mapping, not {mapping!r}")
+            raise TypeError(f"connect_to must be a mapping, not {shown(mapping)}")
         self._to = {_key(each): _parsed(to) for each, to in mapping.items()}
         self._of = lru_cache(_REMEMBERED)(self._redirected)
 
@@ -115,23 +116,25 @@ def _checked(text: str, host: str) -> str:
     try:
         return TCPAddress(host, 0).host
     except ValueError as error:
-        raise ValueError(f"connect_to: {text!r}: {error}") from None
+        raise ValueError(f"connect_to: {shown(text)}: {error}") from None
 
 
 def _split(text: Any) -> tuple[str, int | None]:
     """Host and port of a key or a value."""
     if not isinstance(text, str):
-        raise TypeError(f"connect_to must be a mapping of str to str, but has {text!r}")
+        raise TypeError(f"connect_to must be a mapping of str to str, but has {shown(text)}")
     text = plain(text)
     host, colon, port = text.rpartition(":")
     if text.endswith("]") or not colon:
         host, port = text, ""
     elif not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= MAX_PORT):
-        raise ValueError(f"connect_to: {text!r} has no port from 0 to {MAX_PORT}")
+        raise ValueError(f"connect_to: {shown(text)} has no port from 0 to {MAX_PORT}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         if ":" not in host:
-            raise ValueError(f"connect_to: {text!r}: brackets are for IPv6 addresses")
+            raise ValueError(f"connect_to: {shown(text)}: brackets are for IPv6 addresses")
     elif ":" in host:
-        raise ValueError(f"connect_to: {text!r}: an IPv6 address needs brackets, as in [::1]:80")
+        raise ValueError(
+            f"connect_to: {shown(text)}: an IPv6 address needs brackets, as in [::1]:80"
+        )
     return host, int(port) if port else None

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from ..sansio.value import Value, plain, set_derived
+from .redacting import shown
 from .values import MAX_PORT, TCPAddress, UDPAddress, check_int, literal_family
 
 __all__ = ["HTTPS_PROTOCOLS", "SRVAddress", "ServiceAddress"]
@@ -119,21 +120,21 @@ class SRVAddress(Value):
     def __post_init__(self) -> None:
         service, proto = self.service, self.proto
         if not isinstance(service, str):
-            raise TypeError(f"service must be a str, not {service!r}")
+            raise TypeError(f"service must be a str, not {shown(service)}")
         if not service.startswith("_"):
-            raise ValueError(f"service must begin with an underscore, not {service!r}")
+            raise ValueError(f"service must begin with an underscore, not {shown(service)}")
         name = _service_name(service[1:], "service", service)
         if not isinstance(proto, str):
-            raise TypeError(f"proto must be a str, not {proto!r}")
+            raise TypeError(f"proto must be a str, not {shown(proto)}")
         if proto.lower() not in _KINDS:
-            raise ValueError(f"proto must be 'tcp' or 'udp', not {proto!r}")
+            raise ValueError(f"proto must be 'tcp' or 'udp', not {shown(proto)}")
         set_derived(self, "service", f"_{name.lower()}")
         set_derived(self, "proto", plain(proto).lower())
         if self.port is not None:
             set_derived(self, "port", check_int(self.port, "port", MAX_PORT))
         host = TCPAddress(self.host, 0).host
         if literal_family(host.partition("%")[0]) is not None:
-            raise ValueError(f"host must be a domain, which has SRV records, not {host!r}")
+            raise ValueError(f"host must be a domain, which has SRV records, not {shown(host)}")
         set_derived(self, "host", host)
 
     @property
@@ -157,14 +158,14 @@ class SRVAddress(Value):
 _KINDS: Final[dict[str, type[TCPAddress | UDPAddress]]] = {"tcp": TCPAddress, "udp": UDPAddress}
 
 
-def _service_name(text: str, argument: str, shown: str) -> str:
+def _service_name(text: str, argument: str, given: str) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"{argument} must be a str, not {shown!r}")
+        raise TypeError(f"{argument} must be a str, not {shown(given)}")
     labels = text.split("-")
     well_formed = all(each.isascii() and each.isalnum() for each in labels)
     if not (well_formed and len(text) <= _LONGEST_SERVICE and any(map(str.isalpha, text))):
         raise ValueError(
             f"{argument} must be a name of a service (15 letters, digits and hyphens at the "
-            f"most, RFC 6335), not {shown!r}"
+            f"most, RFC 6335), not {shown(given)}"
         )
     return plain(text)

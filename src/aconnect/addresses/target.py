@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..sansio.value import Value
 from .literal import endpoints_of_results, has_named_zone, numbered, zoned_endpoint
+from .redacting import shown
 from .text import format_sockaddr, of_parts, parse_address, printable
 from .values import TCPAddress
 
@@ -156,7 +157,7 @@ def target_of(address: AddressLike | list[Any] | bytes, port: Port | None = None
     if port is not None:
         if not isinstance(address, (str, bytes)):
             raise TypeError(
-                f"address must be a host as a str where a port is given, not {address!r}"
+                f"address must be a host as a str where a port is given, not {shown(address)}"
             )
         address = (address, port)
     if isinstance(address, tuple):
@@ -212,7 +213,7 @@ def _of_list(entries: list[Any]) -> Target:
 
 def _of_entry(entry: Any) -> Target:
     if isinstance(entry, list):
-        raise TypeError(f"address must be a list of addresses, not of lists: {entry!r}")
+        raise TypeError(f"address must be a list of addresses, not of lists: {shown(entry)}")
     return target_of(entry)
 
 

@@ -9,7 +9,8 @@ Rules:
   nothing else, and are `unix:PATH`.
 * A port is a number, or the name of a service, for which no name server is asked.
 * Brackets are for IPv6 addresses, and IPv6 addresses are in brackets.
-* Whatever is no address is a ValueError that shows the whole text and says what is wrong.
+* Whatever is no address is a ValueError that shows the whole text and says what is wrong; but for
+  a user and a password, which no address has.
 
 Sources: RFC 3986 section 3.2.2 and RFC 4007 section 11 (text of IPv6 addresses and zones).
 """
@@ -21,6 +22,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from ..sansio.value import plain
+from .redacting import address_shown, shown
 from .service_addresses import HTTPS_PORT, HTTPS_PROTOCOLS, ServiceAddress, SRVAddress
 from .services import may_be_service, service_port
 from .values import (
@@ -73,6 +75,8 @@ _FORMS: Final = (
     '"unix:@abstract" or "vsock:cid:port"'
 )
 
+_PROXIES: Final = 'a proxy is for Dialer(proxy="..."), or for --proxy of the command'
+
 
 def parse_address(address: AddressLike) -> Address:
     """The address that a text, a tuple or a path stands for.
@@ -99,7 +103,7 @@ def parse_address(address: AddressLike) -> Address:
         if len(address) not in (2, 4):
             raise ValueError(
                 "address must be (host, port) or (host, port, flowinfo, scope_id), "
-                f"not {address!r}"
+                f"not {shown(address)}"
             )
         return of_parts(TCPAddress, *address)
     if isinstance(address, str):
@@ -108,7 +112,7 @@ def parse_address(address: AddressLike) -> Address:
         return address
     if isinstance(address, os.PathLike):
         return UnixAddress(address)
-    raise TypeError(f"address must be a str, a tuple, a path or an address, not {address!r}")
+    raise TypeError(f"address must be a str, a tuple, a path or an address, not {shown(address)}")
 
 
 def of_parts(kind: type[InternetAddressT], host: Any, port: Any, *more: Any) -> InternetAddressT:
@@ -133,16 +137,15 @@ def of_parts(kind: type[InternetAddressT], host: Any, port: Any, *more: Any) -> 
 
 
 def _ascii(value: bytes, name: str) -> str:
-    try:
-        return value.decode("ascii")
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} must be ASCII if it is bytes, not {value!r}") from None
+    if not value.isascii():
+        raise ValueError(f"{name} must be ASCII if it is bytes, not {shown(value)}")
+    return value.decode("ascii")
 
 
 def _parse_port(text: str, kind: type[InternetAddress]) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= MAX_PORT:
         return int(text)
-    wanted = f"port must be a number from 0 to {MAX_PORT}, not {text!r}"
+    wanted = f"port must be a number from 0 to {MAX_PORT}, not {shown(text)}"
     if not may_be_service(text):
         raise ValueError(wanted)
     port = service_port(text, kind._kind[1])
@@ -219,6 +222,10 @@ def _parse_text(text: str) -> Address:
         except ValueError as error:
             return _refuse(text, str(error))
     scheme, colon, rest = text.partition(":")
+    without = address_shown(text)
+    if without != text:
+        use = f"; {_PROXIES}" if scheme.lower().startswith(("socks", "http")) else ""
+        _refuse(without, f"an address has no user and no password{use}")
     lowered = scheme.lower() if scheme.isascii() else scheme
     if lowered in UNIX_TYPES and colon:
         try:
@@ -244,11 +251,12 @@ def _parse_text(text: str) -> Address:
         return _parse_https(rest[2:], text)
     if lowered == "svcb":
         return _parse_svcb(rest[2:], text)
-    return _refuse(text, f"unknown scheme {scheme!r}; {_FORMS}")
+    use = _PROXIES if lowered.startswith("socks") else _FORMS
+    return _refuse(text, f"unknown scheme {scheme!r}; {use}")
 
 
 def _parse_https(authority: str, text: str) -> Address:
-    if not set(authority).isdisjoint("/?#@"):
+    if not set(authority).isdisjoint("/?#"):
         _refuse(text, "https:// takes a host and a port alone, as in https://example.org")
     if _is_unported(authority):
         authority += f":{HTTPS_PORT}"

@@ -20,6 +20,7 @@ import socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from ..sansio.value import Value, derived, plain, set_derived
+from .redacting import shown
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -86,10 +87,10 @@ class InternetAddress(Value):
         family, host, zone = _split_host(self.host)
         if (self.flowinfo or self.scope_id) and family != socket.AF_INET6:
             raise ValueError(
-                f"flowinfo and scope_id belong to IPv6 addresses only, not {self.host!r}"
+                f"flowinfo and scope_id belong to IPv6 addresses only, not {shown(self.host)}"
             )
         if zone and self.scope_id:
-            raise ValueError(f"scope_id {self.scope_id} beside the zone in {self.host!r}")
+            raise ValueError(f"scope_id {self.scope_id} beside the zone in {shown(self.host)}")
         if zone.isascii() and zone.isdecimal():
             set_derived(self, "scope_id", int(zone))
             zone = ""
@@ -294,16 +295,16 @@ def check_path(path: str | bytes, name: str) -> str | bytes:
 
 def check_int(value: int, name: str, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {value!r}")
+        raise TypeError(f"{name} must be an int, not {shown(value)}")
     if not 0 <= value <= most:
-        raise ValueError(f"{name} must be from 0 to {most}, not {value!r}")
+        raise ValueError(f"{name} must be from 0 to {most}, not {shown(value)}")
     return plain(value)
 
 
 def _split_host(host: str) -> tuple[int | None, str, str]:
     """The family of a literal address (None for a name), the host without zone, the zone."""
     if not isinstance(host, str):
-        raise TypeError(f"host must be a str, not {host!r}")
+        raise TypeError(f"host must be a str, not {shown(host)}")
     host = plain(host)
     family = literal_family(host)
     if family is not None:
@@ -311,9 +312,9 @@ def _split_host(host: str) -> tuple[int | None, str, str]:
     bare, percent, zone = host.partition("%")
     if percent and literal_family(bare) == socket.AF_INET6:
         if not zone or not zone.isprintable() or not _NOT_IN_HOSTS.isdisjoint(zone):
-            raise ValueError(f"host has an invalid zone: {host!r}")
+            raise ValueError(f"host has an invalid zone: {shown(host)}")
         if zone.isascii() and zone.isdecimal() and (len(zone) > 10 or int(zone) > MAX_U32):
-            raise ValueError(f"host has a zone that is no valid interface index: {host!r}")
+            raise ValueError(f"host has a zone that is no valid interface index: {shown(host)}")
         return socket.AF_INET6, bare, zone
     _check_name(host)
     return None, host, ""
@@ -323,34 +324,40 @@ def _check_name(host: str) -> None:
     if not host:
         raise ValueError(f"host must not be empty: {host!r}")
     if not host.isprintable() or not _NOT_IN_NAMES.isdisjoint(host):
-        raise ValueError(f"host is neither a name nor an IPv4 or IPv6 address: {host!r}")
+        raise ValueError(f"host is neither a name nor an IPv4 or IPv6 address: {shown(host)}")
     name = host
     if not _DEVIATIONS.isdisjoint(host):
         raise ValueError(
-            f"host is ambiguous, as IDNA 2003 and IDNA 2008 encode it differently: {host!r}; use "
-            f"its xn-- form"
+            f"host is ambiguous, as IDNA 2003 and IDNA 2008 encode it differently: "
+            f"{shown(host)}; use its xn-- form"
         )
     if not host.isascii() and len(host) <= _LONGEST_NAME:  # its ASCII form is longer yet
-        try:
-            name = host.encode("idna").decode("ascii")
-        except UnicodeError as error:
-            raise ValueError(f"host is not a valid international name: {host!r}") from error
+        name = _ascii_form(host)
         # Wide forms of delimiters become delimiters, those of digits become digits.
-        if not _NOT_IN_NAMES.isdisjoint(name) or literal_family(name) is not None:
-            raise ValueError(f"host is not a valid international name: {host!r}")
+        if not name or not _NOT_IN_NAMES.isdisjoint(name) or literal_family(name) is not None:
+            raise ValueError(f"host is not a valid international name: {shown(host)}")
     labels = name.removesuffix(".").split(".")
     if len(name) > _LONGEST_NAME + name.endswith("."):
-        raise ValueError(f"host is longer than {_LONGEST_NAME} characters: {host!r}")
+        raise ValueError(f"host is longer than {_LONGEST_NAME} characters: {shown(host)}")
     if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
         raise ValueError(
-            f"host has a label that is empty or longer than {_LONGEST_LABEL} characters: {host!r}"
+            f"host has a label that is empty or longer than {_LONGEST_LABEL} characters: "
+            f"{shown(host)}"
         )
+
+
+def _ascii_form(host: str) -> str:
+    """That of an international name; empty if it has none."""
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError:  # which has the text, and is not to be an error's context
+        return ""
 
 
 def _file_path(path: os.PathLike[str]) -> str:
     if not isinstance(path, os.PathLike):
-        raise TypeError(f"path must be a str or a path object, not {path!r}")
+        raise TypeError(f"path must be a str or a path object, not {shown(path)}")
     text = os.fspath(path)
     if not isinstance(text, str):
-        raise TypeError(f"path must be a path of str, not {path!r}")
+        raise TypeError(f"path must be a path of str, not {shown(path)}")
     return f"./{text}" if text.startswith("@") else text

@@ -86,7 +86,7 @@ def as_text(result: Result, via: Sequence[str] = ()) -> Text:
         known = "" if peer in (None, asked.text) or asked.text.endswith(f"//{peer}") else peer
         way = "".join(f" through {each}" for each in via)
         where = f" ({known})" if known else ""
-        line = f"to {asked.text}{way}{where} in {duration(result.seconds)}"
+        line = f"to {asked.shown}{way}{where} in {duration(result.seconds)}"
         if _is_datagram(result):
             line += "; connecting a datagram socket sends nothing, so nobody has answered"
     elif isinstance(result.error, ConnectError):
@@ -94,7 +94,7 @@ def as_text(result: Result, via: Sequence[str] = ()) -> Text:
     elif result.error is not None:
         line = f"line {asked.line}: {result.error}" if asked.line else str(result.error)
     else:
-        line = asked.text
+        line = asked.shown
     text = Text(f"{result.outcome:<{_WIDTH}}", STYLES.get(result.outcome, "red"))
     return text.append(f"  {printable(line)}", "default")
 
@@ -122,7 +122,7 @@ def as_json(result: Result, via: Sequence[str] = ()) -> str:
     """One line of JSON."""
     peer = _peer(result)
     fields: dict[str, object] = {
-        "address": _unicode(result.key.text),
+        "address": _unicode(result.key.shown),
         "peer": peer and _unicode(peer),
         "outcome": result.outcome,
         "seconds": round(result.seconds, 6),
@@ -208,7 +208,7 @@ _METRICS: Final = {
 
 def prometheus(results: Sequence[Result]) -> Iterator[str]:
     """Lines for a textfile collector, by metric."""
-    rows = [(result.key.text, list(_values(result))) for result in results]
+    rows = [(result.key.shown, list(_values(result))) for result in results]
     for metric, words in _METRICS.items():
         lines = [
             f'{metric}{{target="{_label(text)}"{more}}} {value}'

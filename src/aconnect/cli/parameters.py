@@ -27,6 +27,7 @@ from aconnect import (
     explain,
     parse_address,
 )
+from aconnect.addresses.redacting import shown
 from aconnect.addresses.service_addresses import HTTPS_PORT
 from aconnect.proxies import parse_proxy
 
@@ -80,7 +81,7 @@ def parse_connect_to(
     for text in texts:
         asked, equals, instead = text.partition("=")
         if not equals:
-            raise click.BadParameter(f"{text!r} is not of the form FROM=TO")
+            raise click.BadParameter(f"{shown(text)} is not of the form FROM=TO")
         mapping[asked] = instead
     try:
         Dialer(connect_to=mapping)
@@ -128,9 +129,11 @@ def parse_service(ctx: click.Context, _param: click.Parameter, service: str | No
     try:
         parse_address(f"srv:{service}.a.test" if srv else f"svcb://a.test:1?scheme={service}")
     except ValueError as error:
-        raise click.BadParameter(f"{service!r} is not a service: {error}") from None
+        raise click.BadParameter(f"{shown(service)} is not a service: {error}") from None
     if not srv and service.lower() != "https":
-        raise click.BadParameter(f"{service!r} is neither https nor of the form _service._tcp")
+        raise click.BadParameter(
+            f"{shown(service)} is neither https nor of the form _service._tcp"
+        )
     ctx.meta[_SERVICE] = service
 
 

@@ -20,6 +20,8 @@ import stat
 from array import array
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aconnect.addresses.redacting import address_shown
+
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import AsyncIterator, Iterable, Iterator, MutableSequence
@@ -47,6 +49,11 @@ class Item(NamedTuple):
     place: int
     line: int | None
     text: str
+
+    @property
+    def shown(self) -> str:
+        """Its text, without a user and a password, which make it no address."""
+        return address_shown(self.text)
 
 
 class _Lines:
@@ -88,7 +95,7 @@ class _Lines:
         if text:
             item = Item(self._place, self._line, text)
             self._place += 1
-            if not _is_done(self._done, text):
+            if not _is_done(self._done, item.shown):
                 yield item
 
 
@@ -114,7 +121,7 @@ def from_texts(
     if seed is not None:
         _shuffle(items, seed)
     for item in items:
-        if not _is_done(done, item.text):
+        if not _is_done(done, item.shown):
             yield item, item.text
 
 
@@ -156,7 +163,7 @@ def shuffled_file(fd: int, done: Counter[str], seed: int) -> Iterator[tuple[Item
         os.lseek(fd, starts[place], os.SEEK_SET)
         line = os.read(fd, _LONGEST).partition(b"\n")[0]
         item = Item(place, lines[place], _text(line))
-        if not _is_done(done, item.text):
+        if not _is_done(done, item.shown):
             yield item, item.text
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ..addresses.redacting import shown
 from ..addresses.values import UnixAddress
 from ..explanations.extras import not_installed
 from ..sansio.value import plain
@@ -95,7 +96,7 @@ class AConnectConnection(AbstractConnection):
                     f"AConnectConnection does not take {name}: pass an ssl.SSLContext as ssl="
                 )
         if host is not None and path is not None:
-            raise ValueError(f"give host or path, not both: {host!r}, {path!r}")
+            raise ValueError(f"give host or path, not both: {shown(host)}, {shown(path)}")
         if path is None:
             # redis-py looks at these two, and puts another host here when the server moves.
             self.host: str = "localhost" if host is None else plain(host)

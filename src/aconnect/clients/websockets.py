@@ -20,6 +20,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.redacting import shown
 from ..addresses.target import target_of
 from ..addresses.text import host_of_url, parse_address
 from ..deadline import Deadline, earliest
@@ -167,14 +168,14 @@ class connect:
             at = name if host is None else host, parsed.port if port is None else port
             self._to = parse_address(at)
         elif host is not None or port is not None:
-            raise TypeError(f"give address, or host and port, not both: {address!r}")
+            raise TypeError(f"give address, or host and port, not both: {shown(address)}")
         else:
             self._to = parse_address(address)
         target = checked(target_of(self._to), socket.SOCK_STREAM, "connect")
         if ssl is None:
             ssl = parsed.secure
         if parsed.secure is not (settings(ssl, server_hostname, None, name) is not None):
-            raise ValueError(f"ssl {ssl!r} does not go with the URI {uri!r}")
+            raise ValueError(f"ssl {ssl!r} does not go with the URI {shown(uri)}")
         self._tls: dict[str, Any] = {}
         if parsed.secure:
             self._tls = {
@@ -189,7 +190,8 @@ class connect:
                 continue
             if not parsed.secure:
                 raise ValueError(
-                    f"{argument} {seconds!r} does not go with the URI {uri!r}, which has no TLS"
+                    f"{argument} {seconds!r} does not go with the URI {shown(uri)}, which has "
+                    "no TLS"
                 )
             self._tls[argument] = seconds
         of_the_dial: dict[str, Any] = {

@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.literal import zoned_endpoint
+from ..addresses.redacting import shown
 from ..addresses.target import Target
 from ..addresses.text import format_sockaddr, shortened
 from ..addresses.values import Endpoint, TCPAddress, check_path
@@ -282,21 +283,23 @@ def _check_path(path: SockAddr, family: int) -> str | bytes:
     if isinstance(path, tuple):
         raise _mismatch(path, family)
     if not isinstance(path, (str, bytes)):
-        raise TypeError(f"sockaddr must be a str or bytes for a unix socket, not {path!r}")
+        raise TypeError(f"sockaddr must be a str or bytes for a unix socket, not {shown(path)}")
     return check_path(path, "sockaddr")
 
 
 def _check_internet(sockaddr: tuple[Any, ...], family: int) -> SockAddr:
     if not isinstance(sockaddr, tuple) or len(sockaddr) not in (2, 3, 4):
-        raise TypeError(f"sockaddr must be a tuple, (host, port) or longer, not {sockaddr!r}")
+        raise TypeError(f"sockaddr must be a tuple, (host, port) or longer, not {shown(sockaddr)}")
     try:
         address = TCPAddress(*sockaddr)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"sockaddr {sockaddr!r}: {error}") from None
+        raise type(error)(f"sockaddr {shown(sockaddr)}: {error}") from None
     endpoint = address.endpoint
     if endpoint is None:
         if ":" not in address.host:
-            raise ValueError(f"sockaddr must have an IP address, not a host name: {sockaddr!r}")
+            raise ValueError(
+                f"sockaddr must have an IP address, not a host name: {shown(sockaddr)}"
+            )
         try:
             endpoint = zoned_endpoint(address)
         except OSError:

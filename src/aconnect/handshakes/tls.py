@@ -22,6 +22,7 @@ from functools import lru_cache
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from ..addresses.redacting import shown
 from ..addresses.values import TCPAddress
 from ..errors.foreign import words
 from ..sansio.value import Value, plain
@@ -95,7 +96,7 @@ def settings(
     """
     if server_hostname is not None and not isinstance(server_hostname, (str, bytes)):
         raise TypeError(
-            f"server_hostname must be a string or None, or bytes, not {server_hostname!r}"
+            f"server_hostname must be a string or None, or bytes, not {shown(server_hostname)}"
         )
     server_hostname = plain(server_hostname)
     if session is not None and not isinstance(session, ssl.SSLSession):
@@ -121,7 +122,7 @@ def settings(
             )
         raise ValueError(
             "server_hostname must be a host name or an IP address for a context that checks it "
-            f"(check_hostname), not {server_hostname!r}"
+            f"(check_hostname), not {shown(server_hostname)}"
         )
     tls = TLS(context, proven, session)
     if session is not None:
@@ -140,7 +141,7 @@ def _name(given: str | bytes) -> str:
         TCPAddress(text, 0)
     except ValueError:
         raise ValueError(
-            f"server_hostname must be a host name or an IP address, not {given!r}"
+            f"server_hostname must be a host name or an IP address, not {shown(given)}"
         ) from None
     return text.partition("%")[0].rstrip(_DOTS)
 

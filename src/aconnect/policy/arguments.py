@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING
 
+from ..addresses.redacting import shown
 from ..addresses.values import MAX_PORT
 from ..sansio.value import plain
 from .special_networks import MAPPED
@@ -28,14 +29,17 @@ def check_networks(networks: tuple[Network, ...]) -> tuple[IPv4Network | IPv6Net
 
 def _check_network(value: Network) -> IPv4Network | IPv6Network:
     if not isinstance(value, (str, IPv4Network, IPv6Network, IPv4Address, IPv6Address)):
-        raise TypeError(f"networks must be str or objects of ipaddress, not {value!r}")
+        raise TypeError(f"networks must be str or objects of ipaddress, not {shown(value)}")
     text = str(plain(value))
     if "%" in text:
-        raise ValueError(f"networks must have no zone, but {text!r} has one")
+        raise ValueError(f"networks must have no zone, but {shown(text)} has one")
+    network, why = None, ""
     try:
         network = ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"networks: {text!r} is not a network: {error}") from None
+    except ValueError as error:  # which has the text, and whatever is in it
+        why = str(error).replace(repr(text), shown(text))
+    if network is None:
+        raise ValueError(f"networks: {shown(text)} is not a network: {why}")
     if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
         first = int(network.network_address) & 0xFFFFFFFF
         return IPv4Network((first, network.prefixlen - 96))

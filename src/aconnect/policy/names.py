@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ..addresses.redacting import shown
 from ..addresses.redirects import canonical
 from ..addresses.values import TCPAddress
 from ..sansio.value import Value, derived, set_derived
@@ -54,12 +55,12 @@ class _AllowNames(Value):
         domains: set[str] = set()
         for pattern in self.patterns:
             if not isinstance(pattern, str):
-                raise TypeError(f"a pattern must be a str, not {pattern!r}")
+                raise TypeError(f"a pattern must be a str, not {shown(pattern)}")
             try:
                 host = canonical(TCPAddress(pattern.removeprefix(_BELOW), 0).host)
             except ValueError as error:
                 raise ValueError(
-                    f"a pattern must be a name or *.name, not {pattern!r}: {error}"
+                    f"a pattern must be a name or *.name, not {shown(pattern)}: {error}"
                 ) from None
             (domains if pattern.startswith(_BELOW) else names).add(host)
         set_derived(self, "_names", frozenset(names))

@@ -22,10 +22,10 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..addresses.redacting import redacted
 from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import TCPAddress, literal_family
 from ..sansio.value import Value, derived, set_derived
-from .redacting import redacted
 from .text import parse_proxy
 
 if TYPE_CHECKING:

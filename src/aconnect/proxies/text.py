@@ -17,10 +17,10 @@ import socket
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from ..addresses.redacting import proxy_shown, shown
 from ..addresses.services import may_be_service, service_port
 from ..addresses.text import host_of_url, parse_address
 from ..sansio.value import plain
-from .redacting import proxy_shown
 from .values import DEFAULT_PORTS, Proxy
 
 __all__ = ["parse_proxy"]
@@ -97,7 +97,7 @@ def _made(
     try:
         return Proxy(scheme, parse_address(address), username=username, password=password)
     except ValueError as error:
-        why = str(error).removeprefix(f"not an address: {address!r}: ")
+        why = str(error).removeprefix(f"not an address: {shown(address)}: ")
     return _refuse(text, why)
 
 

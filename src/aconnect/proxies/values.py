@@ -13,10 +13,10 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
+from ..addresses.redacting import address_shown, redacted, shown
 from ..addresses.text import AddressLike, parse_address
 from ..addresses.values import TCPAddress, UnixAddress, VsockAddress
 from ..sansio.value import Value, plain
-from .redacting import redacted
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -47,7 +47,6 @@ _DNS: Final[dict[str, DNS]] = {
 }
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_UNIX: Final = re.compile(r"unix|[./]", re.IGNORECASE)  # in which there may be an @
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[^\x00\r\n]*")
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding"})
@@ -154,9 +153,9 @@ Proxy.__module__ = "aconnect"  # where users import it from
 
 
 def _where(address: Any) -> TCPAddress | UnixAddress | VsockAddress:
-    if isinstance(address, str) and "@" in address and not _UNIX.match(address):
+    if isinstance(address, str) and address_shown(address) != address:
         raise ValueError(
-            f"address must not have a user and a password, unlike {redacted(address)!r}: they "
+            f"address must not have a user and a password, unlike {shown(address)}: they "
             "have arguments of their own, and parse_proxy() takes the text of a whole proxy"
         )
     where = parse_address(address)

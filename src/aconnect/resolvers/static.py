@@ -13,6 +13,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.literal import zoned_endpoint
+from ..addresses.redacting import shown
 from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import Endpoint, TCPAddress, UDPAddress, literal_family
 from ..sansio.value import plain
@@ -141,5 +142,5 @@ def _quick(hosts: tuple[str, ...]) -> list[tuple[int, str, tuple[int, ...]]]:
 
 def _literal(host: str) -> str:
     if literal_family(TCPAddress(host, 0).host.partition("%")[0]) is None:
-        raise ValueError(f"addresses must be IP addresses, not {host!r}")
+        raise ValueError(f"addresses must be IP addresses, not {shown(host)}")
     return plain(host)

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.redacting import shown
 from ..addresses.text import parse_address
 from ..addresses.values import TCPAddress, UDPAddress, UnixAddress, literal_family
 from .option import MISFITS, explained
@@ -60,14 +61,14 @@ def check_local_address(value: Any, name: str = "local_address") -> dict[int, Lo
     elif not isinstance(value, (str, *_ADDRESSES)):
         if not isinstance(value, Iterable):
             raise TypeError(
-                f"{name} must be an address or an iterable of addresses, not {value!r}"
+                f"{name} must be an address or an iterable of addresses, not {shown(value)}"
             )
         entries = tuple(value)
     if not entries:
         raise ValueError(f"{name} must not be empty: use None for no local address")
     if entries is not value and len(entries) == 2 and isinstance(entries[1], int):
         raise TypeError(
-            f"{name} must be a tuple for a host and a port, {entries!r}, not {value!r}"
+            f"{name} must be a tuple for a host and a port, {shown(entries)}, not {shown(value)}"
         )
     local: dict[int, LocalAddress] = {}
     for entry in entries:
@@ -89,10 +90,10 @@ def _check_one_local_address(value: Any, name: str) -> tuple[int, LocalAddress]:
         address = TCPAddress(value.host, value.port, scope_id=value.scope_id)
     elif isinstance(value, tuple):
         if len(value) != 2:
-            raise ValueError(f"{name} must be (host, port), not {value!r}")
+            raise ValueError(f"{name} must be (host, port), not {shown(value)}")
         host, port = value
     elif not isinstance(value, str):
-        raise TypeError(f"{name} must be a host or (host, port), not {value!r}")
+        raise TypeError(f"{name} must be a host or (host, port), not {shown(value)}")
     elif literal_family(value.partition("%")[0]) is None:
         host, port = _split_local_text(value, name)
     try:
@@ -101,7 +102,7 @@ def _check_one_local_address(value: Any, name: str) -> tuple[int, LocalAddress]:
         raise type(error)(f"{name}: {error}") from None
     family = literal_family(address.host.partition("%")[0])
     if family is None:
-        raise ValueError(f"{name} must be an IP address, not a name: {value!r}")
+        raise ValueError(f"{name} must be an IP address, not a name: {shown(value)}")
     return family, address
 
 
@@ -116,7 +117,7 @@ def _split_local_text(value: str, name: str) -> tuple[str, int]:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if not isinstance(address, TCPAddress):
-        raise ValueError(f"{name} must be host:port or a UnixAddress, not {value!r}")
+        raise ValueError(f"{name} must be host:port or a UnixAddress, not {shown(value)}")
     return (
         f"{address.host}%{address.scope_id}" if address.scope_id else address.host,
         address.port,

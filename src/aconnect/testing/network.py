@@ -21,6 +21,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.redacting import shown
 from ..addresses.values import Endpoint, TCPAddress, UnixAddress
 from ..dial.dialer import Dialer
 from .fake_socket import FakeSocket
@@ -168,7 +169,9 @@ class FakeNetwork:
             raise TypeError(f"interface must be a str or None, not {interface!r}")
         for address in addresses:
             if isinstance(address, UnixAddress):
-                raise TypeError(f"the address of a machine must be an IP address, not {address!r}")
+                raise TypeError(
+                    f"the address of a machine must be an IP address, not {shown(address)}"
+                )
         for family, address in [_place(address, None, None) for address in addresses]:
             self._own[family].append(address)
         if interface is not None:
@@ -310,7 +313,7 @@ def _place(address: str | UnixAddress, name: str | None, port: int | None) -> tu
         return address.endpoint.family, address.endpoint.sockaddr
     endpoint = TCPAddress(address, 0).endpoint
     if endpoint is None:
-        raise ValueError(f"an address must be an IP address, not {address!r}")
+        raise ValueError(f"an address must be an IP address, not {shown(address)}")
     packed = socket.inet_pton(endpoint.family, endpoint.sockaddr[0])  # type: ignore[arg-type]
     return unmapped(endpoint.family, socket.inet_ntop(endpoint.family, packed))
 

@@ -29,6 +29,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.redacting import shown
 from ..addresses.target import loopback, target_of
 from ..addresses.text import is_path, of_parts
 from ..addresses.values import UDPAddress, UnixAddress
@@ -141,7 +142,9 @@ def stream_target(
     """
     if host is not None:
         if address is not None:
-            raise TypeError(f"{call}(): give host or address, not both: {host!r}, {address!r}")
+            raise TypeError(
+                f"{call}(): give host or address, not both: {shown(host)}, {shown(address)}"
+            )
         address = host
     if address is not None:
         target = target_of(address, port)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.redacting import shown
 from ..addresses.target import target_of
 from ..addresses.values import TCPAddress, UDPAddress, literal_family
 from ..errors.errors import ResolveError
@@ -93,7 +94,7 @@ def checked(host: str, port: int) -> tuple[str, int]:
     except ValueError as error:
         target_of(("localhost", port))  # or it is not the host that is wrong
         raise ResolveError(
-            socket.EAI_NONAME, f"could not resolve {host!r}: {error}", phase="resolve"
+            socket.EAI_NONAME, f"could not resolve {shown(host)}: {error}", phase="resolve"
         ) from None
     return host, port
 

@@ -18,6 +18,7 @@ from asyncio.constants import SSL_HANDSHAKE_TIMEOUT
 from ssl import create_default_context
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.redacting import shown
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, literal_family
 from ..dial.preparation import refusal
@@ -163,7 +164,7 @@ async def create_datagram_endpoint(
         address = unix_address(remote_addr, socket.SOCK_DGRAM)
     else:
         if not isinstance(remote_addr, (tuple, list)) or len(remote_addr) != 2:
-            raise TypeError(f"remote_addr must be (host, port), not {remote_addr!r}")
+            raise TypeError(f"remote_addr must be (host, port), not {shown(remote_addr)}")
         host, port = remote_addr
         address = await internet_address(loop, socket.SOCK_DGRAM, host, port, family, proto, flags)
         if family:

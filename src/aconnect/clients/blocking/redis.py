@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...addresses.redacting import shown
 from ...addresses.values import UnixAddress
 from ...blocking.calls import connect, open_tls
 from ...explanations.extras import not_installed
@@ -84,7 +85,7 @@ class AConnectConnection(AbstractConnection):
                     f"AConnectConnection does not take {name}: pass an ssl.SSLContext as ssl="
                 )
         if host is not None and path is not None:
-            raise ValueError(f"give host or path, not both: {host!r}, {path!r}")
+            raise ValueError(f"give host or path, not both: {shown(host)}, {shown(path)}")
         # redis-py looks at these two, and puts another host here when the server moves.
         self._host: str = "localhost" if host is None else plain(host)
         self.port: int = int(port)

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...addresses.redacting import redacted
 from ...explanations.extras import not_installed
-from ...proxies.redacting import redacted
 from ..generic.pooled import POOLED, pooled
 
 try:

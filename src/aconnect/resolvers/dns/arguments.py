@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from ...addresses.redacting import shown
 from ...addresses.redirects import canonical
 from ...addresses.text import parse_address
 from ...addresses.values import TCPAddress, literal_family
@@ -67,7 +68,7 @@ def _servers_of(servers: Iterable[Any]) -> tuple[tuple[str, int], ...]:
         TypeError, ValueError: one is no IP address with a port, or there is none.
     """
     if isinstance(servers, str):
-        raise TypeError(f"servers must be an iterable of servers, not the str {servers!r}")
+        raise TypeError(f"servers must be an iterable of servers, not the str {shown(servers)}")
     found = tuple(map(_server, servers))
     if not found:
         raise ValueError("servers must have a name server at least")
@@ -78,9 +79,9 @@ def _server(given: Any) -> tuple[str, int]:
     address = _address(given)
     host = getattr(address, "host", "")
     if type(address) is not TCPAddress or literal_family(host.partition("%")[0]) is None:
-        raise ValueError(f"servers must be IP addresses, not {given!r}")
+        raise ValueError(f"servers must be IP addresses, not {shown(given)}")
     if address.port == 0:
-        raise ValueError(f"servers must have a port that is not 0, not {given!r}")
+        raise ValueError(f"servers must have a port that is not 0, not {shown(given)}")
     return (f"{host}%{address.scope_id}" if address.scope_id else host), address.port
 
 
@@ -102,7 +103,7 @@ def domains_of(domains: Iterable[str]) -> tuple[str, ...]:
         TypeError, ValueError: one is not a name.
     """
     if isinstance(domains, str):
-        raise TypeError(f"search must be an iterable of domains, not the str {domains!r}")
+        raise TypeError(f"search must be an iterable of domains, not the str {shown(domains)}")
     return tuple(canonical(TCPAddress(each, 0).host) for each in domains)
 
 
