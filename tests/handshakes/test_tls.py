@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import ssl
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -222,11 +224,26 @@ class TestASession:
         assert resumed.session_reused
         assert resumed.version() == version.name.replace("_", ".")
 
+    @pytest.mark.parametrize("told", [True, False])
     def test_of_another_context_is_refused(
-        self, certificates: Certificates, session: ssl.SSLSession
+        self, certificates: Certificates, told: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Also by an interpreter that does not tell whose it is."""
+        if not told:
+            monkeypatch.setattr(gc, "get_referents", lambda _: [])
+        context, other = certificates.client(), certificates.client()
+        session = agreed(certificates.server(), context.wrap_bio).session
         with pytest.raises(ValueError, match=r"ssl_session .* different SSLContext"):
-            settings(certificates.client(), NAME, session, None)
+            settings(other, NAME, session, None)
+        tls = settings(context, NAME, session, None)
+        assert tls is not None
+        assert tls.session is session
+
+    @pytest.mark.skipif(sys.implementation.name != "cpython", reason="CPython alone tells it")
+    def test_is_not_copied_to_find_out(self, certificates: Certificates) -> None:
+        """That takes 100 µs, and what makes the connection takes them once more."""
+        context = certificates.client()
+        assert context in gc.get_referents(agreed(certificates.server(), context.wrap_bio).session)
 
 
 def chained(error: Exception, *reasons: BaseException, by: str = "__cause__") -> Exception:

@@ -14,6 +14,7 @@ Source: RFC 8446 for TLS, RFC 6066 section 3 for the name, verify(1ssl) for the 
 from __future__ import annotations
 
 import errno as errnos
+import gc
 import os
 import socket
 import ssl
@@ -125,7 +126,8 @@ def settings(
             f"(check_hostname), not {shown(server_hostname)}"
         )
     tls = TLS(context, proven, session)
-    if session is not None:
+    if session is not None and context not in gc.get_referents(session):
+        # Only to be asked if the interpreter does not tell: each time takes a copy, and 100 µs.
         try:
             tls.wrapper.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, proven)
         except ValueError as error:
