@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, final
 
 if TYPE_CHECKING:
     import socket
@@ -28,6 +28,7 @@ class Shaken(NamedTuple):
     """If it consisted of several, how far they have come."""
 
 
+@final
 class Begun:
     """An attempt.
 

@@ -115,7 +115,7 @@ async def connect(
     if (
         ways is None
         or driver.completes
-        or plan.quick_family not in (_ANY, ways[0].family)
+        or (plan.quick_family != _ANY and plan.quick_family != ways[0].family)
         or (len(ways) > 1 and plan.rules.one_by_one)
     ):
         detour = plan.detour(target, streams or getattr(handshake, "tunnels", False))
@@ -151,7 +151,7 @@ async def connect(
                 past.append(begun)
                 endpoint, start, left = others.popleft(), time.monotonic(), left - 1
                 begun = _begin(plan, endpoint, start, loop is not None)
-        if isinstance(begun, Begun) and begun.answer == _HAS_BEGUN and telling is None:
+        if type(begun) is Begun and begun.answer == _HAS_BEGUN and telling is None:
             assert begun.sock is not None
             limit = plan.limit(start, until)
             if left:
@@ -168,7 +168,7 @@ async def connect(
                     begun = begun.sock
                 else:
                     begun.so_error = so_error
-        if not isinstance(begun, Begun):
+        if type(begun) is not Begun:
             if handshake is None:
                 if telling is not None:
                     telling.connected(begun, plan.settings.note(begun))

@@ -164,7 +164,7 @@ def connected_now(
         if not is_tcp:
             return None if sock.getpeername() is not None else answer
         info = _state(sock, calls)
-        if info[0] == _ESTABLISHED and info[_SEGMENTS_IN:] == _ONE_SEGMENT:
+        if info[0] == _ESTABLISHED and info.endswith(_ONE_SEGMENT) and len(info) == INFO_SIZE:
             return None  # by far the most frequent; see _has_peer()
         if info[0] == _CLOSE:  # refused on this machine, while connect(2) was under way
             return so_error(sock) or answer
