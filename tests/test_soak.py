@@ -1,4 +1,5 @@
-"""The soak in short: thousands of connects, many at a time, after which nothing may be left.
+"""The soak in short: connects and lookups by the thousand, many at a time, after which nothing may be
+left.
 
 The long form is ``nox -s soak``.  Connects in a row are `test_endurance`'s.
 """

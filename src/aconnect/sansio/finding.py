@@ -49,9 +49,9 @@ HTTPS: Final = 65
 MOST_RECORDS: Final = 16
 MOST_TARGETS: Final = 8
 MOST_ALIASES: Final = 8
-_TOO_MANY_RECORDS: Final = f"it is not among the first {MOST_RECORDS} records"
+_TOO_MANY_RECORDS: Final = f"only the first {MOST_RECORDS} records are used"
 _TOO_MANY_ALIASES: Final = f"its aliases lead in a circle, or are more than {MOST_ALIASES}"
-_TOO_MANY_TARGETS: Final = f"it is not at one of the first {MOST_TARGETS} targets"
+_TOO_MANY_TARGETS: Final = f"only the first {MOST_TARGETS} targets are used"
 
 Asked: TypeAlias = "tuple[str, int]"
 """A name, and a type of record."""

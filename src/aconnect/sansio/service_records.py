@@ -89,7 +89,7 @@ def read_svcb(data: bytes) -> ServiceRecord:
     Source: RFC 9460 section 2.2.
     """
     if len(data) < 3:
-        raise Malformed("it is cut")
+        raise Malformed("it is cut short")
     priority = int.from_bytes(data[:2], "big")
     target, at = _name(data, 2)
     if priority == 0:
@@ -98,13 +98,13 @@ def read_svcb(data: bytes) -> ServiceRecord:
     last = -1
     while at < len(data):
         if len(data) < at + 4:
-            raise Malformed("a parameter is cut")
+            raise Malformed("a parameter is cut short")
         key, length = (int.from_bytes(data[place : place + 2], "big") for place in (at, at + 2))
         at += 4 + length
         if at > len(data):
-            raise Malformed("a parameter is cut")
+            raise Malformed("a parameter is cut short")
         if key <= last:
-            raise Malformed("its keys do not ascend")
+            raise Malformed("its keys are not in ascending order")
         last = key
         values[key] = data[at - length : at]
     return _record(priority, target, values)
@@ -113,15 +113,15 @@ def read_svcb(data: bytes) -> ServiceRecord:
 def _record(priority: int, target: str, values: dict[int, bytes]) -> ServiceRecord:
     mandatory = _numbers(values[MANDATORY]) if MANDATORY in values else []
     if MANDATORY in mandatory or sorted(set(mandatory)) != mandatory:
-        raise Malformed("its list of mandatory keys makes no sense")
+        raise Malformed("its list of mandatory keys is invalid")
     if not values.keys() >= {*mandatory}:
-        raise Malformed("a key that is mandatory is missing")
+        raise Malformed("a mandatory key is missing")
     if values.get(NO_DEFAULT_ALPN):
         raise Malformed("no-default-alpn has a value")
     if PORT in values and len(values[PORT]) != 2:
-        raise Malformed("the port is no number of two octets")
+        raise Malformed("its port is not two octets long")
     if ECH in values and not values[ECH]:
-        raise Malformed("ech is empty")
+        raise Malformed("its ech is empty")
     return ServiceRecord(
         priority,
         target,
@@ -141,13 +141,13 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
     begin = at
     while True:
         if at >= len(data):
-            raise Malformed("the name of its target is cut")
+            raise Malformed("the name of its target is cut short")
         length = data[at]
         at += 1
         if length == 0:
             break
         if length > 63 or at + length > len(data):
-            raise Malformed("the name of its target makes no sense")
+            raise Malformed("the name of its target is invalid")
         labels.append(_label(data[at : at + length]))
         at += length
     if at - begin > _LONGEST_NAME:
@@ -169,7 +169,7 @@ def _label(octets: bytes) -> str:
 
 def _numbers(value: bytes) -> list[int]:
     if not value or len(value) % 2:
-        raise Malformed("its list of mandatory keys is empty, or cut")
+        raise Malformed("its list of mandatory keys is empty or cut short")
     return [int.from_bytes(value[at : at + 2], "big") for at in range(0, len(value), 2)]
 
 
@@ -180,7 +180,7 @@ def _protocols(value: bytes) -> tuple[str, ...]:
         length = value[at]
         at += 1
         if not length or at + length > len(value):
-            raise Malformed("its list of protocols makes no sense")
+            raise Malformed("its list of protocols is invalid")
         each = value[at : at + length].decode("latin-1")
         found.append(each.encode("unicode_escape").decode("ascii"))
         at += length
@@ -194,7 +194,7 @@ def _addresses(values: dict[int, bytes], key: int, family: int, size: int) -> tu
         return ()
     value = values[key]
     if not value or len(value) % size:
-        raise Malformed("its list of hints is empty, or cut")
+        raise Malformed("its list of hints is empty or cut short")
     places = range(0, len(value), size)
     return usable_addresses(socket.inet_ntop(family, value[at : at + size]) for at in places)
 
@@ -226,7 +226,7 @@ def unusable(
     unknown = sorted(record.mandatory - _KNOWN)
     if unknown:
         names = ", ".join(_KEYS.get(each, f"key{each}") for each in unknown)
-        return f"it requires what is not known here: {names}"
+        return f"it requires keys that are not supported: {names}"
     if record.no_default_alpn and not record.alpn:
         return "it offers no protocol at all"
     offered = [*record.alpn, *(() if record.no_default_alpn else default)]
@@ -234,7 +234,7 @@ def unusable(
     if offered and not over_tcp:
         return "it offers nothing over TCP"
     if alpn and offered and not set(alpn) & set(over_tcp):
-        return f"it offers {', '.join(over_tcp)} alone"
+        return f"it offers only {', '.join(over_tcp)}"
     return port_refused
 
 

@@ -12,7 +12,15 @@ import dns.message
 import pytest
 from support.liar import Liar, answer
 
-from aconnect import DnsCache, DnsResolver, TCPAddress, parse_address
+from aconnect import (
+    Dialer,
+    DnsCache,
+    DnsResolver,
+    Report,
+    ResolveError,
+    TCPAddress,
+    parse_address,
+)
 from aconnect.resolvers.dns import asking
 from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
@@ -157,11 +165,53 @@ async def test_the_soa_counts_if_it_says_less_than_the_aliases(
 async def test_the_words_say_how_many_servers_were_asked(stack: ExitStack) -> None:
     one = stack.enter_context(Liar(saying(rcode="SERVFAIL")))
     other = stack.enter_context(Liar(saying(rcode="REFUSED")))
-    words = f"2 servers were asked: {one.address}: SERVFAIL; {other.address}: REFUSED"
+    both = f"{one.address} answered SERVFAIL; {other.address} answered REFUSED"
+    words = f"2 name servers were asked: {both}"
     resolver = resolver_of(one, other)
     assert await failure(resolver) == (socket.EAI_AGAIN, words)
     resolver = resolver_of(one)
-    assert await failure(resolver) == (socket.EAI_AGAIN, f"{one.address}: SERVFAIL")
+    assert await failure(resolver) == (
+        socket.EAI_AGAIN,
+        f"name server {one.address} answered SERVFAIL",
+    )
+
+
+async def test_the_words_say_if_no_server_answered(stack: ExitStack) -> None:
+    one = stack.enter_context(Liar(lambda *_: []))
+    other = stack.enter_context(Liar(saying(flags=["TC"]), tcp=False))
+    silent = f"{one.address} timed out after 0.05 s"
+    resolver = resolver_of(one, timeout=0.05)
+    assert (await failure(resolver))[1] == f"no name server answered: {silent}"
+    resolver = resolver_of(one, one, timeout=0.05)
+    assert (await failure(resolver))[1] == f"no name server answered: {silent}"
+    resolver = DnsResolver(["127.0.0.1:1", one.address], cache=None, timeout=0.05, attempts=1)
+    refused = "127.0.0.1:1 could not be asked (Connection refused)"
+    words = f"none of 2 name servers answered: {refused}; {silent}"
+    assert (await failure(resolver))[1] == words
+    words = f"name server {other.address} could not be asked over TCP (Connection refused)"
+    assert (await failure(resolver_of(other)))[1] == words
+
+
+async def test_the_words_say_why_nobody_was_asked_of_an_alias(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(saying("a.test 60 CNAME Printer.local.")))
+    words = "it is an alias of printer.local: names under .local are never looked up in DNS"
+    code, said_so = await failure(resolver_of(liar))
+    assert (code, said_so) == (socket.EAI_NONAME, f"{words} (RFC 6762)")
+
+
+async def test_the_words_say_what_is_wrong_with_a_record(stack: ExitStack) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        if kind != "HTTPS":
+            return [answer(query, authority=[SOA])]
+        return [answer(query, "h.test 60 HTTPS 1 . alpn=h2").replace(b"\2h2", b"\5h2")]
+
+    liar = stack.enter_context(Liar(say))
+    report = Report()
+    with pytest.raises(ResolveError):
+        await Dialer(resolver=resolver_of(liar)).connect("https://h.test", report=report)
+    [question] = [each for each in report.questions if each.type == "HTTPS"]
+    words = f"name server {liar.address} sent a malformed record: its list of protocols is invalid"
+    assert question.outcome == words
 
 
 # ------------------------------------------------------------------- several, and one by one
@@ -194,7 +244,10 @@ async def test_that_there_is_none_of_one_family_excuses_no_failure_of_the_other(
         return [answer(query, **options)]
 
     liar = stack.enter_context(Liar(say))
-    assert await failure(resolver_of(liar)) == (code, f"{liar.address}: {fails}")
+    assert await failure(resolver_of(liar)) == (
+        code,
+        f"name server {liar.address} answered {fails}",
+    )
 
 
 async def test_aliases_in_a_circle_lead_to_the_next_server(stack: ExitStack) -> None:

@@ -310,10 +310,14 @@ async def test_cnames_lead_to_the_owner(stack: ExitStack) -> None:
         (
             "srv:_none._tcp.a.test",
             socket.EAI_NONAME,
-            "no SRV records for it, and there is no port",
+            "no SRV records for this service, and no port is given",
         ),
-        ("srv:_x._tcp.a.invalid", socket.EAI_NONAME, "nobody is asked for its SRV records"),
-        ("srv:_x._tcp.a.invalid:5", socket.EAI_NONAME, "not DNS's"),
+        (
+            "srv:_x._tcp.a.invalid",
+            socket.EAI_NONAME,
+            "its SRV records are not looked up in DNS, and it gives no port",
+        ),
+        ("srv:_x._tcp.a.invalid:5", socket.EAI_NONAME, "never looked up in DNS"),
     ],
 )
 async def test_what_is_not_found(stack: ExitStack, address: str, code: int, words: str) -> None:
@@ -330,7 +334,7 @@ async def test_srv_records_that_nobody_can_tell(stack: ExitStack, fails: str, co
     liar = stack.enter_context(Liar(says(SRV=partial(answer, rcode=fails))))
     assert await failure(resolver_of(liar), "srv:_x._tcp.a.test:5") == (
         code,
-        f"{liar.address}: {fails}",
+        f"name server {liar.address} answered {fails}",
     )
 
 
@@ -560,7 +564,7 @@ async def test_s7_prefer(stack: ExitStack) -> None:
     [
         (lambda _: False, "it leads to port 8443, which is not permitted"),
         (lambda _: 1, "ports must answer True or False, not 1"),
-        (lambda port: 1 / 0, "ports failed: ZeroDivisionError"),
+        (lambda port: 1 / 0, "ports raised ZeroDivisionError"),
     ],
 )
 async def test_s6_ports(stack: ExitStack, ports: Any, words: str) -> None:
@@ -674,7 +678,9 @@ async def test_the_question_of_srv_records_is_told_of_before_the_error(stack: Ex
         await Dialer(resolver=resolver_of(liar)).connect(
             "srv:_x._tcp.a.test", timeout=30, report=report
         )
-    assert [each.outcome for each in report.questions] == [f"{liar.address}: REFUSED"]
+    assert [each.outcome for each in report.questions] == [
+        f"name server {liar.address} answered REFUSED"
+    ]
 
 
 async def test_what_is_stale_serves_at_once_if_asked_to(

@@ -109,7 +109,7 @@ class TestAnswer:
         pairs = zip(names, [*names[1:], "end.test"], strict=True)
         chain = [f"{name} 30 CNAME {to}." for name, to in pairs]
         assert said(*chain[:-1] if links == 2 else chain).problem == (
-            "its aliases lead in a circle"
+            "answered, but its aliases lead in a circle"
         )
 
     def test_nobodys_addresses_and_mapped_ones(self) -> None:
@@ -199,7 +199,7 @@ def test_no_message_raises() -> None:
 def test_one_that_makes_no_sense() -> None:
     reply = read(GOOD[:-3], ASKED, OURS)
     assert reply is not None
-    assert reply.problem == "an answer that makes no sense"
+    assert reply.problem == "sent an answer that makes no sense"
 
 
 def test_without_dnspython_the_extra_is_named(monkeypatch: Any) -> None:

@@ -94,7 +94,7 @@ class Answer:
         if reply.nobody:
             return cls((), _NO_DATA, "answered with the address of nobody, as filters do")
         if reply.rcode == _NXDOMAIN:
-            return cls((), socket.EAI_NONAME, "there is no such name")
+            return cls((), socket.EAI_NONAME, outcome.words or "there is no such name")
         return cls((), _NO_DATA, "the name has no address")
 
 

@@ -25,8 +25,8 @@ from ...addresses.literal import zoned_endpoint
 from ...addresses.text import format_sockaddr
 from ...addresses.values import TCPAddress, UDPAddress
 from ...sansio.asking import Asking
-from .names import business_of
-from .wire import LONGEST_TTL, Question, Reply, encode, read
+from .names import business_of, words_of
+from .wire import CIRCLE, LONGEST_TTL, Question, Reply, encode, read
 
 if TYPE_CHECKING:
     from ...addresses.values import Endpoint
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
     Attributes:
         reply: the answer; None if there is none.
         code: of getaddrinfo(3), or of errno(3) if this machine is to blame: why there is none.
-        words: what each server has said.
+        words: what each server has said, or why nobody was asked.
         server: who has answered, as text; empty if nobody has.
         over: "udp" or "tcp", if somebody has.
         seconds: how long it took.
@@ -124,6 +124,8 @@ class Exchange:
         self._ttl = LONGEST_TTL  # of the aliases so far
         self._said: dict[str, str] = {}
         self._again = False  # somebody may know another time
+        self._heard = False  # anybody
+        self._why_nobody = ""
         self._started = now
         self._ignored = 0
         self._begin(now)
@@ -159,7 +161,7 @@ class Exchange:
         for each in [*self.reads.values(), *self.writes.values()]:
             if each.number in late:
                 self._drop(each)
-                self._say(each.server, f"no answer in {self._settings.timeout:g} s", again=True)
+                self._say(each.server, f"timed out after {self._settings.timeout:g} s", again=True)
                 self._servers.failed(each.server, now)
         if due:
             self._servers.failed(self._asking.tries[-1], now)  # it is slower than it was
@@ -239,11 +241,14 @@ class Exchange:
             del each.received[:length]
             self._take(each, message, now)
         if not data and each.sock in self.reads:
-            raise OSError(errno.ECONNRESET, "it hung up before it had answered")
+            self._drop(each)
+            self._servers.failed(each.server, now)
+            self._refused(each, "closed the connection without an answer", now, again=True)
 
     def _take(self, each: _Try, data: bytes, now: float) -> None:
         """A message has come."""
         reply = read(data, each.asked, self.question)
+        self._heard |= reply is not None
         if reply is None:
             each.ignored += 1
             self._ignored += 1
@@ -254,20 +259,20 @@ class Exchange:
             self._drop(each)
             self._open(each, now, tcp=True)
         elif reply.truncated or reply.problem:
-            self._refused(each, reply.problem or "an answer cut short by TCP", now)
+            self._refused(each, reply.problem or "sent a truncated answer over TCP", now)
         elif each.edns and reply.rcode in (_FORMERR, _NOTIMP, _BADVERS):
             self._servers.has_no_edns(each.server, now)
             self._drop(each)
             each.edns = False
             self._open(each, now, tcp=each.tcp)
         elif reply.rcode == _SERVFAIL:
-            self._refused(each, "SERVFAIL", now, again=True)
+            self._refused(each, "answered SERVFAIL", now, again=True)
         elif reply.rcode not in (_NOERROR, _NXDOMAIN):
             self._servers.failed(each.server, now)
-            self._refused(each, reply.rcode_name, now)
+            self._refused(each, f"answered {reply.rcode_name}", now)
         elif reply.lame:
             self._servers.failed(each.server, now)
-            self._refused(each, "knows nothing of the name, and asks nobody", now)
+            self._refused(each, "does not serve the name, nor ask anybody else", now)
         else:
             self._answered(each, reply, now)
 
@@ -276,10 +281,11 @@ class Exchange:
         self._ttl = min(self._ttl, reply.ttl)
         self._links += reply.links
         if self._links > _MOST_LINKS:
-            self._refused(each, "its aliases lead in a circle", now)
+            self._refused(each, CIRCLE, now)
             return
-        if reply.leads_to and business_of(reply.leads_to):
-            reply = reply._replace(rcode=_NXDOMAIN, leads_to="")  # nobody is asked for that
+        if reply.leads_to and (business := business_of(reply.leads_to)):
+            self._why_nobody = f"it is an alias of {reply.leads_to}: {words_of(business)}"
+            reply = reply._replace(rcode=_NXDOMAIN, leads_to="")
         if not reply.leads_to:
             self._end_with(each, self._as_good_as_aliases(reply), now)
             return
@@ -309,7 +315,8 @@ class Exchange:
             self._fail(error.errno or 0, words)
             return
         self._servers.failed(each.server, now)
-        self._refused(each, words, now, again=True)
+        way = " over TCP" if each.tcp else ""
+        self._refused(each, f"could not be asked{way} ({words})", now, again=True)
 
     def _drop(self, each: _Try) -> None:
         if each.sock is not None:
@@ -324,9 +331,14 @@ class Exchange:
         self._said[self._name(server)] = words
 
     def _words(self) -> str:
-        words = "; ".join(f"{server}: {said}" for server, said in self._said.items())
+        words = "; ".join(f"{server} {said}" for server, said in self._said.items())
         asked = len(self._said)
-        return words if asked == 1 else f"{asked} servers were asked: {words}"
+        if not self._heard:
+            none = "no name server" if asked == 1 else f"none of {asked} name servers"
+            return f"{none} answered: {words}"
+        return (
+            f"name server {words}" if asked == 1 else f"{asked} name servers were asked: {words}"
+        )
 
     def _name(self, server: int) -> str:
         host, port = self._settings.servers[server]
@@ -335,10 +347,12 @@ class Exchange:
 
     def _end_with(self, each: _Try, reply: Reply, now: float) -> None:
         if reply.malformed:  # which another server would hardly say otherwise
-            self._fail(socket.EAI_FAIL, f"{self._name(each.server)}: {reply.malformed}")
+            server = self._name(each.server)
+            words = f"name server {server} sent a malformed record: {reply.malformed}"
+            self._fail(socket.EAI_FAIL, words)
             return
         how = self._name(each.server), "tcp" if each.tcp else "udp", now - self._started
-        self._end(Outcome(reply, 0, "", *how, self._ignored))
+        self._end(Outcome(reply, 0, self._why_nobody, *how, self._ignored))
 
     def _fail(self, code: int, words: str) -> None:
         seconds = time.monotonic() - self._started

@@ -37,6 +37,10 @@ __all__ = [
 
 _LONGEST: Final = 253
 _NOBODYS: Final = {"invalid": "RFC 6761", "onion": "RFC 7686", "alt": "RFC 9476"}
+_SPECIAL: Final = {
+    "loopback": "names under .localhost are never looked up in DNS (RFC 6761)",
+    "system": "names under .local are never looked up in DNS (RFC 6762)",
+}
 _UNDERSTOOD: Final = ("files", "dns", "resolve", "myhostname")
 _GATEWAYS: Final = ("_gateway", "_outbound")
 
@@ -55,7 +59,7 @@ def business_of(name: str) -> str:
     if last == "local":
         return "system"
     if last in _NOBODYS:
-        return f"names below {last} are not DNS's ({_NOBODYS[last]})"
+        return f"names under .{last} are never looked up in DNS ({_NOBODYS[last]})"
     if last.isdecimal() or (last.startswith("0x") and not last[2:].strip("0123456789abcdef")):
         return "it looks like an IPv4 address and is none"
     return ""
@@ -63,8 +67,7 @@ def business_of(name: str) -> str:
 
 def words_of(business: str) -> str:
     """Why a name with such a business is not asked for."""
-    special = {"loopback": "localhost", "system": "local"}.get(business)
-    return business if special is None else f"names below {special} are not DNS's"
+    return _SPECIAL.get(business, business)
 
 
 def is_systems(name: str, order: Collection[str]) -> str:
@@ -75,11 +78,11 @@ def is_systems(name: str, order: Collection[str]) -> str:
     """
     for each in order:
         if each not in _UNDERSTOOD and not each.startswith("mdns"):
-            return f"nsswitch.conf has the source {each!r}"
+            return f"nsswitch.conf lists the source {each!r}"
     if "dns" not in order and "resolve" not in order:
-        return "nsswitch.conf has no source dns"
+        return "nsswitch.conf does not list the source 'dns'"
     if "myhostname" in order and (name in _GATEWAYS or name == socket.gethostname().lower()):
-        return "nsswitch.conf has the source 'myhostname', whose name it is"
+        return "nsswitch.conf lists the source 'myhostname', which has this name"
     return ""
 
 
@@ -115,7 +118,7 @@ def without_records(address: SRVAddress) -> TCPAddress | UDPAddress:
     """
     if address.port is None:
         raise Explained(
-            socket.EAI_NONAME, "nobody is asked for its SRV records, and it has no port"
+            socket.EAI_NONAME, "its SRV records are not looked up in DNS, and it gives no port"
         )
     return address.at(address.host, address.port)
 

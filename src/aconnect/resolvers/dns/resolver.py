@@ -268,8 +268,9 @@ class DnsResolver:
             return
         reason = is_systems(name, machine.order)
         if business == "system" or reason:
-            yield Batch((), questions=of_system(name, reason or words_of(business)))
-            async for batch in self._ask_system(address):
+            reason = reason or words_of(business)
+            yield Batch((), questions=of_system(name, reason))
+            async for batch in self._ask_system(address, reason):
                 yield batch
             return
         if business:
@@ -295,9 +296,11 @@ class DnsResolver:
         told = machine.settings, machine.servers, cache, network, self._keep, self._lookups
         return Asking(driver, *told)
 
-    async def _ask_system(self, address: TCPAddress | UDPAddress) -> AsyncIterator[Batch]:
+    async def _ask_system(
+        self, address: TCPAddress | UDPAddress, reason: str
+    ) -> AsyncIterator[Batch]:
         if self._system is None:
-            raise Explained(socket.EAI_NONAME, "it is not DNS's, and there is no system=")
+            raise Explained(socket.EAI_NONAME, f"{reason}, and system= is None")
         async for batch in self._system.resolve(address):
             yield batch
 

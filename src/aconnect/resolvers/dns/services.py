@@ -102,7 +102,7 @@ class Services:
         try:
             answer = self._ports(port)
         except Exception as error:
-            return f"ports failed: {type(error).__name__}"
+            return f"ports raised {type(error).__name__}"
         if answer is True:
             return ""
         if answer is False:
@@ -257,7 +257,7 @@ def _tell(
     if not finding.records_answered(records, additional):
         said = "the domain says that it does not offer this service"
         if not records:
-            said = "the domain has no SRV records for it, and there is no port to fall back on"
+            said = "the domain has no SRV records for this service, and no port is given"
         raise Explained(socket.EAI_NONAME, said)
 
 

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MOST_QUESTIONS: Final = 32
-TOO_MANY: Final = f"not asked, as {MOST_QUESTIONS} questions have been"
+TOO_MANY: Final = f"not asked: {MOST_QUESTIONS} questions are the most for a lookup"
 
 _NOERROR: Final = "NOERROR"
 _NO_ADDRESS: Final = {0: _NOERROR, 3: "NXDOMAIN"}

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AAAA",
+    "CIRCLE",
     "LONGEST_TTL",
     "A",
     "Question",
@@ -52,6 +53,7 @@ __all__ = [
 dns: Any = None
 """dnspython, as soon as `require` has imported it."""
 
+CIRCLE: Final = "answered, but its aliases lead in a circle"
 LONGEST_TTL: Final = 86400
 """RFC 8767, section 4: days, not years."""
 LONGEST_NEGATIVE_TTL: Final = 3600
@@ -103,7 +105,7 @@ class Reply(NamedTuple):
         leads_to: where a chain of aliases ends that has no record here, nor a SOA; else empty.
         lame: it knows nothing of the name, and does not ask anybody either.
         nobody: it answers with the address of nobody, as filters do.
-        problem: what is wrong with the message; else empty.
+        problem: what the server has done, if something is wrong with the message; else empty.
         records: those of a service.
         owner: whose records they are, or would be: where the aliases end.
         additional: addresses of their targets, by name and type.
@@ -227,7 +229,7 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
         reply = _reply(message, question)
         return reply._replace(left_out=reply.left_out + left_out) if left_out else reply
     except Exception:  # dnspython's, and what it may have overlooked
-        return Reply(flags & 0xF, problem="an answer that makes no sense")
+        return Reply(flags & 0xF, problem="sent an answer that makes no sense")
 
 
 def _parsed(data: bytes) -> tuple[Any, int]:
@@ -254,7 +256,7 @@ def _reply(message: Any, question: Question) -> Reply:
         alias = found[name, dns.rdatatype.CNAME]
         name, ttl = alias[0].target, min(ttl, alias.ttl)
         if name in seen or len(seen) > _MOST_LINKS:
-            return Reply(rcode, problem="its aliases lead in a circle")
+            return Reply(rcode, problem=CIRCLE)
         seen.add(name)
     links = len(seen) - 1
     records = found.get((name, wanted))
