@@ -1,5 +1,4 @@
-"""The soak in short: connects and lookups by the thousand, many at a time, after which nothing may be
-left.
+"""The soak in short: connects and lookups by the thousand, after which nothing may be left.
 
 The long form is ``nox -s soak``.  Connects in a row are `test_endurance`'s.
 """
