@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from support.liar import answer
 
 from aconnect.resolvers.dns import wire
+from aconnect.resolvers.dns.records import records_of
 from aconnect.resolvers.dns.wire import Question, encode, read, require
 from aconnect.sansio.finding import HTTPS
 from aconnect.sansio.service_records import ServiceRecord, read_svcb
@@ -103,11 +104,9 @@ def test_messages_that_have_been_cut_and_filled(data: bytes, edits: Any, alias: 
         with pytest.raises((dns.exception.DNSException, ValueError)):
             dns.message.from_wire(message)
         return
-    read_by_us = dns.message.from_wire(wire._shown(message)).answer
-    records_of = [each for each in read_by_us if each.rdtype == HTTPS + wire._UNKNOWN]
-    for rrset in records_of:
-        for each in rrset:
-            svcb_record(each.data)
+    for each in records_of(message, HTTPS, wire._name_at).records:
+        if each.type == HTTPS:
+            svcb_record(message[each.at : each.at + each.length])
     with suppress(dns.exception.DNSException):  # of which is one what it says of a record
         for rrset in dns.message.from_wire(message).answer:
             if rrset.rdtype == HTTPS and reply.records and named(rrset) == reply.owner:

@@ -10,12 +10,11 @@ Rules:
 * Aliases that have an end without a record lead to nothing if the SOA record is that of a zone in
   which that end is; else it is to be asked about.
 * With the records of a service, the addresses of their targets in the additional section count.
-* Records of HTTPS and SVCB are read by us (`service_records`), from their octets: of one that
-  dnspython refuses, the rest of the message would go with it.  It is shown them as of a type that
-  nobody knows.
-* A TTL of more than 31 bits is large (RFC 8767, section 4), where dnspython takes it for 0.
+* What does not count is not read (`records`): so no message takes more than milliseconds.
+* Records of HTTPS and SVCB are read by us (`service_records`), as what makes no sense of them is
+  to fail the service alone.
 * 0.0.0.0 and :: are nobody's addresses, and left out.  An IPv4-mapped address is an IPv4 address.
-* 1024 records of a message are read, and 256 addresses used; more is left out.
+* 256 addresses are used; more are left out.
 * Whatever a message is, reading it raises nothing.
 
 Sources: RFC 1035, RFC 2308, RFC 5452, RFC 6604, RFC 6891.
@@ -26,16 +25,19 @@ from __future__ import annotations
 import socket
 from functools import lru_cache
 from importlib import import_module
-from struct import pack, unpack_from
+from struct import unpack_from
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
-from ...sansio.finding import AAAA, HTTPS, SRV, SVCB, A
+from ...sansio.finding import AAAA, HTTPS, SVCB, A
 from ...sansio.service_records import Malformed, SRVRecord, read_svcb, usable_addresses
 from .plain import plain_records
+from .records import ADDITIONAL, ANSWER, CNAME, SOA, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from .records import Record
 
 __all__ = [
     "AAAA",
@@ -61,7 +63,6 @@ LONGEST_NEGATIVE_TTL: Final = 3600
 PAYLOAD: Final = 1232
 """Octets of a datagram that no path fragments: the DNS flag day of 2020."""
 _MOST_LINKS: Final = 16
-_MOST_RECORDS: Final = 1024
 _MOST_ADDRESSES: Final = 256
 _HEADER: Final = 12
 _QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
@@ -69,11 +70,7 @@ _NOERROR: Final = 0
 _IN: Final = 1
 _WITHOUT_QUESTION: Final = (1, 2, 4, 5)
 """FORMERR, SERVFAIL, NOTIMP, REFUSED."""
-_OPT: Final = 41
-_LONGEST: Final = b"\x7f\xff\xff\xff"
 _SERVICES: Final = (SVCB, HTTPS)
-_UNKNOWN: Final = 0xFF00
-"""Of the types for private use (RFC 6895): added to a type, dnspython does not know it."""
 _FAMILIES: Final = {A: socket.AF_INET, AAAA: socket.AF_INET6}
 _SIZES: Final = {A: 4, AAAA: 16}
 
@@ -152,8 +149,6 @@ def require() -> None:
     # What reads a type of record is imported with the first record of that type.
     for text in ("A 192.0.2.1", "AAAA ::", "CNAME a.", "SOA a. b. 1 2 3 4 5", "SRV 1 2 3 a."):
         dns.rdata.from_text("IN", *text.split(" ", 1))
-    for type in _SERVICES:
-        dns.rdata.get_rdata_class(_IN, _UNKNOWN + type)
 
 
 @lru_cache(64)
@@ -225,53 +220,60 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
             return _addresses([socket.inet_ntop(family, each) for each in found], ttl)
         return _services(dict.fromkeys(found), read_svcb, _text(_name(question.name)), ttl, {})
     try:
-        message, left_out = _parsed(_shown(data))
-        reply = _reply(message, question)
+        reply, left_out = _read(data, flags, question)
         return reply._replace(left_out=reply.left_out + left_out) if left_out else reply
     except Exception:  # dnspython's, and what it may have overlooked
         return Reply(flags & 0xF, problem="sent an answer that makes no sense")
 
 
-def _parsed(data: bytes) -> tuple[Any, int]:
-    """A message, of which as many records are read as one lookup may take time for; and how many
-    there are besides."""
-    counts = [*unpack_from("!3H", data, 6)]  # of the sections
-    if sum(counts) <= _MOST_RECORDS:
-        return dns.message.from_wire(data), 0
-    left, kept = _MOST_RECORDS, []
-    for count in counts:
-        kept.append(min(count, left))
-        left -= kept[-1]
-    cut = data[:6] + pack("!3H", *kept) + data[_HEADER:]
-    return dns.message.from_wire(cut, ignore_trailing=True), sum(counts) - _MOST_RECORDS
-
-
-def _reply(message: Any, question: Question) -> Reply:
-    found = {(rrset.name, rrset.rdtype): rrset for rrset in message.answer if rrset.rdclass == _IN}
+def _read(data: bytes, flags: int, question: Question) -> tuple[Reply, int]:
+    """What a message says, and how many records it has that are not read."""
+    records, extended, left_out = records_of(data, question.type, _name_at)
+    rcode = extended << 4 | flags & 0xF
+    sets: dict[tuple[Any, int], list[Record]] = {}
+    for record in records:
+        if record.section == ANSWER:
+            sets.setdefault((record.owner, record.type), []).append(record)
     name, ttl = _name(question.name), LONGEST_TTL
     seen = {name}
-    rcode = int(message.rcode())
-    wanted = question.type + (_UNKNOWN if question.type in _SERVICES else 0)
-    while (name, dns.rdatatype.CNAME) in found and (name, wanted) not in found:
-        alias = found[name, dns.rdatatype.CNAME]
-        name, ttl = alias[0].target, min(ttl, alias.ttl)
+    while (name, CNAME) in sets and (name, question.type) not in sets:
+        alias = sets[name, CNAME][0]
+        name, ttl = _rdata(data, alias).target, min(ttl, alias.ttl)
         if name in seen or len(seen) > _MOST_LINKS:
-            return Reply(rcode, problem=CIRCLE)
+            return Reply(rcode, problem=CIRCLE), left_out
         seen.add(name)
-    links = len(seen) - 1
-    records = found.get((name, wanted))
-    if records is not None and rcode == _NOERROR and question.type not in _FAMILIES:
-        owner = _text(name)
-        reply = _of_service(message, records, owner, min(ttl, records.ttl))
-        return reply._replace(links=links)
-    if records is not None and rcode == _NOERROR:
-        reply = _addresses([each.address for each in records], min(ttl, records.ttl))
-        return reply._replace(links=links)
-    zone, nothing_for = _soa(message)
+    links, found = len(seen) - 1, sets.get((name, question.type))
+    if found is None or rcode != _NOERROR:
+        reply = _negative(data, records, flags, rcode, name, ttl, links)
+        return reply, left_out
+    ttl = min(ttl, *(each.ttl for each in found))
+    if question.type in _FAMILIES:
+        reply = _addresses([_rdata(data, each).address for each in found], ttl)
+    else:
+        additional: dict[tuple[str, int], list[str]] = {}
+        for record in records:
+            if record.section == ADDITIONAL:
+                key = _text(record.owner), record.type
+                additional.setdefault(key, []).append(_rdata(data, record).address)
+        of_targets = {key: _addresses(each, 0).addresses for key, each in additional.items()}
+        given = dict.fromkeys(_octets_or_rdata(data, each) for each in found)
+        reply = _services(given, _record, _text(name), ttl, of_targets)
+    return reply._replace(links=links), left_out
+
+
+def _negative(
+    data: bytes, records: list[Record], flags: int, rcode: int, name: Any, ttl: int, links: int
+) -> Reply:
+    """That there is nothing at a name, to which aliases have led that are good for ``ttl``."""
+    zone, nothing_for = None, None
+    for record in records:
+        if record.type == SOA:
+            zone, minimum = record.owner, _rdata(data, record).minimum
+            nothing_for = min(record.ttl, minimum, LONGEST_NEGATIVE_TTL)
     within = zone is not None and name.is_subdomain(zone)
     if links and rcode == _NOERROR and not within:
         return Reply(rcode, ttl=ttl, links=links, leads_to=_text(name))
-    lame = rcode == _NOERROR and nothing_for is None and not message.flags & (_AA | _RA)
+    lame = rcode == _NOERROR and nothing_for is None and not flags & (_AA | _RA)
     return Reply(
         rcode,
         ttl=ttl,
@@ -283,23 +285,26 @@ def _reply(message: Any, question: Question) -> Reply:
     )
 
 
+def _name_at(data: bytes, at: int) -> Any:
+    return dns.name.from_wire(data, at)[0]
+
+
+def _rdata(data: bytes, record: Record) -> Any:
+    return dns.rdata.from_wire(_IN, record.type, data, record.at, record.length)
+
+
+def _octets_or_rdata(data: bytes, record: Record) -> Any:
+    """A record of a service: its octets, if it is read by us."""
+    if record.type in _SERVICES:
+        return data[record.at : record.at + record.length]
+    return _rdata(data, record)
+
+
 def _addresses(texts: list[str], ttl: int) -> Reply:
     all_of_them = usable_addresses(texts)
     addresses, left_out = all_of_them[:_MOST_ADDRESSES], len(all_of_them[_MOST_ADDRESSES:])
     nobody = not addresses
     return Reply(_NOERROR, addresses=addresses, ttl=ttl, nobody=nobody, left_out=left_out)
-
-
-def _of_service(message: Any, rrset: Any, owner: str, ttl: int) -> Reply:
-    """Records of SRV, SVCB or HTTPS."""
-    additional = {
-        (_text(each.name), int(each.rdtype)): _addresses(
-            [one.address for one in each], 0
-        ).addresses
-        for each in message.additional
-        if each.rdclass == _IN and each.rdtype in _FAMILIES
-    }
-    return _services(rrset, _record, owner, ttl, additional)
 
 
 def _services(
@@ -312,51 +317,12 @@ def _services(
     return Reply(_NOERROR, ttl=ttl, records=records, owner=owner, additional=additional)
 
 
-def _record(rdata: Any) -> Any:
-    if rdata.rdtype == SRV:
-        target = _text(rdata.target)
-        return SRVRecord(rdata.priority, rdata.weight, rdata.port, "" if target == "." else target)
-    return read_svcb(rdata.data)
+def _record(given: Any) -> Any:
+    if isinstance(given, bytes):
+        return read_svcb(given)
+    target = _text(given.target)
+    return SRVRecord(given.priority, given.weight, given.port, "" if target == "." else target)
 
 
 def _text(name: Any) -> str:
     return str(name.to_text(omit_final_dot=True).lower())
-
-
-def _shown(data: bytes) -> bytes:
-    """The message as dnspython is shown it: records of HTTPS and SVCB as of types that nobody
-    knows, and no TTL of more than 31 bits.
-
-    Raises:
-        IndexError: it is cut.
-    """
-    shown = bytearray(data)
-    questions, *records = unpack_from("!4H", data, 4)
-    at = _HEADER
-    for _ in range(questions):
-        at = _behind_name(data, at) + 4
-    for _ in range(min(sum(records), _MOST_RECORDS)):
-        at = _behind_name(data, at)
-        type = int.from_bytes(data[at : at + 2], "big")
-        if type in _SERVICES:
-            shown[at] = _UNKNOWN >> 8
-        if type != _OPT and data[at + 4] & 0x80:  # of that they are flags
-            shown[at + 4 : at + 8] = _LONGEST
-        at += 10 + int.from_bytes(data[at + 8 : at + 10], "big")
-    return bytes(shown)
-
-
-def _behind_name(data: bytes, at: int) -> int:
-    while data[at]:
-        if data[at] >= 0xC0:
-            return at + 2
-        at += 1 + data[at]
-    return at + 1
-
-
-def _soa(message: Any) -> tuple[Any, int | None]:
-    """The zone of the SOA record, and seconds for which it says that there is nothing."""
-    for rrset in message.authority:
-        if rrset.rdtype == dns.rdatatype.SOA and rrset.rdclass == _IN:
-            return rrset.name, int(min(rrset.ttl, rrset[0].minimum, LONGEST_NEGATIVE_TTL))
-    return None, None
