@@ -145,12 +145,16 @@ class Liar:
         received += data
         length = int.from_bytes(received[:2], "big") + 2
         if len(received) > 2 and len(received) >= length:
-            for message in self._answers(bytes(received[2:length]), "tcp"):
-                if message is None:
-                    data = b""
-                    break
-                sock.sendall(len(message).to_bytes(2, "big") + message)
+            messages = self._answers(bytes(received[2:length]), "tcp")
             del received[:length]
+            try:
+                for message in messages:
+                    if message is None:
+                        data = b""
+                        break
+                    sock.sendall(len(message).to_bytes(2, "big") + message)
+            except OSError:
+                data = b""  # who asked has heard enough
         if not data:
             del self._streams[sock]
             sock.close()

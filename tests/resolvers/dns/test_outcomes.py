@@ -22,6 +22,7 @@ from aconnect import (
     parse_address,
 )
 from aconnect.resolvers.dns import asking
+from aconnect.resolvers.dns import exchange as exchange_module
 from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
 from aconnect.resolvers.dns.wire import AAAA, A
@@ -190,6 +191,32 @@ async def test_the_words_say_if_no_server_answered(stack: ExitStack) -> None:
     assert (await failure(resolver))[1] == words
     words = f"name server {other.address} could not be asked over TCP (Connection refused)"
     assert (await failure(resolver_of(other)))[1] == words
+
+
+@pytest.mark.parametrize("nonsense", [b"", bytes(12)])
+async def test_d3_over_tcp_it_does_not_listen_to_nonsense_for_long(
+    stack: ExitStack, monkeypatch: Any, nonsense: bytes
+) -> None:
+    """It goes to the next server; and what more there is, it does not read."""
+    messages = 0
+    read = exchange_module.read
+
+    def count(*told: Any) -> Any:
+        nonlocal messages
+        messages += 1
+        return read(*told)
+
+    monkeypatch.setattr(exchange_module, "read", count)
+
+    def say(query: bytes, kind: str, way: str) -> Any:
+        return [answer(query, flags=["TC"])] if way == "udp" else [nonsense] * 100
+
+    one = stack.enter_context(Liar(say))
+    words = f"name server {one.address} sent nothing but answers to other questions"
+    assert await failure(resolver_of(one)) == (socket.EAI_AGAIN, words)
+    assert messages == 2 * (1 + 17)
+    other = stack.enter_context(Liar(good))
+    assert await said(resolver_of(one, other)) == BOTH
 
 
 async def test_the_words_say_why_nobody_was_asked_of_an_alias(stack: ExitStack) -> None:

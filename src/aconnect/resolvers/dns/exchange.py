@@ -5,7 +5,7 @@ Rules:
 * Each try has a socket of its own, connected, on a port of the kernel's choice, and an id of 16
   random bits (RFC 5452): the kernel drops what comes from anywhere else.
 * What is no answer to the question is counted and passed over.  After `MOST_IGNORED` of them the
-  question goes to TCP, where nobody can join in.
+  question goes to TCP, where nobody can join in; and after as many there, to the next server.
 * An answer that is cut short is asked for again by TCP; nothing of it is used.
 * A server that does not take EDNS is asked once more without, and remembered for that.
 * Nothing here waits: `reads` and `writes` have what is to be waited for, `wake_at` until when.
@@ -192,7 +192,7 @@ class Exchange:
 
     def _open(self, each: _Try, now: float, tcp: bool) -> None:
         """Put the question to a server."""
-        each.tcp = tcp
+        each.tcp, each.ignored = tcp, 0
         identity = int.from_bytes(os.urandom(2), "big")
         authentic = self._settings.trust_ad
         each.asked = encode(self.question, identity, edns=each.edns, authentic=authentic)
@@ -252,7 +252,12 @@ class Exchange:
         if reply is None:
             each.ignored += 1
             self._ignored += 1
-            if each.ignored > MOST_IGNORED and not each.tcp:
+            if each.ignored <= MOST_IGNORED:
+                return
+            if each.tcp:
+                self._servers.failed(each.server, now)
+                self._refused(each, "sent nothing but answers to other questions", now, again=True)
+            else:
                 self._drop(each)
                 self._open(each, now, tcp=True)
         elif reply.truncated and not each.tcp:
