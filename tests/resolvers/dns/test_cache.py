@@ -14,7 +14,7 @@ from aconnect import Batch, DnsCache, DnsResolver, TCPAddress
 from aconnect.resolvers.dns import asking
 from aconnect.resolvers.dns import resolver as module
 from aconnect.resolvers.dns.cache import _NO_DATA, Answers
-from aconnect.resolvers.dns.exchange import Outcome
+from aconnect.resolvers.dns.outcome import Outcome
 from aconnect.resolvers.dns.wire import AAAA, A, Reply
 
 if TYPE_CHECKING:

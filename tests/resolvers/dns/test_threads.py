@@ -15,7 +15,7 @@ from support.listeners import listening
 
 from aconnect import CachingResolver, Dialer, DnsCache, DnsResolver, TCPAddress, blocking
 from aconnect.resolvers.dns.cache import Answers
-from aconnect.resolvers.dns.exchange import Outcome
+from aconnect.resolvers.dns.outcome import Outcome
 from aconnect.resolvers.dns.wire import A, Reply
 
 if TYPE_CHECKING:

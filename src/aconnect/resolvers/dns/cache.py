@@ -10,7 +10,7 @@ Rules:
   answered with addresses; never for names below it.
 * What is kept belongs to a network.  The last four are remembered.
 * A failure is kept for a second, and twice as long each time, up to half a minute (RFC 9520).  It
-  takes no place of an answer that is better than nothing.
+  takes no place of an answer that is better than nothing.  Answers in a bad shape are not kept.
 * Safe from several threads: a lock is held for what takes no time.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ...sansio.memory import Entry
-    from .exchange import Outcome
+    from .outcome import Outcome
 
     _Key: TypeAlias = tuple[Hashable, str, int | None]
     """A network, a name and the type of records that were asked for; None for all types."""
@@ -159,7 +159,7 @@ class Answers:
             entry: Any = self._memory.get(key, now)
             old = None if entry is None else entry.value
             if reply is None:
-                self._keep_failure(key, answer, old, now)
+                self._keep_failure(key, answer, old, now, outcome.kept)
             elif answer.addresses or answer.records or reply.nobody:
                 if answer.addresses:
                     self._memory.forget(_any_type(key))
@@ -170,10 +170,12 @@ class Answers:
                 if owner != key and reply.owner_negative_ttl:
                     self._keep_negative(owner, answer, now, reply.rcode, reply.owner_negative_ttl)
 
-    def _keep_failure(self, key: _Key, answer: Answer, old: Answer | None, now: float) -> None:
+    def _keep_failure(
+        self, key: _Key, answer: Answer, old: Answer | None, now: float, kept: bool
+    ) -> None:
         if old is not None and old.addresses:
             old.retry_at = now + PAUSE
-        elif answer.code in (socket.EAI_AGAIN, socket.EAI_FAIL):
+        elif kept and answer.code in (socket.EAI_AGAIN, socket.EAI_FAIL):
             if old is not None and old.failed:
                 answer.failures = old.failures + 1
             seconds = min(_FIRST_FAILURE * 2.0 ** (answer.failures - 1), _LONGEST_FAILURE)

@@ -19,13 +19,15 @@ import socket
 import time
 from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ...addresses.literal import zoned_endpoint
 from ...addresses.text import format_sockaddr
 from ...addresses.values import TCPAddress, UDPAddress
 from ...sansio.asking import Asking
+from ...sansio.finding import HTTPS, SVCB
 from .names import business_of, words_of
+from .outcome import Outcome, Troubles
 from .wire import CIRCLE, LONGEST_TTL, Question, Reply, encode, read
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from ...sansio.asking import Servers
     from .settings import Settings
 
-__all__ = ["MOST_IGNORED", "Exchange", "Outcome"]
+__all__ = ["MOST_IGNORED", "Exchange"]
 
 MOST_IGNORED: Final = 16
 _MOST_LINKS: Final = 16
@@ -44,29 +46,8 @@ _OURS: Final = (
     *(errno.EADDRNOTAVAIL, errno.EAGAIN),
 )
 """What is wrong with this machine, and would be with the next server."""
+_SERVICES: Final = (SVCB, HTTPS)
 _PENDING: Final = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
-
-
-class Outcome(NamedTuple):
-    """What came of a question.
-
-    Attributes:
-        reply: the answer; None if there is none.
-        code: of getaddrinfo(3), or of errno(3) if this machine is to blame: why there is none.
-        words: what each server has said, or why nobody was asked.
-        server: who has answered, as text; empty if nobody has.
-        over: "udp" or "tcp", if somebody has.
-        seconds: how long it took.
-        ignored: how many messages were no answer to it.
-    """
-
-    reply: Reply | None
-    code: int = 0
-    words: str = ""
-    server: str = ""
-    over: str = ""
-    seconds: float = 0.0
-    ignored: int = 0
 
 
 class _Try:
@@ -80,6 +61,7 @@ class _Try:
         "sock",
         "start",
         "tcp",
+        "truncated",
     )
 
     def __init__(self, number: int, server: int, start: float, edns: bool) -> None:
@@ -88,6 +70,7 @@ class _Try:
         self.start = start
         self.edns = edns
         self.tcp = False
+        self.truncated = False
         self.ignored = 0
         self.asked = b""
         self.received = bytearray()
@@ -122,9 +105,8 @@ class Exchange:
         self._first = first
         self._links = 0
         self._ttl = LONGEST_TTL  # of the aliases so far
-        self._said: dict[str, str] = {}
-        self._again = False  # somebody may know another time
-        self._heard = False  # anybody
+        # That a server has no sense for records of services is not to cost each dial a wait.
+        self._troubles = Troubles(kept=question.type in _SERVICES)
         self._why_nobody = ""
         self._started = now
         self._ignored = 0
@@ -161,7 +143,8 @@ class Exchange:
         for each in [*self.reads.values(), *self.writes.values()]:
             if each.number in late:
                 self._drop(each)
-                self._say(each.server, f"timed out after {self._settings.timeout:g} s", again=True)
+                words = f"timed out after {self._settings.timeout:g} s"
+                self._troubles.add(self._name(each.server), words, again=True)
                 self._servers.failed(each.server, now)
         if due:
             self._servers.failed(self._asking.tries[-1], now)  # it is slower than it was
@@ -187,8 +170,7 @@ class Exchange:
     def _look(self) -> None:
         """See whether it is over."""
         if self.outcome is None and self._asking.over:
-            code = socket.EAI_AGAIN if self._again else socket.EAI_FAIL
-            self._fail(code, self._words())
+            self._fail(self._troubles.code, self._troubles.words)
 
     def _open(self, each: _Try, now: float, tcp: bool) -> None:
         """Put the question to a server."""
@@ -243,12 +225,13 @@ class Exchange:
         if not data and each.sock in self.reads:
             self._drop(each)
             self._servers.failed(each.server, now)
-            self._refused(each, "closed the connection without an answer", now, again=True)
+            words = "closed the connection without an answer"
+            self._refused(each, words, now, again=True, kept=False)
 
     def _take(self, each: _Try, data: bytes, now: float) -> None:
         """A message has come."""
         reply = read(data, each.asked, self.question)
-        self._heard |= reply is not None
+        self._troubles.heard |= reply is not None
         if reply is None:
             each.ignored += 1
             self._ignored += 1
@@ -256,15 +239,18 @@ class Exchange:
                 return
             if each.tcp:
                 self._servers.failed(each.server, now)
-                self._refused(each, "sent nothing but answers to other questions", now, again=True)
+                words = "sent nothing but answers to other questions"
+                self._refused(each, words, now, again=True)
             else:
                 self._drop(each)
                 self._open(each, now, tcp=True)
         elif reply.truncated and not each.tcp:
             self._drop(each)
+            each.truncated = True
             self._open(each, now, tcp=True)
         elif reply.truncated or reply.problem:
-            self._refused(each, reply.problem or "sent a truncated answer over TCP", now)
+            words = reply.problem or "sent a truncated answer over TCP"
+            self._refused(each, words, now, kept=False)
         elif each.edns and reply.rcode in (_FORMERR, _NOTIMP, _BADVERS):
             self._servers.has_no_edns(each.server, now)
             self._drop(each)
@@ -277,7 +263,8 @@ class Exchange:
             self._refused(each, f"answered {reply.rcode_name}", now)
         elif reply.lame:
             self._servers.failed(each.server, now)
-            self._refused(each, "does not serve the name, nor ask anybody else", now)
+            words = "does not serve the name, nor ask anybody else"
+            self._refused(each, words, now, kept=False)
         else:
             self._answered(each, reply, now)
 
@@ -286,7 +273,7 @@ class Exchange:
         self._ttl = min(self._ttl, reply.ttl)
         self._links += reply.links
         if self._links > _MOST_LINKS:
-            self._refused(each, CIRCLE, now)
+            self._refused(each, CIRCLE, now, kept=False)
             return
         if reply.leads_to and (business := business_of(reply.leads_to)):
             self._why_nobody = f"it is an alias of {reply.leads_to}: {words_of(business)}"
@@ -304,10 +291,12 @@ class Exchange:
         negative = None if negative is None else min(negative, self._ttl)
         return reply._replace(ttl=self._ttl, negative_ttl=negative)
 
-    def _refused(self, each: _Try, words: str, now: float, again: bool = False) -> None:
-        """A server has answered, and it is of no use."""
+    def _refused(
+        self, each: _Try, words: str, now: float, again: bool = False, kept: bool = True
+    ) -> None:
+        """A server has answered, and it is of no use: ``again`` and ``kept`` as in `Troubles`."""
         self._drop(each)
-        self._say(each.server, words, again)
+        self._troubles.add(self._name(each.server), words, again=again, kept=kept)
         if self._asking.ended(each.number, answered=True):
             self._next(now)
         self._look()
@@ -321,7 +310,8 @@ class Exchange:
             return
         self._servers.failed(each.server, now)
         way = " over TCP" if each.tcp else ""
-        self._refused(each, f"could not be asked{way} ({words})", now, again=True)
+        words = f"could not be asked{way} ({words})"
+        self._refused(each, words, now, again=True, kept=not each.truncated)
 
     def _drop(self, each: _Try) -> None:
         if each.sock is not None:
@@ -330,20 +320,6 @@ class Exchange:
             each.sock.close()
             each.sock = None
         each.received.clear()
-
-    def _say(self, server: int, words: str, again: bool) -> None:
-        self._again |= again
-        self._said[self._name(server)] = words
-
-    def _words(self) -> str:
-        words = "; ".join(f"{server} {said}" for server, said in self._said.items())
-        asked = len(self._said)
-        if not self._heard:
-            none = "no name server" if asked == 1 else f"none of {asked} name servers"
-            return f"{none} answered: {words}"
-        return (
-            f"name server {words}" if asked == 1 else f"{asked} name servers were asked: {words}"
-        )
 
     def _name(self, server: int) -> str:
         host, port = self._settings.servers[server]
@@ -361,7 +337,8 @@ class Exchange:
 
     def _fail(self, code: int, words: str) -> None:
         seconds = time.monotonic() - self._started
-        self._end(Outcome(None, code, words, seconds=seconds, ignored=self._ignored))
+        kept = self._troubles.kept
+        self._end(Outcome(None, code, words, "", "", seconds, self._ignored, kept))
 
     def _end(self, outcome: Outcome) -> None:
         self.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ...drivers.base import Driver, Watch
     from ...sansio.asking import Servers
-    from .exchange import Outcome
+    from .outcome import Outcome
     from .settings import Settings
     from .wire import Question
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...sansio.memory import Entry
     from ..base import Source
     from .cache import Answer
-    from .exchange import Outcome
+    from .outcome import Outcome
     from .wire import Question
 
 __all__ = [
