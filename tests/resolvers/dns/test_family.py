@@ -126,6 +126,20 @@ async def test_a_dialer_keeps_its_resolver_to_its_family(liar: Liar) -> None:
             assert asked(liar) == kinds
 
 
+async def test_the_systems_resolver_is_kept_to_it_as_well(liar: Liar) -> None:
+    class System(StaticResolver):
+        def for_family(self, family: int) -> Any:
+            return StaticResolver({"a.local": ["192.0.2.4" if family == V4 else "2001:db8::6"]})
+
+    address = TCPAddress("a.local", 5)
+    for family in (V4, V6):
+        kept = resolver_of(liar, system=System({})).for_family(family)
+        assert families(await batches(kept, address)) == {family}
+        with pytest.raises(socket.gaierror, match="system= is None"):
+            await batches(resolver_of(liar, system=None).for_family(family), address)
+    assert asked(liar) == []
+
+
 async def test_the_error_is_that_of_the_family(liar: Liar) -> None:
     dialer = Dialer(family=V6, resolver=resolver_of(liar))
     with pytest.raises(ResolveError, match="there is no such name"):

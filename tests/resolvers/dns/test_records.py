@@ -245,6 +245,7 @@ def test_what_is_left_out_of_those_is_counted() -> None:
         b"\x40a\0",  # a type of label that is not in use
         b"\x80a\0",
         deep(128),  # too long
+        deep(300),
         b"\x3f" + b"a" * 63,
     ],
 )
