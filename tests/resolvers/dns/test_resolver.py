@@ -541,12 +541,6 @@ async def test_the_hosts_file_comes_last_where_the_machine_has_it_so(
         assert [each.sockaddr[0] for each in found] == ["192.0.2.9"]
 
 
-async def test_a_large_hosts_file_is_read_in_a_thread(stack: ExitStack, machine: Any) -> None:
-    liar = stack.enter_context(Liar(good))
-    machine.write("hosts", "# nothing\n" * 10000 + "192.0.2.9 a.test\n")
-    assert await said(resolver_of(liar)) == {None: ["192.0.2.9"]}
-
-
 async def test_what_is_the_systems(stack: ExitStack, machine: Any) -> None:
     liar = stack.enter_context(Liar(good))
     system = StaticResolver({"x.local": ["192.0.2.7"], "a.test": ["192.0.2.8"]})

@@ -97,7 +97,8 @@ def _options(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, _, value = word.partition(":")
         if name in _NUMBERS and value.isascii() and value.isdecimal():
-            number = min(int(value), _NUMBERS[name])
+            digits = value.lstrip("0") or "0"  # of which int() does not take thousands
+            number = min(int(digits[:3]), _NUMBERS[name])
             found[name] = number if name == "ndots" else max(number, 1)
         elif word in _FLAGS:
             found[_FLAGS[word]] = True
