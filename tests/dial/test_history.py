@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from support.listeners import listening
 
-from aconnect import AddressNotPermitted, ConnectError, Dialer, Endpoint, History, Report
+from aconnect import (
+    AddressNotPermitted,
+    ConnectError,
+    Dialer,
+    Endpoint,
+    History,
+    Report,
+    StaticResolver,
+    blocking,
+)
 from aconnect.testing import FakeNetwork, Outcome, VirtualClock
 from aconnect.trace import AttemptStarted
 
@@ -373,3 +384,74 @@ async def test_on_every_loop(network: FakeNetwork) -> None:
         (await dialer.connect("db.test", 5)).close()
     with pytest.raises(ConnectError):
         await dialer.connect("nobody.test", 5)
+
+
+@pytest.mark.parametrize("where", ["loops", "no loop"])
+def test_h1_several_threads_learn_and_go_by_what_they_have_learned(where: str) -> None:
+    """Of more names than there is room for, while it is cleared; its bounds hold."""
+    most, dials = 4, 40
+    history = History(most, network=here)
+    wrong: list[BaseException] = []
+    with listening(backlog=1024) as listener:
+        port = listener.getsockname()[1]
+        hosts = [["127.0.0.2", "127.0.0.1"], ["127.0.0.1"], ["127.0.0.2"]]
+        names = {f"n{each}.test": hosts[each % 3] for each in range(12)}
+        dialer = Dialer(history=history, resolver=StaticResolver(names))
+
+        def connected(number: int) -> bool:
+            return number % 12 % 3 != 2  # of those nobody listens
+
+        async def dial(first: int) -> None:
+            for each in range(first, first + dials):
+                try:
+                    sock = await dialer.connect((f"n{each % 12}.test", port), timeout=30)
+                except ConnectionRefusedError:
+                    assert not connected(each)
+                else:
+                    sock.close()
+                    assert connected(each)
+                if each % 17 == 0:
+                    history.clear()
+
+        def dial_without(first: int) -> None:
+            for each in range(first, first + dials):
+                try:
+                    blocking.connect(
+                        (f"n{each % 12}.test", port), timeout=30, dialer=dialer
+                    ).close()
+                except ConnectionRefusedError:
+                    assert not connected(each)
+                else:
+                    assert connected(each)
+
+        def run(number: int) -> None:
+            try:
+                dial_without(number) if where == "no loop" else anyio.run(dial, number)
+            except BaseException as error:
+                wrong.append(error)
+
+        threads = [threading.Thread(target=run, args=(each,)) for each in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong[0]
+    observed = history._observed
+    assert len(observed._names) <= most
+    assert 0 < len(observed._addresses) <= 4 * most
+
+
+def test_h1_who_looks_meanwhile_has_a_network(monkeypatch: Any) -> None:
+    """In another thread, while the kernel is asked for the first time."""
+    history = History()
+    seen: list[Any] = []
+
+    def sources() -> tuple[str, None]:
+        if not seen:
+            seen.append(None)
+            seen.append(history._here())
+        return "192.0.2.9", None
+
+    monkeypatch.setattr("aconnect.dial.history.source_addresses", sources)
+    assert history._here() == ("192.0.2.9", None)
+    assert seen[1] == ("192.0.2.9", None)

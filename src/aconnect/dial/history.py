@@ -116,7 +116,8 @@ class History:
         if self._network_of is None:
             now = time.monotonic()
             if now - self._looked >= _LOOK_AGAIN:
-                self._looked, self._network = now, source_addresses()
+                # In this order, for whoever looks meanwhile in another thread.
+                self._network, self._looked = source_addresses(), now
             return self._network
         try:
             network = self._network_of()
