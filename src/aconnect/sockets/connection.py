@@ -39,7 +39,7 @@ def packets(sock: socket.socket) -> Packets:
     Source: TCP_INFO in tcp(7).  Its tcpi_retransmits starts again when there is a connection.
     """
     try:
-        if _TCP_INFO is None or sock.type != socket.SOCK_STREAM:
+        if _TCP_INFO is None:
             return Packets()
         info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _FIELDS.size)
         round_trip, resent, sent = _FIELDS.unpack(info)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from math import inf
@@ -308,6 +309,8 @@ def _need_anyio() -> None:
     Raises:
         ImportError: it is not.
     """
+    if sys.modules.get("anyio") is not None and "anyio.streams.tls" in sys.modules:
+        return  # quicker than to import it once more
     try:
         import anyio.streams.tls  # noqa: F401
     except ImportError as error:

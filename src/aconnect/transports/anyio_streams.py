@@ -13,7 +13,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from ..drivers.running import in_trio
-from ..sockets.syscalls import close
+from ..sockets.syscalls import close, family_of
 from .calls import keep_nagle
 from .hand_over import closed, lent, plain
 
@@ -40,7 +40,7 @@ _AF_UNIX: Final = getattr(socket, "AF_UNIX", -1)
 
 async def stream_of(sock: socket.socket, dialer: Dialer) -> SocketStream:
     """A stream of anyio's that owns the socket, which is closed if there is none."""
-    kind = UNIXSocketStream if sock.family == _AF_UNIX else OverSocket
+    kind = UNIXSocketStream if family_of(sock) == _AF_UNIX else OverSocket
     if in_trio():
         sock = plain(sock)
     try:

@@ -238,7 +238,8 @@ def checked(target: Target, type: int, call: str) -> Target:
     Raises:
         ValueError: it is not.
     """
-    if target.type != type:
+    only = target.only
+    if (target.type if only is None else only.type) != type:
         raise ValueError(
             f"{call}() needs the address of a {socket.SocketKind(type).name} socket, "
             f"not {target.text}: use {_CALLS.get(target.type, 'aconnect')}() for that"

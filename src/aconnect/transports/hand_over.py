@@ -6,9 +6,9 @@ Rules:
   transport.  Who owns it when something fails shows in what is left: a transport closes its
   socket within a few turns of the loop.  One that nobody closes is the caller's still, and is
   closed here.
-* uvloop before 0.23 closes the number that it was given by `create_connection`, and leaves the
-  socket object with it: the number of somebody else's descriptor, soon.  What the number is
-  open on tells, and the object is made to tell it (`lent`).
+* uvloop may close the number that it was given by `create_connection`, and leave the socket object
+  with it: the number of somebody else's descriptor, soon.  What the number is open on tells, and
+  the object is made to tell it (`lent`).  asyncio's own loops need not be asked.
 * It is closed when the hand-over is left, however it is left; only a coroutine that is itself
   being closed cannot wait for that, and leaves a transport to the loop.
 * `connect_accepted_socket` of the loop makes a transport of any stream socket, as it is; nothing
@@ -182,11 +182,20 @@ class lent:  # as `contextlib.suppress`, whose kind it is
         self._sock = sock
 
     def __enter__(self) -> None:
-        self._identity = descriptor_identity(self._sock.fileno())
+        kind: Any = type(asyncio._get_running_loop())
+        if kind.__module__.startswith("asyncio."):
+            self._identity: Any = _NOT_ASKED
+        else:
+            self._identity = descriptor_identity(self._sock.fileno())
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None and descriptor_identity(self._sock.fileno()) != self._identity:
+        if kind is None or self._identity is _NOT_ASKED:
+            return
+        if descriptor_identity(self._sock.fileno()) != self._identity:
             self._sock.detach()
+
+
+_NOT_ASKED: Final = object()
 
 
 async def closed(sock: socket.socket) -> None:

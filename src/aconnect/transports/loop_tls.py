@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake
+from ..sockets.syscalls import family_of
 from .hand_over import HandOver, lent, take_over
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ async def with_tls(
         name: what the server has to prove; None for nothing.
         limits: as create_connection() of the loop takes them.
     """
-    unix = sock.family == _AF_UNIX
+    unix = family_of(sock) == _AF_UNIX
     make: Maker = loop.create_unix_connection if unix else loop.create_connection
     given: dict[str, Any] = {"ssl_handshake_timeout": _NO_LIMIT, **limits}
     with lent(sock):

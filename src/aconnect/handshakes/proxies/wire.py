@@ -28,7 +28,6 @@ Ready: TypeAlias = "Callable[[socket.socket, bool], Awaitable[None]]"
 _QUICKACK: Final[int | None] = (
     getattr(socket, "TCP_QUICKACK", None) if sys.platform == "linux" else None
 )
-_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _GONE: Final = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
@@ -63,7 +62,7 @@ class SocketWire:
     def __init__(self, sock: socket.socket, ready: Ready) -> None:
         self.sock: socket.socket = sock
         self._ready = ready
-        self._quick = _QUICKACK is not None and sock.family in _INTERNET
+        self._quick = _QUICKACK is not None
 
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -100,7 +99,7 @@ class SocketWire:
             try:
                 self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             except OSError:
-                self._quick = False  # then it takes its time
+                self._quick = False  # it is not TCP's, or takes its time
 
 
 def wire_of(given: Any, ready: Ready) -> Wire:
