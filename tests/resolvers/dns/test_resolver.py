@@ -484,10 +484,14 @@ async def test_the_first_candidate_with_an_address_counts(stack: ExitStack) -> N
     assert [each.sockaddr for each in found] == [("192.0.2.2", 5)]
 
 
-async def test_if_any_candidate_failed_the_error_says_to_try_again(stack: ExitStack) -> None:
+@pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
+@pytest.mark.parametrize("which", ["a.one.test.", "a."])
+async def test_if_any_candidate_failed_the_error_says_to_try_again(
+    stack: ExitStack, rcode: str, which: str
+) -> None:
     def say(query: bytes, kind: str, way: str) -> Any:
         name = str(dns.message.from_wire(query).question[0].name)
-        return [answer(query, rcode="SERVFAIL" if name == "a.one.test." else "NXDOMAIN")]
+        return [answer(query, rcode=rcode if name == which else "NXDOMAIN")]
 
     liar = stack.enter_context(Liar(say))
     code, _ = await failure(resolver_of(liar, search=["one.test"]), TCPAddress("a", 5))

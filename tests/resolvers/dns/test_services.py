@@ -386,6 +386,52 @@ async def test_n8_a_service_counts_with_addresses(
         assert await ranks(resolver, f"https://{typed}") == expected
 
 
+@pytest.mark.parametrize("address", ["srv:_z._tcp.db", "srv:_z._tcp.db:77"])
+async def test_n8_srv_records_of_the_first_candidate_that_has_some(
+    stack: ExitStack, address: str
+) -> None:
+    more = ["_z._tcp.db.two.test 60 SRV 1 0 5 t.test.", "_z._tcp.db 60 SRV 1 0 6 t.test."]
+    liar = stack.enter_context(Liar(says(*more)))
+    resolver = resolver_of(liar, search=["one.test", "two.test"])
+    for _ in range(2):
+        assert await ranks(resolver, address) == [["192.0.2.3 5"]]
+    assert [each.sockaddr[1] for each in resolver.known(parse_address(address)) or ()] == [5]
+
+
+@pytest.mark.parametrize(
+    ("rcode", "code", "words"),
+    [
+        ("NXDOMAIN", socket.EAI_NONAME, "has no SRV records for this service"),
+        ("SERVFAIL", socket.EAI_AGAIN, "answered SERVFAIL"),
+        ("REFUSED", socket.EAI_AGAIN, "answered REFUSED"),
+    ],
+)
+async def test_n8_no_candidate_has_srv_records(
+    stack: ExitStack, rcode: str, code: int, words: str
+) -> None:
+    def say(query: bytes, kind: str, way: str) -> Any:
+        failed = name_of(query).endswith("one.test")
+        return [answer(query, rcode=rcode if failed else "NXDOMAIN", authority=[SOA])]
+
+    liar = stack.enter_context(Liar(say))
+    resolver = resolver_of(liar, search=["one.test", "two.test"])
+    found, said = await failure(resolver, "srv:_z._tcp.db")
+    assert (found, words in said) == (code, True)
+    assert len(liar.asked) == 3
+
+
+async def test_v2_a_candidate_that_does_not_offer_it_is_the_last(stack: ExitStack) -> None:
+    """What it says is said of the service; and it is no less true from memory."""
+    more = ["_z._tcp.db.one.test 60 SRV 0 0 0 .", "_z._tcp.db.two.test 60 SRV 1 0 5 t.test."]
+    liar = stack.enter_context(Liar(says(*more)))
+    resolver = resolver_of(liar, search=["one.test", "two.test"])
+    for _ in range(2):
+        found, said = await failure(resolver, "srv:_z._tcp.db")
+        assert (found, "does not offer this service" in said) == (socket.EAI_NONAME, True)
+    await ranks(resolver, "srv:_z._tcp.db.two.test.")
+    assert resolver.known(parse_address("srv:_z._tcp.db")) is None
+
+
 async def test_the_name_as_typed_counts_by_its_services(stack: ExitStack) -> None:
     liar = stack.enter_context(Liar(says()))
     resolver = resolver_of(liar, search=["search.test"])

@@ -89,4 +89,4 @@ async def look_up(
                 return
     finally:
         asking.close()
-    raise error_of(failures)
+    raise error_of(failures, searched=len(candidates) > 1)

@@ -98,13 +98,19 @@ class Answer:
         return cls((), _NO_DATA, "the name has no address")
 
 
-def error_of(failures: list[Answer]) -> OSError:
-    """Why there is no address: the first that is more than that there is none."""
+def error_of(failures: list[Answer], searched: bool = False) -> OSError:
+    """Why there is no address: the first that is more than that there is none.
+
+    Args:
+        searched: whether several names were looked up: then who failed may yet have the one that
+            is meant.
+    """
     worst = next((each for each in failures if each.failed), failures[0])
     if worst.failed and worst.code not in _GAI:
         return OSError(worst.code, worst.words)
     code = worst.code
-    if worst.failed and any(each.code == socket.EAI_AGAIN for each in failures):
+    again = searched or any(each.code == socket.EAI_AGAIN for each in failures)
+    if worst.failed and again:
         code = socket.EAI_AGAIN
     elif not worst.failed and any(each.code == _NO_DATA for each in failures):
         code = _NO_DATA

@@ -6,7 +6,7 @@ Rules:
 * Nothing that goes wrong with HTTPS or SVCB records fails a lookup.  Of SRV records it does, for
   they are what was asked for.
 * A candidate of the search list counts if it has addresses itself; the name as it was typed, also
-  if only its services have.
+  if only its services have.  For SRV, one counts that has records, or with a port, addresses.
 
 Sources: RFC 9460, RFC 2782.
 """
@@ -24,7 +24,7 @@ from ...sansio.service_records import ServiceRecord
 from ..answers import Explained, endpoint_at, service_of
 from ..base import Batch, Service
 from .addresses import FAMILIES
-from .cache import error_of
+from .cache import Answer, error_of
 from .telling import Told
 from .wire import A, Question, type_name
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from ...addresses.values import Endpoint
     from .asking import Answered, Asking
-    from .cache import Answer
 
 __all__ = ["Services", "web_ports"]
 
@@ -155,26 +154,29 @@ class Services:
             saying = _Saying(address, finding, awaited)
             counts = name in (typed, candidates[-1]) or isinstance(finding, Targets)
             asking.begin((*service_of(address), name))
-            while True:
-                while wanted := finding.to_ask():
-                    answered = asking.ask([Question(*each) for each in wanted])
-                    told = [each.told for each in answered]
-                    yield Batch((), questions=(*asking.told(), *told))
+            try:
+                while True:
+                    while wanted := finding.to_ask():
+                        answered = asking.ask([Question(*each) for each in wanted])
+                        told = [each.told for each in answered]
+                        yield Batch((), questions=(*asking.told(), *told))
+                        _hear(finding, answered, failures)
+                    if additional := tuple(_additional(finding)):
+                        yield Batch((), questions=additional)
+                    if counts or finding.has_addresses(name):
+                        for batch in saying.batches():
+                            yield batch
+                    answered = await asking.more()
+                    if not answered:
+                        break
+                    yield Batch((), questions=[each.told for each in answered])
                     _hear(finding, answered, failures)
-                if additional := tuple(_additional(finding)):
-                    yield Batch((), questions=additional)
-                if counts or finding.has_addresses(name):
-                    for batch in saying.batches():
-                        yield batch
-                answered = await asking.more()
-                if not answered:
-                    break
-                yield Batch((), questions=[each.told for each in answered])
-                _hear(finding, answered, failures)
+            except _NotHere:
+                continue
             awaited = saying.awaited
             if finding.found and (counts or finding.has_addresses(name)):
                 return
-        raise error_of(failures)
+        raise error_of(failures, searched=len(candidates) > 1)
 
     def known(
         self,
@@ -211,6 +213,16 @@ class Services:
             yield from filter(None, _asked(finding, recall))
 
 
+class _NotHere(Exception):
+    """There are no SRV records at a name, or nobody could tell; the next of a search list may
+    have some."""
+
+
+_NO_RECORDS: Final = Answer(
+    (), socket.EAI_NONAME, "the domain has no SRV records for this service, and no port is given"
+)
+
+
 def _asked(
     finding: Offers | Targets, recall: Callable[[Question], Answer | None]
 ) -> Iterable[Question | None]:
@@ -225,8 +237,10 @@ def _asked(
             yield question
             try:
                 _tell(finding, question, answer, [])
-            except OSError:
+            except _NotHere:
                 pass
+            except OSError:
+                yield None
 
 
 def _hear(finding: Offers | Targets, answered: list[Answered], failures: list[Answer]) -> None:
@@ -240,7 +254,8 @@ def _tell(
     """Tell of an answer.
 
     Raises:
-        OSError: without it there is nothing to be found.
+        _NotHere: without it there is nothing to be found at this name.
+        OSError: there is nothing to be found, whatever other names have.
     """
     if question.type in FAMILIES:
         addresses = None if answer.failed else answer.addresses
@@ -253,24 +268,20 @@ def _tell(
         finding.records_answered(answer.owner, records, additional)
         return
     if answer.failed:
-        raise _failure(answer)
+        failures.append(answer)
+        raise _NotHere
     if not finding.records_answered(records, additional):
-        said = "the domain says that it does not offer this service"
-        if not records:
-            said = "the domain has no SRV records for this service, and no port is given"
-        raise Explained(socket.EAI_NONAME, said)
+        if records:
+            said = "the domain says that it does not offer this service"
+            raise Explained(socket.EAI_NONAME, said)
+        failures.append(_NO_RECORDS)
+        raise _NotHere
 
 
 def _additional(finding: Offers | Targets) -> Iterable[Told]:
     """What came with an answer, and was not asked for."""
     for name, type, records in finding.taken():
         yield Told(name, type_name(type), "", "", "NOERROR", records, source="additional")
-
-
-def _failure(answer: Answer) -> OSError:
-    if answer.code in (socket.EAI_AGAIN, socket.EAI_FAIL):
-        return Explained(answer.code, answer.words)
-    return OSError(answer.code, answer.words)
 
 
 class _Saying:
