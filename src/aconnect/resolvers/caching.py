@@ -174,9 +174,8 @@ class CachingResolver:
         """The endpoints, if there is no reason to ask the resolver; else None."""
         now = uptime()
         entry = self._recall(address, now)
-        if entry is None or len(entry.value.ranks) != 1 or not _serves(entry, now):
-            return None  # of several ranks each has to be told apart
-        return [*entry.value.ranks[0]]
+        ranks = [] if entry is None or not _serves(entry, now) else entry.value.ranks
+        return [*ranks[0]] if len(ranks) == 1 else None  # of several, each has to be told apart
 
     def forget(self, address: TCPAddress | UDPAddress) -> None:
         """Have the resolver be asked the next time."""
