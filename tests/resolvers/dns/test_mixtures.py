@@ -70,11 +70,17 @@ NOTHING = ("nothing", "no name")
 AGAIN = ("servfail", "cut by tcp")
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """One will do: what depends on the loop is tested elsewhere."""
+    return "asyncio"
+
+
 def first_that_knows(kinds: list[str]) -> str:
     return next((each for each in kinds if each in KNOWS + NOTHING), "")
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(50))
 async def test_what_comes_of_three_servers(seed: int, monkeypatch: Any) -> None:
     random = Random(seed)
     silent = random.choice([0, 1, None])

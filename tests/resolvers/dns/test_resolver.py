@@ -247,15 +247,6 @@ async def test_what_has_no_address(stack: ExitStack, say: Any, code: int, words:
     assert await failure(resolver_of(liar)) == (code, words.format(liar.address))
 
 
-@pytest.mark.parametrize(("say", "code", "words"), FAILURES[2:7])
-async def test_another_server_is_asked_then(
-    stack: ExitStack, say: Any, code: int, words: str
-) -> None:
-    bad, other = stack.enter_context(Liar(say)), stack.enter_context(Liar(good))
-    assert await said(resolver_of(bad, other)) == BOTH
-    assert len(bad.asked) in (2, 1)
-
-
 async def test_no_other_server_is_asked_when_there_is_no_such_name(stack: ExitStack) -> None:
     one = stack.enter_context(Liar(saying(rcode="NXDOMAIN", authority=[SOA])))
     other = stack.enter_context(Liar(good))
@@ -605,37 +596,6 @@ def clock(monkeypatch: Any) -> Clock:
     for each in (module, asking):
         monkeypatch.setattr(each, "uptime", clock.uptime)
     return clock
-
-
-@pytest.mark.parametrize(
-    ("say", "kept"),
-    [
-        (saying(authority=[SOA]), 60),
-        (saying(rcode="NXDOMAIN", authority=[SOA]), 60),
-        (saying(rcode="NXDOMAIN"), 0),
-        (saying(rcode="SERVFAIL"), 1),
-        (
-            lambda q, kind, way: [
-                answer(q, f"a.test 60 {kind} " + ("0.0.0.0" if kind == "A" else "::"))
-            ],
-            60,
-        ),
-    ],
-)
-async def test_that_there_is_none_is_kept(
-    stack: ExitStack, clock: Clock, say: Any, kept: float
-) -> None:
-    liar = stack.enter_context(Liar(say))
-    resolver = resolver_of(liar)
-    first = await failure(resolver)
-    asked = len(liar.asked)
-    if kept:
-        clock.passes(kept - 0.5)
-        assert await failure(resolver) == first
-        assert len(liar.asked) == asked
-    clock.passes(1)
-    await failure(resolver)
-    assert len(liar.asked) == 2 * asked
 
 
 async def test_failures_are_kept_for_longer_each_time(stack: ExitStack, clock: Clock) -> None:

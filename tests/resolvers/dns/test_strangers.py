@@ -40,6 +40,12 @@ HEADER = 12
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """One will do: what depends on the loop is tested elsewhere."""
+    return "asyncio"
+
+
+@pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack

@@ -136,6 +136,12 @@ ROWS = {
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """One will do: what depends on the loop is tested elsewhere."""
+    return "asyncio"
+
+
+@pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
