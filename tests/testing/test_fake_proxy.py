@@ -61,6 +61,31 @@ async def test_it_connects(scheme: str, split: bool, network: FakeNetwork) -> No
     assert b"ping" not in talk
 
 
+TALKS = {
+    "socks4": b"\x04\x01\x00\x50\xc0\x00\x02\x07me\0",
+    "socks4a": b"\x04\x01\x00\x50\0\0\0\x01me\0db.example\0",
+    "socks5": b"\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x07\x00\x50",
+    "socks5h": b"\x05\x02\x00\x02\x01\x01u\x01p\x05\x01\x00\x03\x0adb.example\x00\x50",
+    "http": b"CONNECT db.example:80 HTTP/1.1\r\nHost: db.example:80\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_while_it_is_being_asked_there_is_no_target(scheme: str, network: FakeNetwork) -> None:
+    proxy = FakeProxy(network, scheme=scheme)
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    proxy._meet(far)
+    with near:
+        for byte in TALKS[scheme]:
+            with pytest.raises(BlockingIOError):
+                proxy.accept()
+            near.send(bytes([byte]))
+        near.send(b"ping")
+        with proxy.accept() as target:
+            assert target.recv(10) == b"ping"
+
+
 @pytest.mark.anyio
 async def test_with_a_login(network: FakeNetwork) -> None:
     proxy = FakeProxy(network, ["connects", "login"], scheme="socks5h", login=True)
@@ -245,8 +270,8 @@ def test_answers_that_cannot_be(arguments: Any, error: Any, said: str) -> None:
 
 
 def test_proxies_that_cannot_be(network: FakeNetwork) -> None:
-    with pytest.raises(ValueError, match=r"scheme must be one of socks4, .* not 'https'"):
-        FakeProxy(network, scheme="https")
+    with pytest.raises(ValueError, match=r"scheme must be one of socks4, .* not 'https2'"):
+        FakeProxy(network, scheme="https2")
     with pytest.raises(ValueError, match="login is for SOCKS5, not for http"):
         FakeProxy(network, login=True)
     with pytest.raises(ValueError, match="outcomes must not be empty"):

@@ -209,12 +209,14 @@ class FakeSocket(socket.socket):
     def _send(self, size: int, call: Callable[..., Any], *arguments: Any) -> Any:
         _check(self._take_error() or self._line.before_sending(size))
         sent = call(*arguments)
-        self._line.sent()
+        self._line.sent(size if sent is None else sent)
         return sent
 
     def _receive(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         _check(self._take_error() or self._line.before_receiving())
-        return call(*arguments, **named)
+        received = call(*arguments, **named)
+        self._line.received()
+        return received
 
     def _named(self, received: tuple[Any, ...]) -> tuple[Any, ...]:
         """What was received, with the name of who has sent it at the end."""

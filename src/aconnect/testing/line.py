@@ -85,6 +85,9 @@ class Wire(Protocol):
     def drop(self, far: socket.socket) -> None:
         """Close it, unless somebody has taken it."""
 
+    def passed(self, far: socket.socket, count: int) -> None:
+        """So many bytes have been sent to it; or none, and it has been read at the other end."""
+
 
 class Line:
     """What a socket is connected to, or is not yet.
@@ -283,8 +286,10 @@ class Line:
         family, _ = unmapped(self.kind.family, str(self.peer[0]))
         return errnos.EMSGSIZE if size > _LARGEST[family] else 0
 
-    def sent(self) -> None:
-        """A datagram has been sent, which may be refused."""
+    def sent(self, count: int) -> None:
+        """Something has been sent; a datagram may be refused."""
+        if self.network is not None and self._far is not None:
+            self.network.passed(self._far, count)
         if self._refuses is None or self._cancel is not None or self._error:
             return
         if self._refuses.after:
@@ -302,6 +307,11 @@ class Line:
             self._far.send(b"")
         except OSError:
             pass  # the network has been closed, or the socket, and nobody asks any more
+
+    def received(self) -> None:
+        """Something has been read, and there may be room for more."""
+        if self.network is not None and self._far is not None:
+            self.network.passed(self._far, 0)
 
     def before_receiving(self) -> int:
         """The same for recv(2)."""
@@ -331,8 +341,12 @@ class Line:
         if self.network is None:
             return
         self.network.vacate(self)
-        if self._far is not None and (aborted or not self.connected or self._refuses is not None):
+        if self._far is None:
+            return
+        if aborted or not self.connected or self._refuses is not None:
             self.network.drop(self._far)
+        else:
+            self.network.passed(self._far, 0)
 
     def _stop(self) -> None:
         """See that there is no timer."""

@@ -74,6 +74,7 @@ class FakeNetwork:
         self._names = Names(self.journal)
         self.resolver: Resolver = self._names
         self._held: dict[socket.socket, Callable[[], object] | None] = {}
+        self._attended: dict[socket.socket, Callable[[int], object]] = {}
         self._ports = itertools.count()
         self._own: dict[int, list[str]] = {
             socket.AF_INET: ["192.0.2.254"],
@@ -286,8 +287,21 @@ class FakeNetwork:
         self._held[far] = when_dropped
         return far
 
+    def attend(self, far: socket.socket, call: Callable[[int], object]) -> None:
+        """Have it be called with how many bytes have been sent to this end, each time; it raises
+        nothing.  Not for users."""
+        self._attended[far] = call
+
+    def passed(self, far: socket.socket, count: int) -> None:
+        """So many bytes have been sent to this end; of none, the other end has been read, or has
+        been closed.  Not for users."""
+        call = self._attended.get(far)
+        if call is not None:
+            call(count)
+
     def drop(self, far: socket.socket) -> None:
         """Close it, unless somebody has taken it; not for users."""
+        self._attended.pop(far, None)
         if far in self._held:
             when_dropped = self._held.pop(far)
             reset(far)

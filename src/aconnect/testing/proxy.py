@@ -6,6 +6,7 @@ Rules:
 * What takes time is a timer of the running event loop, which is cancelled when the connection is
   closed before.
 * What comes behind a good answer is the target's, and the test plays the target.
+* With TLS, all of this is within it.
 
 Sources: RFC 1928 for SOCKS5, RFC 9110 section 9.3.6 for CONNECT, RFC 9209 for Proxy-Status.
 """
@@ -13,8 +14,6 @@ Sources: RFC 1928 for SOCKS5, RFC 9110 section 9.3.6 for CONNECT, RFC 9209 for P
 from __future__ import annotations
 
 import errno as errnos
-import os
-import socket
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..proxies.values import DEFAULT_PORTS
 from .outcomes import Script, seconds_of
+from .proxy_connections import Plain, Secure
 from .sockaddrs import error
 from .timers import call_later
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    import socket
+    import ssl as ssl_module
+    from collections.abc import Iterable
     from typing import TypeAlias
 
     from .host import FakeHost
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "FakeProxy"]
 
 _PIECE: Final = 0.001  # seconds between two bytes of an answer that is split
-_MOST: Final = 1 << 20
 _NOWHERE: Final = b"\x00\x01" + bytes(6)  # an IPv4 address and a port, which nobody looks at
 _SOCKS4: Final = {"connects": 90, "refused": 91, "unreachable": 91, "forbidden": 91, "login": 93}
 _SOCKS5: Final = {"connects": 0, "refused": 5, "unreachable": 4, "forbidden": 2}
@@ -48,6 +49,7 @@ _HTTP: Final = {
     "forbidden": "403 Forbidden",
     "login": '407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="fake"',
 }
+_OF_HTTP: Final = ("http", "https")
 _SILENT: Final = ("silent", "closes")
 _GARBAGE: Final = b"\xff\xfe nothing that a proxy says\r\n"
 
@@ -98,11 +100,12 @@ class FakeProxy:
         network: it is added to this.
         script: what it does with a connection: an `Answer`, or its first argument; an iterable has
             one for each connection, of which the last one stays.
-        scheme: what it speaks: "socks4", "socks4a", "socks5", "socks5h" or "http".
+        scheme: what it speaks: "socks4", "socks4a", "socks5", "socks5h", "http" or "https".
         name: resolves to its address.
         address: where it is.
         port: where it listens; by default that of the scheme.
         login: of SOCKS5, whether it wants a name and a password, and takes any.
+        ssl: of https, and needed there: a context for a server, which has the certificate.
 
     Attributes:
         url: for a `Dialer`, without a login.
@@ -123,20 +126,23 @@ class FakeProxy:
         address: str = "192.0.2.80",
         port: int | None = None,
         login: bool = False,
+        ssl: ssl_module.SSLContext | None = None,
     ) -> None:
-        if scheme not in DEFAULT_PORTS or scheme == "https":
-            schemes = ", ".join(each for each in DEFAULT_PORTS if each != "https")
-            raise ValueError(f"scheme must be one of {schemes}, not {scheme!r}")
+        if scheme not in DEFAULT_PORTS:
+            raise ValueError(f"scheme must be one of {', '.join(DEFAULT_PORTS)}, not {scheme!r}")
+        if (ssl is not None) is not (scheme == "https"):
+            raise ValueError("ssl must be a context for a server, for scheme='https' alone")
         if login and not scheme.startswith("socks5"):
             raise ValueError(f"login is for SOCKS5, not for {scheme}")
         port = DEFAULT_PORTS[scheme] if port is None else port
         whole = isinstance(script, (str, bytes, Answer))
         self._script: Script[Answer] = Script([script] if whole else script, _answer_of)
         self._scheme = scheme
+        self._ssl = ssl
         self._login = login
         self._network = network
-        self._met: list[_Connection] = []
-        self._connected: deque[_Connection] = deque()
+        self._met: list[Plain | Secure] = []
+        self._connected: list[Plain | Secure] = []
         self.url: str = f"{scheme}://{name}:{port}"
         self.host: FakeHost = network.add(name, address, port=port, on_connection=self._meet)
 
@@ -157,27 +163,24 @@ class FakeProxy:
         Raises:
             BlockingIOError: there is none.
         """
-        while self._connected:
-            connection = self._connected.popleft()
-            if self._network.take(connection.far):
-                connection.talk = connection.far.recv(_length_of(self._scheme, connection.heard()))
-                assert connection.ear is not None
-                self._network.take(connection.ear)
-                connection.ear.close()
-                return connection.far
+        for connection in tuple(self._connected):
+            length = _length_of(self._scheme, connection.heard())
+            if length is None:
+                continue  # it is still being asked for
+            self._connected.remove(connection)
+            if self._network.take(connection.far) and connection.is_up:
+                return connection.target(self._network, length)
         raise error(errnos.EAGAIN)
 
     def _meet(self, far: socket.socket) -> None:
         """A connection has been made."""
         answer = self._script.next()
-        connection = _Connection(far)
-        self._network.hold(far, connection.stop)
+        connection: Plain | Secure
+        if self._ssl is None:
+            connection = Plain(self._network, far, listens=answer.what != "closes")
+        else:
+            connection = Secure(self._network, far, self._ssl)
         self._met.append(connection)
-        if answer.what != "closes":
-            # What was heard stays, when the network drops a connection that is aborted.
-            ear = connection.ear = socket.socket(fileno=os.dup(far.fileno()))
-            ear.setblocking(False)
-            self._network.hold(ear)
         if answer.what == "silent":
             return
         if answer.what == "connects":
@@ -187,23 +190,14 @@ class FakeProxy:
         pieces = [said[at : at + size] for at in range(0, len(said), size)] or [b""]
         self._say(connection, deque(pieces), answer.after)
 
-    def _say(self, connection: _Connection, pieces: deque[bytes], after: float) -> None:
+    def _say(self, connection: Plain | Secure, pieces: deque[bytes], after: float) -> None:
         """Send the next piece; an empty one is a goodbye."""
-        far, connection.cancel = connection.far, None
+        connection.cancel = None
         if after:
             later = partial(self._say, connection, pieces, 0.0)
             connection.cancel = call_later(after, later)
             return
-        piece = pieces.popleft()
-        if not piece:
-            self._network.take(far)
-            far.close()
-            return
-        try:
-            far.send(piece)
-        except OSError:
-            return  # who has connected is gone
-        if pieces:
+        if connection.say(self._network, pieces.popleft()) and pieces:
             self._say(connection, pieces, _PIECE)
 
     def _said(self, what: str | bytes) -> bytes:
@@ -212,7 +206,7 @@ class FakeProxy:
             return what
         if what == "garbage":
             return _GARBAGE
-        if self._scheme == "http":
+        if self._scheme in _OF_HTTP:
             return f"HTTP/1.1 {_HTTP[what]}\r\n\r\n".encode()
         if not self._scheme.startswith("socks5"):
             return bytes([0, _SOCKS4[what]]) + bytes(6)
@@ -222,38 +216,24 @@ class FakeProxy:
         return chosen + bytes([5, _SOCKS5[what]]) + _NOWHERE
 
 
-class _Connection:
-    """One that has been made: the far end, what listens there, and what has been read from it."""
-
-    def __init__(self, far: socket.socket) -> None:
-        self.far = far
-        self.ear: socket.socket | None = None
-        self.talk: bytes | None = None
-        self.cancel: Callable[[], object] | None = None  # the timer of what is said next
-
-    def stop(self) -> None:
-        """It is closed, and nothing more is said."""
-        if self.cancel is not None:
-            self.cancel()
-            self.cancel = None
-
-    def heard(self) -> bytes:
-        if self.talk is not None or self.ear is None:
-            return self.talk or b""
-        try:
-            return self.ear.recv(_MOST, socket.MSG_PEEK)
-        except OSError:  # nothing, or the network is closed
-            return b""
-
-
 def _answer_of(given: Any) -> Answer:
     return given if isinstance(given, Answer) else Answer(given)
 
 
-def _length_of(scheme: str, heard: bytes) -> int:
-    """How many bytes of what was heard are for the proxy."""
-    if scheme == "http":
-        return heard.index(b"\r\n\r\n") + 4
+def _length_of(scheme: str, heard: bytes) -> int | None:
+    """How many bytes of what was heard are for the proxy; None if it has not heard all of that."""
+    try:
+        length = _end_of_http(heard) if scheme in _OF_HTTP else _end_of_socks(scheme, heard)
+    except (IndexError, ValueError):
+        return None
+    return length if length <= len(heard) else None
+
+
+def _end_of_http(heard: bytes) -> int:
+    return heard.index(b"\r\n\r\n") + 4
+
+
+def _end_of_socks(scheme: str, heard: bytes) -> int:
     if scheme == "socks5" or scheme == "socks5h":
         at = 2 + heard[1]
         if heard[at] == 1:  # a login (RFC 1929)
