@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import traceback
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,11 @@ from support.fake_proxy import (
     BOUND,
     CLOSE,
     HEAD,
+    HOLD,
     LOGIN,
     RESET,
     FakeProxy,
+    Forward,
     Secure,
     socks5_request,
 )
@@ -24,6 +28,7 @@ from aconnect import ConnectError, Dialer, Proxy, Report, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +104,8 @@ async def leaves_nothing(chain: Any, caplog: Any, recwarn: Any) -> None:
         *(str(each.message) for each in recwarn),
         "".join(traceback.format_exception(error)),
         repr({**vars(error), **vars(cause or error)}),
+        *map(repr, (pickle.dumps(report), *map(pickle.dumps, report.events))),
+        json.dumps(report.to_dict(), default=str),
     ]
     assert [each for each in told if secret(each)] == []
     assert shown_by(error) == set()
@@ -156,6 +163,54 @@ async def test_n4_of_a_chain(
     with FakeProxy([*BEHIND, *(ENDS | OF_SOCKS)[end]]) as proxy:
         first = proxy_to("socks5h", proxy.address, certificates)
         chain = (first, proxy_to(scheme, "next.example:1", certificates))
+        await leaves_nothing(chain, caplog, recwarn)
+
+
+OVER_TLS = [
+    *((first, "https", end) for first in ("socks5h", "https") for end in ENDS),
+    *(("https", "http", end) for end in ENDS),
+    *(("https", "socks5h", end) for end in OF_SOCKS),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second", "end"), OVER_TLS)
+async def test_n4_of_a_chain_over_tls(
+    first: str,
+    second: str,
+    end: str,
+    certificates: Certificates,
+    pem: str,
+    caplog: Any,
+    recwarn: Any,
+) -> None:
+    of_second = [*([Secure(pem)] if second == "https" else []), *(ENDS | OF_SOCKS)[end]]
+    of_first = BEHIND if first == "socks5h" else [Secure(pem), HEAD, b"HTTP/1.1 200 OK\r\n\r\n"]
+    with FakeProxy(of_second) as other:
+        with FakeProxy([*of_first, Forward(other.address)]) as proxy:
+            chain = (
+                proxy_to(first, proxy.address, certificates),
+                proxy_to(second, "next.example:1", certificates),
+            )
+            await leaves_nothing(chain, caplog, recwarn)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["expired", "no TLS", "hung up"])
+async def test_n4_of_a_second_proxy_whose_tls_is_no_good(
+    kind: str, certificates: Certificates, pem: str, tmp_path: Path, caplog: Any, recwarn: Any
+) -> None:
+    script: list[Any] = [b"HTTP/1.1 400 Bad\r\n\r\n", HOLD] if kind == "no TLS" else [1, CLOSE]
+    if kind == "expired":
+        path = tmp_path / "expired.pem"
+        path.write_bytes(certificates.of("expired"))
+        script = [Secure(str(path))]
+    of_first = [Secure(pem), HEAD, b"HTTP/1.1 200 OK\r\n\r\n"]
+    with FakeProxy(script) as other, FakeProxy([*of_first, Forward(other.address)]) as proxy:
+        chain = (
+            proxy_to("https", proxy.address, certificates),
+            proxy_to("https", "next.example:1", certificates),
+        )
         await leaves_nothing(chain, caplog, recwarn)
 
 
