@@ -106,11 +106,14 @@ def test_d12_no_more_than_there_may_be() -> None:
     finding = offers()
     finding.to_ask()
     records = [ServiceRecord(1 + n, f"t{n}.test") for n in range(MOST_RECORDS + 1)]
+    Random(2).shuffle(records)
     service(finding, *records)
-    assert len(finding.to_ask()) == 2 * MOST_TARGETS
-    refused = [each.refused for each in finding.offers() if each.refused]
+    asked = finding.to_ask()
+    assert {name for name, _ in asked} == {f"t{n}.test" for n in range(MOST_TARGETS)}
+    assert len(asked) == 2 * MOST_TARGETS
+    refused = {each.place.host: each.refused for each in finding.offers() if each.refused}
     assert len(refused) == 1 + MOST_RECORDS - MOST_TARGETS
-    assert sum("records" in each for each in refused) == 1
+    assert [host for host, why in refused.items() if "records" in why] == [f"t{MOST_RECORDS}.test"]
 
 
 def test_d12_no_more_aliases_than_there_may_be() -> None:
@@ -363,7 +366,17 @@ def test_v2_port_0_is_left_out() -> None:
 def test_d12_srv_records() -> None:
     finding = targets()
     records = [SRVRecord(n, 0, 1, f"t{n}.test") for n in range(MOST_RECORDS + 2)]
+    Random(2).shuffle(records)
     assert finding.records_answered(records, {})
+    used = {each.place.host: each.rank for each in finding.offers() if not each.refused}
+    assert used == {f"t{n}.test": n for n in range(MOST_TARGETS)}
+
+
+def test_d12_what_is_left_out_of_srv_records_is_said() -> None:
+    finding = targets()
+    finding.records_answered(
+        [SRVRecord(n, 0, 1, f"t{n}.test") for n in range(MOST_RECORDS + 2)], {}
+    )
     refused = [each for each in finding.offers() if each.refused]
     assert len(refused) == 2 + MOST_RECORDS - MOST_TARGETS
 

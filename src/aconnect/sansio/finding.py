@@ -7,6 +7,7 @@ Rules:
   no longer any.
 * The places where a service is offered have their ranks; the host itself comes last, unless no
   place is known.  An address is of the first rank that has it.
+* Of too many records, those of the lowest priorities count, however they come.
 * Hints are the addresses of their target until that has answered, and when it has failed to.
 * What came with an answer is not asked for again.
 * Awaited are the service, until it is known or known not to be; and then, of the family that comes
@@ -272,7 +273,8 @@ class Offers(Finding):
             self._follow([each for each in aliases if each])
             return
         usable: list[ServiceRecord] = []
-        for number, record in enumerate(records or ()):
+        in_order = sorted(records or (), key=lambda each: each.priority)
+        for number, record in enumerate(in_order):
             refused = self._why_not(record) if number < MOST_RECORDS else _TOO_MANY_RECORDS
             if refused:
                 self._offers.append(Offer(self._place(record, owner), refused=refused))
@@ -361,7 +363,7 @@ class Targets(Finding):
         if not records:
             self._ranks = self._own()
             return self._port is not None
-        offered = [each for each in records if each.target]
+        offered = sorted([each for each in records if each.target], key=lambda each: each.priority)
         drawn_ones = drawn(offered[:MOST_RECORDS], self._random)
         places = [Place(each.target, each.port, each) for each in drawn_ones]
         for record in offered[MOST_RECORDS:]:
