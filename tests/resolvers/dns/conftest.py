@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aconnect.resolvers.dns import surroundings as module
+from aconnect.sansio import asking as sansio_asking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,3 +44,10 @@ def machine(tmp_path: Path, monkeypatch: Any) -> Machine:
     machine.write("hosts", "")
     machine.write("resolv.conf", "")
     return machine
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: Any) -> None:
+    """A server on a busy machine is none that is silent, and is not asked twice for that."""
+    for name in ("FIRST_PATIENCE", "LEAST_PATIENCE"):
+        monkeypatch.setattr(sansio_asking, name, 30.0)

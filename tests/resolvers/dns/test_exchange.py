@@ -22,6 +22,11 @@ QUESTION = Question("a.test", A)
 RECORD = "a.test 60 A 192.0.2.1"
 
 
+@pytest.fixture
+def patience() -> None:
+    """That of the module: time is a number here."""
+
+
 def udp(host: str = "127.0.0.1", port: int = 0) -> Any:
     """A socket."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

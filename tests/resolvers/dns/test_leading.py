@@ -21,7 +21,6 @@ from aconnect import (
 )
 from aconnect.resolvers import answers as answers_module
 from aconnect.resolvers.dns import machine as machine_module
-from aconnect.sansio import asking as sansio_asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,8 +66,6 @@ def sources(monkeypatch: Any) -> list[str | None]:
         "source_address",
         lambda endpoint: found[endpoint.family == socket.AF_INET6],
     )
-    for name in ("FIRST_PATIENCE", "LEAST_PATIENCE"):
-        monkeypatch.setattr(sansio_asking, name, 30.0)
     return found
 
 

@@ -26,7 +26,6 @@ from aconnect.resolvers.dns import exchange as exchange_module
 from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
 from aconnect.resolvers.dns.wire import AAAA, A
-from aconnect.sansio import asking as sansio_asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,13 +54,6 @@ def saying(*records: str, **options: Any) -> Any:
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: Any) -> None:
-    """A server on a busy machine is none that is silent."""
-    for name in ("FIRST_PATIENCE", "LEAST_PATIENCE"):
-        monkeypatch.setattr(sansio_asking, name, 30.0)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from aconnect import (
 from aconnect.resolvers.dns import asking
 from aconnect.resolvers.dns import machine as machine_module
 from aconnect.resolvers.dns import resolver as module
+from aconnect.sansio import asking as sansio_asking
 from aconnect.testing.conformance import check_resolver
 
 if TYPE_CHECKING:
@@ -284,7 +285,10 @@ async def test_silence(stack: ExitStack) -> None:
     assert len(liar.asked) == 6
 
 
-async def test_when_one_is_silent_the_next_is_asked_as_well(stack: ExitStack) -> None:
+async def test_when_one_is_silent_the_next_is_asked_as_well(
+    stack: ExitStack, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(sansio_asking, "LEAST_PATIENCE", 0.25)
     one, other = stack.enter_context(Liar(silent)), stack.enter_context(Liar(good))
     resolver = resolver_of(one, other, timeout=30)
     await resolver._surroundings.look(module.running_driver())
