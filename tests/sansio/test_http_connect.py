@@ -155,6 +155,36 @@ class TestRefusal:
         assert refused(head + b"x" * 9000).body == b"x" * 4096
         assert refused(head).body == b""
 
+    @pytest.mark.parametrize(
+        ("reason", "shown"),
+        [
+            (b" \x1b[31mred\x00", " ?[31mred?"),
+            (b" a\rb\tc", " a?b?c"),
+            (b" \xe4\xf6", " \u00e4\u00f6"),
+            (b" \x80\x9f", " ??"),
+            (b"  two ", " two"),
+            (b" ", ""),
+            (b"", ""),
+        ],
+    )
+    @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+    def test_h3_whatever_there_is_in_a_reason_it_is_a_refusal(
+        self, reason: bytes, shown: str, end: bytes
+    ) -> None:
+        for status, code in (
+            (b"403", errno.EACCES),
+            (b"407", errno.EACCES),
+            (b"503", errno.EHOSTUNREACH),
+        ):
+            refusal = refused(b"HTTP/1.1 " + status + reason + end + b"X: y" + end + end)
+            assert refusal.errno == code
+            assert refusal.reply == int(status)
+            words = str(refusal.strerror)
+            assert words.partition(": ")[0] == f"the proxy says {status.decode()}{shown}"
+            assert words.isprintable()
+        answer = b"HTTP/1.1 200" + reason + end + end + b"ping"
+        assert feed(HTTPConnect("h", 1), answer) == b"ping"
+
     def test_h3_a_reason_is_printable_and_short(self) -> None:
         refusal = refused(b"HTTP/1.1 403 \x80\xff" + b"x" * 500 + b"\r\n\r\n")
         assert str(refusal).isprintable()

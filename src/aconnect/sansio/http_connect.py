@@ -7,6 +7,7 @@ Rules:
 * A head ends where its empty line does.  What is behind it belongs to the target, whatever
   Content-Length and Transfer-Encoding say (RFC 9110 section 9.3.6); of a refusal, what there is of
   it already is kept.
+* The reason beside a status decides nothing, whatever there is in it (RFC 9112 section 4).
 * Informational answers are passed over, but not without end.
 * Nobody is followed to another place (3xx), and no login is tried a second time (407).
 * A proxy that says again what it was told, in a reason or on a page, does not bring a user or a
@@ -45,7 +46,10 @@ _LONGEST_FIELD: Final = 4 * 1024
 _SHORT: Final = 4
 _START: Final = b"HTTP/"
 _END: Final = re.compile(rb"\n\r?\n")
+_STATUS_LINE: Final = re.compile(rb"(HTTP/\d\.\d \d{3})(?: ([^\n]*?))?(\r?\n)")
 _SWITCHING: Final = re.compile(rb"HTTP/\d\.\d 101\b")
+_BYTES: Final = re.compile(r"bytearray\(b(.*)\)", re.DOTALL)
+"""How h11 shows what is wrong."""
 _FRAMING: Final = re.compile(
     rb"^(?:content-length|transfer-encoding)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*",
     re.IGNORECASE | re.MULTILINE,
@@ -163,12 +167,15 @@ class HTTPConnect:
         behind = self._told(behind[: _LONGEST_BODY + _LONGEST_REASON])
         if _SWITCHING.match(head):
             raise _refused(101, "Switching Protocols", {}, behind)
-        wrong = ""
+        wrong, reason = "", b""
+        line = _STATUS_LINE.match(head)
+        if line is not None:
+            reason, head = line[2] or b"", line[1] + line[3] + head[line.end() :]
         try:
             self._reader.receive_data(_FRAMING.sub(b"", head))
             answer: Any = self._reader.next_event()
         except h11.RemoteProtocolError as error:
-            wrong = _shown(self._told(str(error).encode()))
+            wrong = _shown(self._told(_BYTES.sub(r"\1", str(error)).encode()))
         if wrong:
             words = f"it is no HTTP proxy: its answer is not valid HTTP: {wrong}"
             raise Refusal(errnos.EPROTO, words, about="address")
@@ -183,7 +190,7 @@ class HTTPConnect:
             key = name.decode("ascii")
             said = _shown(self._told(value), _LONGEST_FIELD)
             fields[key] = ", ".join(filter(None, (fields.get(key), said)))
-        raise _refused(status, _shown(self._told(answer.reason)), fields, behind)
+        raise _refused(status, _shown(self._told(reason.strip())), fields, behind)
 
     def _told(self, data: bytes) -> bytes:
         """What the proxy says, without what it has been told in confidence."""

@@ -111,11 +111,10 @@ def no_answer_of(kind: str, data: bytes) -> Refusal:
 
 
 _OTHERS = (
-    (b"HTTP/", "HTTP"),
-    (b"HTT", "HTTP"),
+    (b"HT", "HTTP"),  # of SOCKS, no more than two bytes are read at first
     (b"\x05\xff", "SOCKS5"),
     (b"\x00\x5b", "SOCKS4"),
-    (b"SSH-", "SSH"),
+    (b"SS", "SSH"),
     (b"\x15\x03", "TLS"),
     (b"\x16\x03", "TLS"),
 )
