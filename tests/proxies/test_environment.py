@@ -77,6 +77,19 @@ class TestVariables:
             from_environment("https", {name: value})
         assert CANARY not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        ("environ", "expected"),
+        [
+            ({"no_proxy": "example.org"}, "direct"),
+            ({"NO_PROXY": "example.org"}, "direct"),
+            ({"no_proxy": "example.org", "NO_PROXY": "x"}, "direct"),
+            ({"no_proxy": "x", "NO_PROXY": "example.org"}, "http://a:1"),
+            ({"no_proxy": "", "NO_PROXY": "example.org"}, "http://a:1"),
+        ],
+    )
+    def test_e1_which_no_proxy_counts(self, environ: dict[str, str], expected: str) -> None:
+        assert chosen({"https_proxy": "http://a:1", **environ}) == expected
+
     def test_it_is_read_once(self) -> None:
         environ = {"https_proxy": "http://a:1"}
         chooses = from_environment("https", environ)
@@ -158,6 +171,10 @@ NO_PROXY = [
     (".", {"x.org:1": False}),
     ("x" * 301, {"x.org:1": False}),
     ("b\u00fc..x", {"x.org:1": False}),
+    ("fa\u00df.example", {"fass.example:1": False, "xn--fa-hia.example:1": False}),
+    ("x.org:70000", {"x.org:4464": False, "x.org:1": False}),
+    ("fe80::1%1", {"10.1.2.3:1": False}),
+    ("x.org;y.org", {"x.org:1": False, "y.org:1": False}),
     # This host is always dialled directly.
     ("", {"localhost:1": True, "LOCALHOST.:1": True, "127.0.0.1:1": True, "127.9.9.9:1": True}),
     ("", {"[::1]:1": True, "[::ffff:127.0.0.1]:1": True, "128.0.0.1:1": False, "[::2]:1": False}),

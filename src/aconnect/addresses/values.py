@@ -53,7 +53,7 @@ _NOT_IN_NAMES: Final = _NOT_IN_HOSTS | {"*"}
 # Sharp s and final sigma, which the codec of getaddrinfo() replaces (IDNA 2003, RFC 3490), and
 # browsers do not (IDNA 2008, RFC 5891): to each, the host of the other is a stranger.  The same is
 # true of the two joiners, which are not printable, and so refused.
-_DEVIATIONS: Final = frozenset("\u00df\u1e9e\u03c2")
+DEVIATIONS: Final = frozenset("\u00df\u1e9e\u03c2")
 _LONGEST_NAME: Final = 253  # RFC 1035: 255 octets on the wire
 _LONGEST_LABEL: Final = 63
 MAX_PORT: Final = 0xFFFF
@@ -326,7 +326,7 @@ def _check_name(host: str) -> None:
     if not host.isprintable() or not _NOT_IN_NAMES.isdisjoint(host):
         raise ValueError(f"host is neither a name nor an IPv4 or IPv6 address: {shown(host)}")
     name = host
-    if not _DEVIATIONS.isdisjoint(host):
+    if not DEVIATIONS.isdisjoint(host):
         raise ValueError(
             f"host is ambiguous, as IDNA 2003 and IDNA 2008 encode it differently: "
             f"{shown(host)}; use its xn-- form"

@@ -3,7 +3,7 @@
 Rules:
 
 * The variable of the scheme comes before ``all_proxy``, and lower case before upper; an empty one
-  in lower case says that there is none.
+  in lower case says that there is none.  So it is with ``no_proxy``.
 * ``HTTP_PROXY`` in upper case may be a header of a request to a CGI program (CVE-2016-1000110):
   it does not count where REQUEST_METHOD is set.
 * A value that is no proxy is an error, and never a direct dial.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..addresses.redacting import redacted
 from ..addresses.service_addresses import SRVAddress
-from ..addresses.values import TCPAddress, literal_family
+from ..addresses.values import DEVIATIONS, TCPAddress, literal_family
 from ..sansio.value import Value, derived, set_derived
 from .text import parse_proxy
 
@@ -80,7 +80,7 @@ def from_environment(scheme: str, environ: Mapping[str, str] = os.environ) -> Fr
             )
         except ValueError as error:
             raise ValueError(f"{name} does not name a proxy: {error}") from None  # without secrets
-    return FromEnvironment(proxy, environ.get("no_proxy") or environ.get("NO_PROXY") or "")
+    return FromEnvironment(proxy, environ.get("no_proxy", environ.get("NO_PROXY", "")))
 
 
 def _variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -203,7 +203,10 @@ def _host(host: str) -> str | IPv4Address | IPv6Address:
 
 
 def _ascii(name: str) -> str | None:
-    """In lower case, in ASCII, and without the dot of the root; None for no name."""
+    """In lower case, in ASCII, and without the dot of the root; None for no name, and for one that
+    may be two."""
+    if not DEVIATIONS.isdisjoint(name):
+        return None
     try:
         text = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
     except UnicodeError:
