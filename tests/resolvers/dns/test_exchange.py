@@ -149,6 +149,48 @@ def test_d2_each_try_has_a_port_of_its_own() -> None:
         exchange.close()
 
 
+def test_d2_each_try_has_an_id_of_its_own_from_the_systems_random_numbers(
+    monkeypatch: Any,
+) -> None:
+    given = [bytes([each, 255 - each]) for each in (1, 2, 3)]
+    ids = iter(given)
+    asked: list[int] = []
+
+    def urandom(size: int) -> bytes:
+        asked.append(size)
+        return next(ids)
+
+    monkeypatch.setattr("aconnect.resolvers.dns.exchange.os.urandom", urandom)
+    with udp() as one, udp() as other:
+        exchange = exchange_with(one, other)
+        queries = [one.recvfrom(512)[0]]
+        exchange.time_passed(exchange.wake_at)
+        queries.append(other.recvfrom(512)[0])
+        exchange.time_passed(exchange.wake_at)
+        queries.append(one.recvfrom(512)[0])
+        exchange.close()
+    assert [query[:2] for query in queries] == given
+    assert asked == [2, 2, 2]
+    assert len({query[2:] for query in queries}) == 1
+
+
+def test_x1_no_answer_names_another_server() -> None:
+    """Of servers that are named in it, and of their addresses, none is asked."""
+    port = free_port()
+    with udp(port=port) as one, udp("127.0.0.2", port) as named:
+        exchange = exchange_with(one, attempts=1)
+        query, peer = one.recvfrom(512)
+        servers = ["a.test 60 NS ns.test.", "test 60 NS ns.test."]
+        said = answer(
+            query, without=["RA"], authority=servers, additional=["ns.test 60 A 127.0.0.2"]
+        )
+        one.sendto(said, peer)
+        carry_on(exchange)
+        assert exchange.outcome is not None
+        assert exchange.outcome.code == socket.EAI_FAIL
+        assert select.select([named], [], [], 0)[0] == []
+
+
 def test_d3_what_is_no_answer_does_not_prolong_the_wait() -> None:
     with udp() as one:
         exchange = exchange_with(one, attempts=1)
