@@ -23,6 +23,7 @@ Sources: RFC 8305 section 4; RFC 6724 sections 2.1 (the table), 2.2 (the prefix)
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeAlias, TypeVar
@@ -165,7 +166,8 @@ def _ranked(
     policy_table: Iterable[PolicyRow],
     host_of: Callable[[A], str],
 ) -> list[_Ranked[A]]:
-    policy = _compile(tuple(policy_table))
+    default = policy_table is POLICY_TABLE
+    policy = _compiled_default() if default else _compile(tuple(policy_table))
     ranked: list[_Ranked[A]] = []
     for address in addresses:
         source = source_of(address)
@@ -264,6 +266,11 @@ def _compile(table: tuple[PolicyRow, ...]) -> _Policy:
         shift = 128 - int(length)
         rows.append((shift, _number(host) >> shift, precedence, label))
     return tuple(sorted(rows))
+
+
+@lru_cache(1)
+def _compiled_default() -> _Policy:
+    return _compile(POLICY_TABLE)
 
 
 def _policy_of(number: int, policy: _Policy) -> tuple[int, int]:
