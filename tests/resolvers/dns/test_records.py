@@ -17,7 +17,15 @@ from support.liar import answer
 
 from aconnect.resolvers.dns import records as module
 from aconnect.resolvers.dns import wire
-from aconnect.resolvers.dns.records import ADDITIONAL, ANSWER, AUTHORITY, CNAME, SOA, records_of
+from aconnect.resolvers.dns.records import (
+    ADDITIONAL,
+    ANSWER,
+    AUTHORITY,
+    CNAME,
+    SOA,
+    minimum_of,
+    records_of,
+)
 from aconnect.resolvers.dns.wire import AAAA, A, Question, encode, read, require
 from aconnect.sansio.finding import HTTPS, SRV
 
@@ -269,6 +277,25 @@ def test_counts_that_are_wrong(counts: Any) -> None:
     reply = read(message, asked(A), Question(NAME, A))
     assert reply is not None
     assert bool(reply.problem) == (sum(counts) != 2)
+
+
+@pytest.mark.parametrize("minimum", [0, 60, 3601, 2**31, 2**32 - 1])
+def test_the_minimum_of_an_soa(minimum: int) -> None:
+    soa = SOA_RECORD.replace("4 60", f"4 {minimum}")
+    [record] = records_of(answer(asked(A), authority=[soa]), A, wire._name_at).records
+    message = answer(asked(A), authority=[soa])
+    assert minimum_of(message, record) == minimum
+    reply = read(message, asked(A), Question(NAME, A))
+    assert reply is not None
+    assert reply.negative_ttl == min(minimum, 300)
+
+
+@pytest.mark.parametrize("length", [0, 1, 19, 20, 21, 23])
+def test_an_soa_of_another_form(length: int) -> None:
+    soa = b"\xc0\x0c" + pack("!HHIH", SOA, 1, 60, length) + bytes(length)
+    reply = read(message_of(A, 0, 1, 0, records=soa), asked(A), Question(NAME, A))
+    assert reply is not None
+    assert reply.problem == "sent an answer that makes no sense"
 
 
 def test_owners_are_told_apart_but_not_by_case() -> None:

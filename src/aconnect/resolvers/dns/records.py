@@ -24,7 +24,17 @@ from ...sansio.finding import AAAA, HTTPS, SRV, SVCB, A
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ADDITIONAL", "ANSWER", "AUTHORITY", "CNAME", "SOA", "Record", "Records", "records_of"]
+__all__ = [
+    "ADDITIONAL",
+    "ANSWER",
+    "AUTHORITY",
+    "CNAME",
+    "SOA",
+    "Record",
+    "Records",
+    "minimum_of",
+    "records_of",
+]
 
 ANSWER, AUTHORITY, ADDITIONAL = 0, 1, 2
 CNAME, SOA = 5, 6
@@ -38,8 +48,9 @@ _WITH_ADDRESSES: Final = (SRV, SVCB, HTTPS)
 _COUNTS: Final = Struct("!4H")
 _RECORD: Final = Struct("!HHIH")  # type, class, TTL, length
 _LONGEST_TTL: Final = 0x7FFFFFFF
-_NAMES_WITHIN: Final = {CNAME: 0, SOA: 0, SRV: 6}
-"""Where the first name is within a record."""
+_NAME_WITHIN: Final = {CNAME: 0, SRV: 6}
+"""Where the name is within a record."""
+_SOA_NUMBERS: Final = 20
 
 
 class Record(NamedTuple):
@@ -111,8 +122,8 @@ def records_of(data: bytes, type: int, read_name: Callable[[bytes, int], Any]) -
             has_soa |= kind == SOA
             begin = at - length
             steps += _steps(data, owner, known)
-            if kind in _NAMES_WITHIN:
-                steps += _steps(data, begin + _NAMES_WITHIN[kind], known)
+            if kind in _NAME_WITHIN:
+                steps += _steps(data, begin + _NAME_WITHIN[kind], known)
             if steps > MOST_STEPS:
                 unread += 1
                 continue
@@ -126,6 +137,18 @@ def records_of(data: bytes, type: int, read_name: Callable[[bytes, int], Any]) -
     if at > len(data) or (at < len(data) and not left_out):
         raise ValueError("the counts of a message and its length do not agree")
     return Records(records, extended, left_out + unread)
+
+
+def minimum_of(data: bytes, record: Record) -> int:
+    """The last field of an SOA record; what is before that has its form, and is not read.
+
+    Raises:
+        Exception: it has another.
+    """
+    end = record.at + record.length
+    if _behind_name(data, _behind_name(data, record.at)) + _SOA_NUMBERS != end:
+        raise ValueError("an SOA record has two names and five numbers")
+    return int.from_bytes(data[end - 4 : end], "big")
 
 
 def _behind_name(data: bytes, at: int) -> int:
