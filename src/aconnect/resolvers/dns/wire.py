@@ -1,5 +1,5 @@
-"""Messages of DNS: a question to bytes, and bytes to values of our own.  dnspython's are used here
-and nowhere else, and of dnspython nothing else is.
+"""Messages of DNS: a question to bytes, and bytes to values of our own.  Of dnspython,
+questions and names are used here, and nothing else anywhere.
 
 Rules:
 
@@ -29,13 +29,13 @@ from struct import unpack_from
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
-from ...sansio.finding import AAAA, HTTPS, SVCB, A
+from ...sansio.finding import AAAA, HTTPS, SRV, SVCB, A
 from ...sansio.service_records import Malformed, SRVRecord, read_svcb, usable_addresses
 from .plain import plain_records
 from .records import ADDITIONAL, ANSWER, CNAME, SOA, minimum_of, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from .records import Record
 
@@ -67,7 +67,6 @@ _MOST_ADDRESSES: Final = 256
 _HEADER: Final = 12
 _QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
 _NOERROR: Final = 0
-_IN: Final = 1
 _WITHOUT_QUESTION: Final = (1, 2, 4, 5)
 """FORMERR, SERVFAIL, NOTIMP, REFUSED."""
 _SERVICES: Final = (SVCB, HTTPS)
@@ -141,14 +140,11 @@ def require() -> None:
     """
     global dns
     try:
-        for name in ("message", "name", "rcode", "rdata", "rdatatype"):
+        for name in ("message", "name", "rcode", "rdatatype"):
             import_module(f"dns.{name}")
     except ImportError as error:
         raise ImportError(not_installed("dnspython", "dns")) from error
     dns = import_module("dns")
-    # What reads a type of record is imported with the first record of that type.
-    for text in ("A 192.0.2.1", "AAAA ::", "CNAME a.", "SRV 1 2 3 a."):
-        dns.rdata.from_text("IN", *text.split(" ", 1))
 
 
 @lru_cache(64)
@@ -218,7 +214,7 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
         found, ttl = plain[0], min(plain[1], LONGEST_TTL)
         if family is not None:
             return _addresses([socket.inet_ntop(family, each) for each in found], ttl)
-        return _services(dict.fromkeys(found), read_svcb, _text(_name(question.name)), ttl, {})
+        return _services(dict.fromkeys(found), _text(_name(question.name)), ttl, {})
     try:
         reply, left_out = _read(data, flags, question)
         return reply._replace(left_out=reply.left_out + left_out) if left_out else reply
@@ -238,7 +234,7 @@ def _read(data: bytes, flags: int, question: Question) -> tuple[Reply, int]:
     seen = {name}
     while (name, CNAME) in sets and (name, question.type) not in sets:
         alias = sets[name, CNAME][0]
-        name, ttl = _rdata(data, alias).target, min(ttl, alias.ttl)
+        name, ttl = _name_in(data, alias), min(ttl, alias.ttl)
         if name in seen or len(seen) > _MOST_LINKS:
             return Reply(rcode, problem=CIRCLE), left_out
         seen.add(name)
@@ -248,16 +244,19 @@ def _read(data: bytes, flags: int, question: Question) -> tuple[Reply, int]:
         return reply, left_out
     ttl = min(ttl, *(each.ttl for each in found))
     if question.type in _FAMILIES:
-        reply = _addresses([_rdata(data, each).address for each in found], ttl)
+        reply = _addresses([_address(data, each) for each in found], ttl)
     else:
         additional: dict[tuple[str, int], list[str]] = {}
         for record in records:
             if record.section == ADDITIONAL:
                 key = _text(record.owner), record.type
-                additional.setdefault(key, []).append(_rdata(data, record).address)
+                additional.setdefault(key, []).append(_address(data, record))
         of_targets = {key: _addresses(each, 0).addresses for key, each in additional.items()}
-        given = dict.fromkeys(_octets_or_rdata(data, each) for each in found)
-        reply = _services(given, _record, _text(name), ttl, of_targets)
+        octets = [data[each.at : each.at + each.length] for each in found]
+        given: Iterable[Any] = octets
+        if question.type == SRV:
+            given = [_srv(data, each) for each in found]
+        reply = _services(dict.fromkeys(given), _text(name), ttl, of_targets)
     return reply._replace(links=links), left_out
 
 
@@ -289,15 +288,23 @@ def _name_at(data: bytes, at: int) -> Any:
     return dns.name.from_wire(data, at)[0]
 
 
-def _rdata(data: bytes, record: Record) -> Any:
-    return dns.rdata.from_wire(_IN, record.type, data, record.at, record.length)
+def _name_in(data: bytes, record: Record, behind: int = 0) -> Any:
+    """The name with which a record ends, ``behind`` so many octets."""
+    name, used = dns.name.from_wire(data, record.at + behind)
+    if behind + used != record.length:
+        raise ValueError("a record does not end where its name does")
+    return name
 
 
-def _octets_or_rdata(data: bytes, record: Record) -> Any:
-    """A record of a service: its octets, if it is read by us."""
-    if record.type in _SERVICES:
-        return data[record.at : record.at + record.length]
-    return _rdata(data, record)
+def _address(data: bytes, record: Record) -> str:
+    octets = data[record.at : record.at + record.length]
+    return socket.inet_ntop(_FAMILIES[record.type], octets)  # it refuses another length
+
+
+def _srv(data: bytes, record: Record) -> SRVRecord:
+    target = _text(_name_in(data, record, 6))
+    priority, weight, port = unpack_from("!3H", data, record.at)
+    return SRVRecord(priority, weight, port, "" if target == "." else target)
 
 
 def _addresses(texts: list[str], ttl: int) -> Reply:
@@ -307,21 +314,13 @@ def _addresses(texts: list[str], ttl: int) -> Reply:
     return Reply(_NOERROR, addresses=addresses, ttl=ttl, nobody=nobody, left_out=left_out)
 
 
-def _services(
-    given: Iterable[Any], read: Callable[[Any], Any], owner: str, ttl: int, additional: Any
-) -> Reply:
+def _services(given: Iterable[Any], owner: str, ttl: int, additional: Any) -> Reply:
+    """Records of a service: octets of HTTPS and SVCB, or SRV records."""
     try:
-        records = tuple(map(read, given))
+        records = tuple([read_svcb(each) if isinstance(each, bytes) else each for each in given])
     except Malformed as error:
         return Reply(_NOERROR, ttl=ttl, malformed=str(error))
     return Reply(_NOERROR, ttl=ttl, records=records, owner=owner, additional=additional)
-
-
-def _record(given: Any) -> Any:
-    if isinstance(given, bytes):
-        return read_svcb(given)
-    target = _text(given.target)
-    return SRVRecord(given.priority, given.weight, given.port, "" if target == "." else target)
 
 
 def _text(name: Any) -> str:
