@@ -9,13 +9,12 @@ Rules:
 from __future__ import annotations
 
 import socket
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..addresses.text import clipped, format_sockaddr, printable, shortened
 from ..addresses.values import Endpoint
 from ..explanations.explain import lookup
-from ..sansio.value import Value
+from ..sansio.value import Value, as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -209,7 +208,7 @@ class AttemptRecord(Value):
             ``layer``, ``phase``, ``start``, ``end``, ``outcome``, ``error`` and ``details``, and
             ``handshake``: the last of these, or None.
         """
-        handshakes = [asdict(each) for each in self.handshakes]
+        handshakes = [as_dict(each) for each in self.handshakes]
         try:
             family = socket.AddressFamily(self.family).name
         except ValueError:

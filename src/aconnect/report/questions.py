@@ -8,10 +8,9 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..sansio.value import Value
+from ..sansio.value import Value, as_dict
 
 if TYPE_CHECKING:
     from ..trace import QuestionAnswered, ResolutionOf, ServiceFound
@@ -101,7 +100,7 @@ class ServiceSummary(Value):
 
 def plain(summary: QuestionSummary | ServiceSummary) -> dict[str, Any]:
     """Its fields, ready for JSON."""
-    fields = asdict(summary)
+    fields = as_dict(summary)
     if "alpn" in fields:
         fields["alpn"] = list(fields["alpn"])
     return fields

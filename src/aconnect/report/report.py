@@ -14,10 +14,10 @@ Rules:
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..addresses.text import format_sockaddr
+from ..sansio.value import as_dict
 from ..trace import DialStarted, is_last
 from .attempt import HandshakeSummary
 from .questions import QuestionSummary, ServiceSummary, plain
@@ -305,7 +305,7 @@ def _plain(story: Story) -> dict[str, Any]:
 
 
 def _lookup(resolution: ResolutionSummary) -> dict[str, Any]:
-    plain = asdict(resolution)
+    plain = as_dict(resolution)
     plain["batches"] = [
         {"time": time, "addresses": [format_sockaddr(each[0], each[3]) for each in batch]}
         for time, batch in resolution.batches

@@ -7,7 +7,7 @@ Rules:
 * A value does not change.  It equals another of its own class with the same fields, has their
   hash, shows them in its repr, and can be pickled and copied.
 * To `dataclasses` and `inspect` it is a dataclass: `fields`, `replace`, `asdict` and `signature`
-  take it.  What they go by is made when it is asked for.
+  take it.  What they go by is made when it is asked for, and `dataclasses` is not imported before.
 
 Why: a frozen dataclass takes 0.3 to 0.4 ms to make, and there are some forty of these in an import
 that programs have to wait for.  One of these takes 0.01 ms.
@@ -15,14 +15,16 @@ that programs have to wait for.  One of these takes 0.01 ms.
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, dataclass_transform
 
 from .naming import unexpected
 
-__all__ = ["Value", "derived", "plain", "set_derived"]
+if TYPE_CHECKING:
+    import dataclasses
+
+__all__ = ["Value", "as_dict", "derived", "plain", "set_derived"]
 
 T = TypeVar("T")
 
@@ -105,9 +107,18 @@ class _ValueType(type):
         return made
 
 
+def as_dict(value: Value) -> dict[str, Any]:
+    """What `dataclasses.asdict` gives of a value."""
+    import dataclasses
+
+    return dataclasses.asdict(value)
+
+
 @cache
 def _as_dataclass(kind: Any) -> Any:
     """A dataclass with the same fields."""
+    import dataclasses
+
     fields = []
     for name, annotation in kind._types.items():
         default: Any = kind._defaults.get(name, dataclasses.MISSING)
@@ -224,10 +235,16 @@ class Value(metaclass=_ValueType):
         return _rebuild, (type(self), self._fields())
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+        raise _frozen(f"cannot assign to field {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+        raise _frozen(f"cannot delete field {name!r}")
+
+
+def _frozen(words: str) -> Exception:
+    import dataclasses
+
+    return dataclasses.FrozenInstanceError(words)
 
 
 def _rebuild(kind: type[Value], fields: tuple[Any, ...]) -> Value:
