@@ -38,7 +38,7 @@ from aconnect import Dialer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROUNDS = 30
+ROUNDS = 60
 TARGETS = {
     "Dialer(proxy=)": ("<=", 1.5, "blocking"),
     "python-socks": (">=", 1.0, "Dialer(proxy=)"),

@@ -19,6 +19,7 @@ from ..proxies.header import ProxyHeader
 from ..proxies.text import parse_proxy
 from ..proxies.values import Proxy
 from ..sansio.socks import Socks4, Socks5
+from .routes import is_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..sansio.negotiation import Negotiation
     from .ways import Step
 
-__all__ = ["Chain", "chain_of", "checked"]
+__all__ = ["Chain", "chain_of", "checked", "is_by_name", "known_step"]
 
 _MOST_HOPS: Final = 8
 """Proxies in a chain at the most: more is a mistake, or a loop."""
@@ -99,6 +100,9 @@ class Chain(NamedTuple):
         via: the same as text, without user and password.
         targets: what each of the proxies is to be looked up as.
         ipv4_only: whether each of them can be asked for IPv4 addresses only.
+        over_tls: one to which there is TLS, so that what comes of it is no socket; or None.
+        known: what is connected to, and what each but the last is asked for, if that takes no
+            lookup; else None.
     """
 
     members: tuple[Proxy | ProxyHeader, ...]
@@ -106,12 +110,8 @@ class Chain(NamedTuple):
     via: tuple[str, ...]
     targets: tuple[Target, ...]
     ipv4_only: tuple[bool, ...]
-
-    @property
-    def over_tls(self) -> Proxy | None:
-        """One to which there is TLS, so that what comes of it is no socket; None if there is
-        none."""
-        return next((each for each in self.hops if each.scheme == "https"), None)
+    over_tls: Proxy | None
+    known: tuple[Step, ...] | None
 
     def tls(self) -> tuple[TLS | None, ...]:
         """What TLS to each proxy is done with, if there is TLS to it."""
@@ -146,9 +146,9 @@ class Chain(NamedTuple):
             if settings is not None:
                 from ..handshakes.proxies.tunnel import ToProxy
 
-                layers.append(ToProxy(settings, str(each), ready, hop))
+                layers.append(ToProxy(settings, self.via[hop], ready, hop))
             talk = _talk(each, *_host_and_port(steps[hop + 1]))
-            layers.append(Asking(talk, str(each), ready, hop))
+            layers.append(Asking(talk, self.via[hop], ready, hop))
             hop += 1
         return tuple(layers)
 
@@ -157,13 +157,33 @@ def chain_of(proxy: Any) -> Chain:
     """What `checked` has given, as a chain."""
     members: tuple[Proxy | ProxyHeader, ...] = proxy if isinstance(proxy, tuple) else (proxy,)
     hops = _hops_of(members)
+    targets = tuple(target_of(each.address) for each in hops)
+    known = tuple(map(known_step, targets, (None, *hops)))
     return Chain(
         members,
         hops,
         tuple(map(str, hops)),
-        tuple(target_of(each.address) for each in hops),
+        targets,
         tuple(each.scheme in _IPV4_ONLY for each in hops),
+        next((each for each in hops if each.scheme == "https"), None),
+        None if None in known else cast("tuple[Step, ...]", known),
     )
+
+
+def known_step(target: Target, proxy: Proxy | None) -> Step | None:
+    """What is to be connected to, or what a proxy is to be asked for, if that takes no lookup."""
+    only = target.only
+    if only is None:
+        return cast("Step", target.address) if proxy and is_by_name(proxy, target) else None
+    return only if proxy is None or is_taken(only, proxy.scheme in _IPV4_ONLY) else None
+
+
+def is_by_name(proxy: Proxy, target: Target) -> bool:
+    """Whether a proxy looks it up."""
+    if not proxy.remote_dns or target.endpoints is not None:
+        return False
+    # A service takes records, and a zone is this host's.
+    return isinstance(target.address, TCPAddress) and ":" not in target.address.host
 
 
 def _host_and_port(step: Step) -> tuple[str, int]:

@@ -24,11 +24,11 @@ from ..addresses.service_addresses import SRVAddress
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress
 from ..errors.making import not_permitted, resolve_error
-from .chains import Chain, chain_of, checked
+from .chains import Chain, chain_of, checked, is_by_name, known_step
 from .plan import NONE, Plan
 from .preparation import Lost, judged
 from .resolution import Resolution
-from .routes import Routes, is_taken
+from .routes import Routes
 from .ways import Route
 
 if TYPE_CHECKING:
@@ -149,15 +149,10 @@ class Proxied:
         asks = plan.permit is not None or plan.permit_proxy is not None
         if asks or len(target.parts) > 1 or target.refused or chain.over_tls is not None:
             return None
-        ipv4_only, steps = chain.ipv4_only, cast("list[Step]", [])
-        for step, each in enumerate((*chain.targets, target)):
-            if each.only is not None and (not step or is_taken(each.only, ipv4_only[step - 1])):
-                steps.append(each.only)
-            elif each.only is None and step and _is_by_name(self._hops[step - 1], each):
-                steps.append(cast("Step", each.address))
-            else:
-                return None
-        route = Route(steps)
+        last = known_step(target, self._hops[-1] if self._hops else None)
+        if last is None or chain.known is None:
+            return None
+        route = Route((*chain.known, last))
         return route if plan.family in (socket.AF_UNSPEC, route.family) else None
 
     def begin(
@@ -174,7 +169,7 @@ class Proxied:
         self._routes = routes = Routes(chain.targets, target, chain.ipv4_only)
         for side in (*routes.hops, *routes.parts):
             before = self._hops[side.step - 1] if side.step else None
-            if before is not None and _is_by_name(before, side.target):
+            if before is not None and is_by_name(before, side.target):
                 self._check_policy(side, started)
                 side.add([cast("Step", side.target.address)])
                 side.finished = True
@@ -297,14 +292,6 @@ def _check(part: Target, by_proxy: bool) -> None:
         raise ValueError(
             f"a proxy cannot reach an address with a zone or a flow label: {part.text}"
         )
-
-
-def _is_by_name(proxy: Proxy, target: Target) -> bool:
-    """Whether a proxy looks it up."""
-    if not proxy.remote_dns or target.endpoints is not None:
-        return False
-    # A service takes records, and a zone is this host's.
-    return isinstance(target.address, TCPAddress) and ":" not in target.address.host
 
 
 def _no_ipv6(proxy: Proxy | None) -> str:

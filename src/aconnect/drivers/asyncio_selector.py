@@ -118,6 +118,9 @@ class AsyncioSelectorDriver:
         *,
         writable: Collection[socket.socket] = (),
     ) -> list[socket.socket]:
+        if len(socks) + len(writable) == 1:
+            [sock] = socks or writable
+            return await _wait_for_one(sock, until, write=not socks)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         ready: dict[socket.socket, None] = {}
@@ -180,6 +183,25 @@ class AsyncioSelectorDriver:
             finally:
                 del error, waiter  # each leads back to this frame
         return cast("T | None", result)
+
+
+async def _wait_for_one(sock: socket.socket, until: float, *, write: bool) -> list[socket.socket]:
+    """`wait_readable` for one socket, with what that needs."""
+    loop, number = asyncio.get_running_loop(), sock.fileno()
+    add, remove = loop.add_reader, loop.remove_reader
+    if write:
+        add, remove = loop.add_writer, loop.remove_writer
+    waiter: asyncio.Future[list[socket.socket]] = loop.create_future()
+    remove(number)
+    add(sock, wake, waiter, [sock])
+    timer = start_timer(until, waiter, [])
+    try:
+        return await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if not loop.is_closed():
+            remove(number)
 
 
 def _deliver(to: ref[asyncio.Future[Any]], *outcome: Any) -> None:

@@ -87,6 +87,9 @@ class _StreamWire:
 
     look = take  # a tunnel takes all that comes
 
+    def acknowledge(self) -> None:
+        """That is the stream's own business."""
+
 
 class _Through(OverSocket):
     """A stream by way of TLS to a proxy, which tells nothing of that TLS: it is not the target's.

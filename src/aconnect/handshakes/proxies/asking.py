@@ -74,6 +74,7 @@ class Asking(Handshake[None]):
             taken = negotiation.receive(data)
             if negotiation.looks_ahead:
                 await self._take(wire, taken)
+        wire.acknowledge()
 
     async def _take(self, wire: Wire, count: int) -> None:
         """Take away what has been looked at."""

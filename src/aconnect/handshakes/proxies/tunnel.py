@@ -105,6 +105,9 @@ class Tunnel:
         data: bytes = await self._done(self._top.read, count)
         return data
 
+    def acknowledge(self) -> None:
+        self._wire.acknowledge()
+
     async def _done(self, call: Callable[..., Any], *args: Any) -> Any:
         while True:
             result, wants = None, False

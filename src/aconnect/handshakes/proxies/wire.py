@@ -5,9 +5,9 @@ Rules:
 * Nothing is taken that is not asked for: what a target sends behind its proxy's answer stays where
   it is.
 * What fits is written at once, and what is there is read at once; only then is there a wait.
-* While a proxy's answers are waited for, Linux acknowledges them at once (TCP_QUICKACK): a proxy
-  with Nagle's algorithm holds back what the target says until its own answer is acknowledged,
-  which otherwise takes 40 ms.
+* What has come from a proxy, Linux acknowledges at once (TCP_QUICKACK): with what is sent next or,
+  if that is nothing, before more is waited for, and at the end.  A proxy with Nagle's algorithm
+  holds back what the target says until its own answer is acknowledged, otherwise for 40 ms.
 * A connection that is reset is one that has ended, if nothing was left to read.
 """
 
@@ -50,6 +50,9 @@ class Wire(Protocol):
     async def take(self, count: int) -> bytes:
         """Wait for something, and take at most so much of it; empty at the end."""
 
+    def acknowledge(self) -> None:
+        """Have the peer know now that all has come."""
+
 
 class SocketWire:
     """A socket.
@@ -62,10 +65,11 @@ class SocketWire:
     def __init__(self, sock: socket.socket, ready: Ready) -> None:
         self.sock: socket.socket = sock
         self._ready = ready
-        self._quick = _QUICKACK is not None
+        self._owes = False  # an acknowledgement
 
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)
+        self._owes = False  # what is sent has the acknowledgement with it
         while rest:
             try:
                 sent = self.sock.send(rest)
@@ -81,7 +85,7 @@ class SocketWire:
 
     async def take(self, count: int) -> bytes:
         data = await self._receive(count, 0)
-        self._acknowledge()
+        self._owes = True
         return data
 
     async def _receive(self, most: int, flags: int) -> bytes:
@@ -89,17 +93,18 @@ class SocketWire:
             try:
                 return self.sock.recv(most, flags)
             except BlockingIOError:
+                self.acknowledge()
                 await self._ready(self.sock, False)
             except _GONE:
                 return b""
 
-    def _acknowledge(self) -> None:
-        if self._quick:
-            assert _QUICKACK is not None
+    def acknowledge(self) -> None:
+        if self._owes and _QUICKACK is not None:
             try:
                 self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             except OSError:
-                self._quick = False  # it is not TCP's, or takes its time
+                pass  # it is not TCP's, or takes its time
+        self._owes = False
 
 
 def wire_of(given: Any, ready: Ready) -> Wire:
