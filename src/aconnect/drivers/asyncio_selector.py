@@ -125,7 +125,7 @@ class AsyncioSelectorDriver:
         waiter: asyncio.Future[None] = loop.create_future()
         ready: dict[socket.socket, None] = {}
         timer = start_timer(until, waiter, None)
-        added: list[Callable[[], object]] = []
+        added: list[tuple[Callable[[int], object], int]] = []
 
         def is_ready(sock: socket.socket) -> None:
             ready[sock] = None
@@ -133,20 +133,22 @@ class AsyncioSelectorDriver:
 
         try:
             for sock in socks:
-                loop.remove_reader(sock)
+                number = sock.fileno()
+                loop.remove_reader(number)
                 loop.add_reader(sock, is_ready, sock)
-                added.append(partial(loop.remove_reader, sock))
+                added.append((loop.remove_reader, number))
             for sock in writable:
-                loop.remove_writer(sock)
+                number = sock.fileno()
+                loop.remove_writer(number)
                 loop.add_writer(sock, is_ready, sock)
-                added.append(partial(loop.remove_writer, sock))
+                added.append((loop.remove_writer, number))
             await waiter
         finally:
             if timer is not None:
                 timer.cancel()
             if not loop.is_closed():
-                for remove in added:
-                    remove()
+                for remove, number in added:
+                    remove(number)
             added.clear()
         return [*ready]
 
