@@ -252,6 +252,7 @@ async def error_of(dialer: Dialer, timeout: float, **more: Any) -> ConnectError:
 PATIENCE = (0.5, 10.0)  # a slow machine has not got to the answer that is missing by the first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_it_fails_as_a_race_does(failure: str) -> None:
     script = FAILURES[failure]
@@ -267,6 +268,7 @@ async def test_it_fails_as_a_race_does(failure: str) -> None:
     gc.collect()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", ["no answer", "hung up later"])
 async def test_an_attempts_own_time(failure: str) -> None:
     for seconds in PATIENCE:
