@@ -12,14 +12,17 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..addresses.values import SockAddr
 
-__all__ = ["Packets", "is_peer", "packets"]
+__all__ = ["Packets", "family_of", "is_peer", "packets"]
 
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 # tcpi_rtt, tcpi_total_retrans and tcpi_segs_out of struct tcp_info (linux/tcp.h), the last of them
 # since Linux 4.2.
 _FIELDS: Final = struct.Struct("=68xI28xI32xI")
+_FAMILY: Final[Callable[[socket.socket], int]] = socket.SocketType.family.__get__
 
 
 class Packets(NamedTuple):
@@ -46,6 +49,11 @@ def packets(sock: socket.socket) -> Packets:
     except Exception:  # it is not TCP's, or closed, or too old; or a user's own
         return Packets()
     return Packets(round_trip / 1e6 if round_trip else None, resent if sent else None)
+
+
+def family_of(sock: socket.socket) -> int:
+    """Its address family; the property of a socket makes a member of an enum of it each time."""
+    return _FAMILY(sock) if type(sock) is socket.socket else sock.family
 
 
 def is_peer(sock: socket.socket, sockaddr: SockAddr) -> bool:

@@ -39,7 +39,6 @@ __all__ = [
     "connect_errno",
     "connected_after_all",
     "connected_now",
-    "family_of",
     "local_address",
     "open_bare_socket",
     "open_socket",
@@ -49,7 +48,6 @@ __all__ = [
     "so_error",
 ]
 
-_FAMILY: Final[Callable[[socket.socket], int]] = socket.SocketType.family.__get__
 _EINPROGRESS: Final = errnos.EINPROGRESS
 _NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 _IPPROTO_TCP: Final[int] = socket.IPPROTO_TCP
@@ -237,11 +235,6 @@ def _state(sock: socket.socket, calls: SystemCalls) -> bytes:
                 raise
     connected = poll_now(sock, calls).writable and sock.getpeername() is not None
     return bytes([_ESTABLISHED if connected else _SYN_SENT])
-
-
-def family_of(sock: socket.socket) -> int:
-    """Its address family; the property of a socket makes a member of an enum of it each time."""
-    return _FAMILY(sock) if type(sock) is socket.socket else sock.family
 
 
 def close(sock: socket.socket) -> None:

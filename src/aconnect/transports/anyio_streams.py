@@ -13,7 +13,8 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from ..drivers.running import in_trio
-from ..sockets.syscalls import close, family_of
+from ..sockets.connection import family_of
+from ..sockets.syscalls import close
 from .calls import keep_nagle
 from .hand_over import closed, lent, plain
 

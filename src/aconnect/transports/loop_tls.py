@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..handshakes.base import OutOfTime
 from ..handshakes.tls import TLSHandshake
-from ..sockets.syscalls import family_of
+from ..sockets.connection import family_of
 from .hand_over import HandOver, lent, take_over
 
 if TYPE_CHECKING:
