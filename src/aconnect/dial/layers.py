@@ -92,4 +92,5 @@ class Layers:
             now = time.monotonic()
             emit(HandshakeEnded(now, number, "done", None, details, self.at))
             self.at += 1
-            emit(*self.started(now, number))
+            for event in self.started(now, number):
+                emit(event)

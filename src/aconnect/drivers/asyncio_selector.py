@@ -195,9 +195,9 @@ async def _wait_for_one(sock: socket.socket, until: float, *, write: bool) -> li
         add, remove = loop.add_writer, loop.remove_writer
     waiter: asyncio.Future[list[socket.socket]] = loop.create_future()
     remove(number)
-    add(sock, wake, waiter, [sock])
     timer = start_timer(until, waiter, [])
     try:
+        add(sock, wake, waiter, [sock])
         return await waiter
     finally:
         if timer is not None:
