@@ -77,6 +77,25 @@ def test_p4_an_attempt_timeout_is_for_connect_and_again_for_all_layers(
     assert VirtualClock().run(main, backend=backend) == pytest.approx(seconds, abs=0.01)
 
 
+@BACKENDS
+def test_a_connection_to_a_proxy_that_waits_for_its_turn_to_speak(
+    backend: str, network: FakeNetwork
+) -> None:
+    first, second = (FakeProxy(network, "silent", address=f"192.0.2.{last}") for last in (80, 81))
+    first.host.becomes("connects", after=0.3)
+    second.host.becomes("connects", after=0.15)  # of 0.25, and the first is asked until 0.55
+
+    async def main() -> None:
+        with pytest.raises(ConnectTimeout) as caught:
+            await network.dialer(proxy=first.url).connect(TARGET, timeout=0.5)
+        assert [each.phase for each in caught.value.attempts] == ["proxy", "proxy"]
+        assert [each.proxy for each in caught.value.attempts] == [first.url, ""]
+        assert "but its handshake had not finished after 250.0 ms" in str(caught.value)
+
+    VirtualClock().run(main, backend=backend)
+    assert second.heard == [b""]
+
+
 HTTP = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
