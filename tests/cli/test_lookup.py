@@ -79,6 +79,11 @@ def test_what_is_wrong_with_this_machine_is_said() -> None:
     [
         (("lookup", "--server", "ns.example", "a.test"), "servers must be IP addresses"),
         (("lookup", "a..test"), "a..test"),
+        (("lookup", "a.test", "127.0.0.1"), "'127.0.0.1' is an address: there is no name in it"),
+        (("lookup", "::1"), "'::1' is an address"),
+        (("lookup", "fe80::1%lo"), "'fe80::1%lo' is an address"),
+        (("lookup", "https://[::1]"), "'https://[::1]' is an address"),
+        (("lookup", "--service", "https", "::1"), "'::1' is an address"),
         (("check", "--server", "nowhere", "a.test:1"), "servers must be IP addresses"),
         (("check", "--resolver", "system", "--server", "::1", "a:1"), "--server needs"),
     ],

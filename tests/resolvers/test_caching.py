@@ -606,6 +606,20 @@ async def test_a_name_whose_every_address_failed_is_forgotten(clock: VirtualCloc
 
 
 @on_each_loop
+async def test_the_resolver_forgets_as_well(clock: Any) -> None:
+    with FakeNetwork() as network:
+        network.add("db.test", ONE, outcome=["refused", "connects"])
+        remembers = CachingResolver(network.resolver, ttl=1000)
+        dialer = network.dialer(resolver=CachingResolver(remembers, ttl=1000))
+        with pytest.raises(ConnectError):
+            await dialer.connect(ADDRESS)
+        (await dialer.connect(ADDRESS)).close()
+        assert len(network.lookups) == 2
+        (await dialer.connect(ADDRESS)).close()
+        assert len(network.lookups) == 2
+
+
+@on_each_loop
 async def test_one_that_has_not_been_tried_whole_is_not(clock: Any) -> None:
     with FakeNetwork() as network:
         network.add("db.test", ONE, TWO, outcome=["connects", "silent"])

@@ -56,6 +56,19 @@ async def test_names_are_compared_as_dns_does(name: str) -> None:
     assert await hosts(StaticResolver({"Db.Example.": ["192.0.2.1"]}), name) == ["192.0.2.1"]
 
 
+@pytest.mark.parametrize(
+    ("known", "name"),
+    [
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "B\u00dcCHER.example\u3002"),
+    ],
+)
+async def test_international_names_are_compared_by_their_a_labels(known: str, name: str) -> None:
+    resolver = StaticResolver({known: ["192.0.2.1"]})
+    assert await hosts(resolver, name) == ["192.0.2.1"]
+    assert resolver.known(TCPAddress(name, 80))
+
+
 async def test_a_name_that_is_not_known() -> None:
     with pytest.raises(socket.gaierror, match="not in the mapping") as caught:
         await hosts(StaticResolver({}), "db.example")

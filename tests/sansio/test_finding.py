@@ -275,6 +275,17 @@ def test_s3_no_name_twice(names: list[str]) -> None:
     assert said(finding) == [(0, V6, 443)]  # as if there were no record
 
 
+def test_s3_the_host_itself_may_be_where_an_alias_of_another_name_leads() -> None:
+    finding = offers(query=("_8443._https.a.test", HTTPS), port=8443)
+    service(finding, ServiceRecord(0, HOST), owner="_8443._https.a.test")
+    assert finding.query == (HOST, HTTPS)
+    service(finding, ServiceRecord(1, SVC, port=9443))
+    answer(finding, SVC, v6=[S6])
+    answer(finding, HOST, v6=[V6])
+    assert said(finding) == [(0, S6, 9443), (1, V6, 8443)]
+    assert not finding.offers()[0].refused
+
+
 def test_s3_eight_are_followed_and_no_more() -> None:
     finding = offers()
     for number in range(MOST_ALIASES):

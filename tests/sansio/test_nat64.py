@@ -55,6 +55,10 @@ def test_there_and_back(prefix: Prefix, ipv4: str) -> None:
     assert parse_prefix(str(prefix)) == prefix
 
 
+def test_addresses_that_were_ipv4_mapped_have_no_prefix() -> None:
+    assert prefixes_in(["192.0.0.170", "64:ff9b::192.0.0.171"]) == (parse_prefix("64:ff9b::/96"),)
+
+
 @pytest.mark.parametrize("prefix", [each for each, _ in EXAMPLES])
 def test_the_prefix_is_what_is_around_the_addresses_of_ipv4only(prefix: str) -> None:
     parsed = parse_prefix(prefix)

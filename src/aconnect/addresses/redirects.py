@@ -9,6 +9,7 @@ Rules:
 * Names are compared as DNS does it, international ones by their A-labels, literal addresses by
   what they stand for.
 * A redirect is not followed by another.
+* A domain that SRV records are looked up for has no port, and is not redirected.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Redirects:
         return self._of(part.address) or part
 
     def _redirected(self, address: Any) -> Target | None:
-        host, port = canonical(address.host), address.port
+        host, port = canonical(_with_zone(address)), address.port
         names = [host]
         if literal_family(host.partition("%")[0]) is None:
             labels = host.split(".")
@@ -114,9 +115,14 @@ def _parsed(text: Any) -> tuple[str, int | None]:
 
 def _checked(text: str, host: str) -> str:
     try:
-        return TCPAddress(host, 0).host
+        return _with_zone(TCPAddress(host, 0))
     except ValueError as error:
         raise ValueError(f"connect_to: {shown(text)}: {error}") from None
+
+
+def _with_zone(address: InternetAddress) -> str:
+    """The host of an address; with its zone, though that be a number."""
+    return f"{address.host}%{address.scope_id}" if address.scope_id else address.host
 
 
 def _split(text: Any) -> tuple[str, int | None]:

@@ -116,9 +116,13 @@ def parse_names(
 ) -> tuple[Name, ...]:
     """Names to look up, or addresses of services."""
     try:
-        return tuple(Name(text, _named(text, ctx.meta.get(_SERVICE))) for text in texts)
+        names = tuple(Name(text, _named(text, ctx.meta.get(_SERVICE))) for text in texts)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+    for each in names:
+        if each.address.endpoint is not None or ":" in each.address.host:
+            raise click.BadParameter(f"{shown(each.text)} is an address: there is no name in it")
+    return names
 
 
 def parse_service(ctx: click.Context, _param: click.Parameter, service: str | None) -> None:

@@ -178,10 +178,13 @@ class CachingResolver:
         return [*ranks[0]] if len(ranks) == 1 else None  # of several, each has to be told apart
 
     def forget(self, address: TCPAddress | UDPAddress) -> None:
-        """Have the resolver be asked the next time."""
+        """Have the resolver be asked the next time; and forget the name as well, if it can."""
         with self._lock:
             for family in (_BOTH, *_FAMILIES):
                 self._memory.forget((family, *_key(address)))
+        tell: Any = getattr(self._inner, "forget", None)
+        if tell is not None:
+            tell(address)
 
     def for_family(self, family: int) -> Resolver:
         """This resolver for who keeps to a family: the other one is asked for that alone, if it

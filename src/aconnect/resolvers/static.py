@@ -2,7 +2,8 @@
 
 Rules:
 
-* Names are compared as DNS does it: without regard to case, and to a dot at the end.
+* Names are compared as DNS does it: without regard to case, and to a dot at the end;
+  international ones by their A-labels.
 * A name that it does not know does not exist, unless there is another resolver to ask.
 """
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..addresses.literal import zoned_endpoint
 from ..addresses.redacting import shown
+from ..addresses.redirects import canonical
 from ..addresses.service_addresses import SRVAddress
 from ..addresses.values import Endpoint, TCPAddress, UDPAddress, literal_family
 from ..sansio.value import plain
@@ -71,7 +73,8 @@ class StaticResolver:
 
         None if it takes `resolve` to know, or to say why there are none.
         """
-        key = address.host.lower().removesuffix(".")
+        host = address.host  # here, and not in a function, as most are plain
+        key = host.lower().removesuffix(".") if host.isascii() else canonical(host)
         hosts = self._quick.get(key)
         if hosts and not isinstance(address, SRVAddress):
             kind, proto, port = address.type, address.proto, address.port
@@ -127,7 +130,7 @@ class StaticResolver:
 
 
 def _key(name: str) -> str:
-    return TCPAddress(name, 0).host.lower().removesuffix(".")
+    return canonical(TCPAddress(name, 0).host)
 
 
 def _quick(hosts: tuple[str, ...]) -> list[tuple[int, str, tuple[int, ...]]]:

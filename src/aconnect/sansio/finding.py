@@ -299,7 +299,7 @@ class Offers(Finding):
     def _follow(self, targets: list[str]) -> None:
         """Go on where an alias leads to."""
         target = self._random.choice(targets) if targets else ""
-        known = (self._host, self._queries[0][0], *self._aliases)
+        known = (self._queries[0][0], *self._aliases)
         if not target:
             self._know([])
         elif target in known or len(self._aliases) >= MOST_ALIASES:

@@ -102,6 +102,8 @@ def prefixes_in(addresses: Iterable[str]) -> tuple[Prefix, ...]:
     """The prefixes that the IPv6 addresses of ``ipv4only.arpa`` have, in their order."""
     found: dict[Prefix, None] = {}
     for text in addresses:
+        if ":" not in text:  # it was IPv4-mapped
+            continue
         address = socket.inet_pton(socket.AF_INET6, text)
         for length in LENGTHS:
             octets = bytes(address[each] for each in _octets(length))

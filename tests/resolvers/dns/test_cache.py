@@ -72,6 +72,11 @@ class TestNoSuchName:
         answers.keep(("here", "a.test", A), NXDOMAIN, 61.0)
         assert code(answers, AAAA, now=61.0) == socket.EAI_NONAME
 
+    def test_ends_them_for_good(self) -> None:
+        answers = kept((AAAA, addresses("2001:db8::1")))
+        answers.keep(("here", "a.test", A), NXDOMAIN, 61.0)
+        assert code(answers, AAAA, now=121.0) is None  # and not what was there before
+
     def test_is_forgotten_with_any_of_its_types(self) -> None:
         answers = kept((A, NXDOMAIN))
         answers.forget(("here", "a.test", AAAA))
@@ -218,6 +223,12 @@ async def test_without_a_network_nothing_is_remembered(stack: ExitStack, answer_
         assert resolver.known(NAME) is None
     assert len(liar.asked) == 4
     resolver.forget(NAME)
+
+
+@pytest.mark.parametrize("stale", [None, 0.0])
+def test_optimistic_needs_something_to_use(stale: float | None) -> None:
+    with pytest.raises(ValueError, match="optimistic=True needs stale="):
+        DnsCache(stale=stale, optimistic=True)
 
 
 def test_optimistic_is_a_bool() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import select
 import socket
@@ -12,6 +13,7 @@ import pytest
 from support.liar import answer
 from support.programs import free_port
 
+from aconnect.resolvers.dns import exchange as module
 from aconnect.resolvers.dns.exchange import Exchange
 from aconnect.resolvers.dns.settings import Settings
 from aconnect.resolvers.dns.wire import A, Question, require
@@ -105,6 +107,37 @@ def test_a_server_that_connect_refuses() -> None:
     assert exchange.outcome.words == (
         "no name server answered: 255.255.255.255:53 could not be asked (Permission denied)"
     )
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("has_address", [False, True])
+def test_a_server_for_whose_family_this_machine_has_no_address(
+    monkeypatch: Any, tcp: bool, has_address: bool
+) -> None:
+    """Where IPv6 is switched off, connect(2) says that there is no address, or no port."""
+
+    class Sock(socket.socket):
+        def connect_ex(self, address: Any) -> int:
+            if address[0] == "255.255.255.255":
+                return errno.EADDRNOTAVAIL
+            return super().connect_ex(address)
+
+    monkeypatch.setattr(module.socket, "socket", Sock)
+    asked: list[Any] = []
+
+    def source_address(endpoint: Any) -> str | None:
+        asked.append(endpoint.sockaddr[0])
+        return "192.0.2.1" if has_address else None
+
+    monkeypatch.setattr(module, "source_address", source_address)
+    with udp() as sock:
+        servers = (("255.255.255.255", 53), sock.getsockname())
+        settings = Settings(servers=servers, use_tcp=tcp)
+        with closing(Exchange(QUESTION, settings, Servers(2), 0.0)) as exchange:
+            code = None if exchange.outcome is None else exchange.outcome.code
+            asks = len(exchange.reads) + len(exchange.writes)
+    assert (code, asks) == ((errno.EADDRNOTAVAIL, 0) if has_address else (None, 1))
+    assert asked == ["255.255.255.255"]
 
 
 @pytest.mark.parametrize("tcp", [False, True])

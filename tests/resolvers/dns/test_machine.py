@@ -305,6 +305,14 @@ async def test_zones_of_addresses_in_the_hosts_file_are_kept(machine: Any) -> No
     assert await zone("b.test") == [("fe80::8", 5, 0, 7)]
 
 
+async def test_a_zone_that_is_not_here_costs_its_own_address_alone(machine: Any) -> None:
+    machine.write("hosts", "fe80::9%not-here a.test\n192.0.2.1 a.test\nfe80::9%not-here b.test\n")
+    resolver = DnsResolver(["127.0.0.1:1"], cache=None)
+    assert await said(resolver, TCPAddress("a.test", 5)) == {"192.0.2.1"}
+    with pytest.raises(OSError, match="no interface"):
+        await said(resolver, TCPAddress("b.test", 5))
+
+
 @pytest.mark.parametrize("tcp", [False, True])
 async def test_zones_of_name_servers_are_kept(machine: Any, tcp: bool) -> None:
     machine.write("resolv.conf", "nameserver fe80::9%lo\nnameserver fe80::8%7\n")

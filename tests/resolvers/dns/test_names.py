@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aconnect.addresses.redirects import canonical
 from aconnect.resolvers.dns.names import business_of, candidates_of, files_last, is_systems
 from aconnect.resolvers.dns.settings import Settings
 
@@ -28,6 +29,11 @@ from aconnect.resolvers.dns.settings import Settings
         ("a.0x", "it looks like an IPv4 address and is none"),
         ("a.0xg", ""),
         ("1.a", ""),
+        ("a." * 126 + "b", ""),
+        ("a." * 126 + "bc", "no name in DNS is longer than 253 octets"),
+        ("\\.." * 126 + "b", ""),
+        ("\\000." * 126 + "b", ""),
+        ("\\000." * 126 + "bc", "no name in DNS is longer than 253 octets"),
     ],
 )
 def test_whose_business_it_is(name: str, business: str) -> None:
@@ -64,11 +70,12 @@ def test_what_is_the_systems(monkeypatch: Any, order: Any, name: str, why: str) 
         ("a.b", {"search": ("x",), "ndots": 2}, ["a.b.x", "a.b"]),
         ("a", {"search": ("x",), "ndots": 0}, ["a", "a.x"]),
         ("a.", {"search": ("x",)}, ["a"]),
+        *((f"a{dot}", {"search": ("x",)}, ["a"]) for dot in "\u3002\uff0e\uff61"),
         ("a", {"search": ("x" * 252, "y")}, ["a.y", "a"]),
     ],
 )
 def test_candidates(host: str, settings: Any, names: list[str]) -> None:
-    assert candidates_of(host, host.removesuffix("."), Settings(**settings)) == names
+    assert candidates_of(host, canonical(host), Settings(**settings)) == names
 
 
 @pytest.mark.parametrize(

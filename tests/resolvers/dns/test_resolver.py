@@ -754,6 +754,22 @@ async def test_the_last_to_leave_ends_it(stack: ExitStack) -> None:
     assert not resolver._lookups
 
 
+async def test_who_leaves_what_is_over_leaves_what_others_have_begun(stack: ExitStack) -> None:
+    liar = stack.enter_context(Liar(good))
+    resolver = resolver_of(liar, cache=None)
+    one, other = resolver.resolve(NAME), resolver.resolve(NAME)
+    for each in (one, other):
+        assert not (await anext(each)).endpoints
+    assert len([each async for each in one]) == 2
+    async with aclosing(resolver.resolve(NAME)) as later:
+        await anext(later)
+        await other.aclose()
+        assert await said(resolver) == BOTH
+        assert len([each async for each in later]) == 2
+    assert len(liar.asked) == 4
+    assert not resolver._lookups
+
+
 async def test_no_descriptor_is_left(stack: ExitStack, monkeypatch: Any) -> None:
     liar = stack.enter_context(Liar(good))
     resolver = resolver_of(liar)
@@ -807,9 +823,14 @@ async def test_it_conforms(stack: ExitStack) -> None:
         ({"servers": ["ns.example:53"]}, ValueError, "servers must be IP addresses"),
         ({"servers": ["udp://127.0.0.1:53"]}, ValueError, "servers must be IP addresses"),
         ({"servers": ["127.0.0.1:0"]}, ValueError, "servers must have a port that is not 0"),
-        ({"servers": [5]}, TypeError, "5"),
+        ({"servers": [5]}, TypeError, "servers must be IP addresses: address must be a str"),
+        ({"servers": 5}, TypeError, "servers must be an iterable of servers, not 5"),
         ({"search": "a.test"}, TypeError, "search must be an iterable of domains"),
-        ({"search": ["a..test"]}, ValueError, "a..test"),
+        ({"search": ["a..test"]}, ValueError, "search must have domains, not 'a..test'"),
+        ({"search": [5]}, TypeError, "search must have domains, not 5"),
+        ({"search": 5}, TypeError, "search must be an iterable of domains, not 5"),
+        ({"prefer": 5}, TypeError, "prefer must be an iterable of groups of protocols, not 5"),
+        ({"prefer": [5]}, TypeError, "prefer must be an iterable of tuples of protocols, not 5"),
         ({"ndots": -1}, ValueError, "ndots must be at least 0, not -1"),
         ({"ndots": True}, TypeError, "ndots must be an int, not True"),
         ({"timeout": 0}, ValueError, "timeout must be finite and more than 0, not 0"),

@@ -60,6 +60,7 @@ _8443._https.a.test 60 HTTPS 1 t.test.
 _foo.a.test 60 SVCB 1 t.test.
 _5._foo.a.test 60 SVCB 1 t.test. port=6
 _dns.a.test 60 SVCB 1 t.test.
+_9._https.h.test 60 HTTPS 0 h.test.
 _x._tcp.a.test 60 SRV 1 0 501 s.test.
 _x._tcp.a.test 60 SRV 2 0 502 a.test.
 _no._tcp.a.test 60 SRV 0 0 0 .
@@ -134,6 +135,40 @@ async def failure(resolver: Any, address: Any) -> tuple[int | None, str]:
 OF_H = [["192.0.2.2 8443", "2001:db8::2 8443"], ["192.0.2.9 443"]]
 
 
+LONG = ".".join(["a" * 62] * 4) + ".b"
+"""A host that has the most octets that a name can have."""
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (f"https://{LONG}:8443", [["192.0.2.1 8443"]]),
+        (f"svcb://{LONG}:5?scheme=foo", [["192.0.2.1 5"]]),
+        (f"srv:_x._tcp.{LONG}:5", [["192.0.2.1 5"]]),
+    ],
+)
+async def test_a_host_whose_service_has_no_name_that_is_short_enough(
+    stack: ExitStack, address: str, expected: Any
+) -> None:
+    liar = stack.enter_context(Liar(says(f"{LONG} 60 A 192.0.2.1")))
+    resolver = resolver_of(liar)
+    for _ in range(2):
+        assert await ranks(resolver, address) == expected
+    assert sorted(liar.asked) == [("A", "udp"), ("AAAA", "udp")]
+    resolver.forget(parse_address(address))  # type: ignore[arg-type]
+    assert await ranks(resolver, address) == expected
+    assert len(liar.asked) == 4
+
+
+async def test_a_candidate_whose_service_has_no_name_that_is_short_enough(
+    stack: ExitStack,
+) -> None:
+    host, _, domain = LONG.partition(".")
+    liar = stack.enter_context(Liar(says(f"{LONG} 60 A 192.0.2.1")))
+    resolver = resolver_of(liar, search=[domain])
+    assert await ranks(resolver, f"https://{host}:8443") == [["192.0.2.1 8443"]]
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
@@ -150,6 +185,7 @@ OF_H = [["192.0.2.2 8443", "2001:db8::2 8443"], ["192.0.2.9 443"]]
             [["192.0.2.2 501", "2001:db8::2 501"], ["192.0.2.1 502", "2001:db8::1 502"]],
         ),
         ("srv:_none._tcp.a.test:77", [["192.0.2.1 77", "2001:db8::1 77"]]),
+        ("https://h.test:9", [["192.0.2.2 8443", "2001:db8::2 8443"], ["192.0.2.9 9"]]),
     ],
 )
 async def test_what_is_found(stack: ExitStack, address: str, expected: Any) -> None:

@@ -173,6 +173,17 @@ class TestIgnored:
     def test_what_does_not_answer_the_question(self, message: bytes) -> None:
         assert read(message, ASKED, OURS) is None
 
+    def test_a_name_with_an_octet_that_is_0(self) -> None:
+        question = Question("a\\000b.test", A)
+        asked = encode(question, 1, edns=False)
+        said = answer(asked, "a\\000b.test 60 A 192.0.2.1")
+        reply = read(said, asked, question)
+        assert reply is not None
+        assert reply.addresses == ("192.0.2.1",)
+        other = said.replace(b"\4test\0\0\1\0\1", b"\4test\0\0\x1c\0\1", 1)
+        assert other != said
+        assert read(other, asked, question) is None
+
     def test_in_whatever_case(self) -> None:
         reply = read(GOOD.replace(b"\1a\4test\0\0", b"\1A\4tEsT\0\0", 1), ASKED, OURS)
         assert reply is not None

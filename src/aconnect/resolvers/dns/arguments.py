@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["check_count", "check_others", "check_seconds", "preferences_of", "settings_of"]
 
 
+def _each(name: str, of: str, given: Any) -> Iterable[Any]:
+    """What there is in an iterable.
+
+    Raises:
+        TypeError: it is none.
+    """
+    try:
+        return tuple(given)
+    except TypeError:
+        raise TypeError(f"{name} must be an iterable of {of}, not {shown(given)}") from None
+
+
 def check_count(name: str, value: int, least: int) -> int:
     """A count.
 
@@ -69,7 +81,7 @@ def _servers_of(servers: Iterable[Any]) -> tuple[tuple[str, int], ...]:
     """
     if isinstance(servers, str):
         raise TypeError(f"servers must be an iterable of servers, not the str {shown(servers)}")
-    found = tuple(map(_server, servers))
+    found = tuple(map(_server, _each("servers", "servers", servers)))
     if not found:
         raise ValueError("servers must have a name server at least")
     return found
@@ -92,8 +104,8 @@ def _address(given: Any) -> Any:
             return TCPAddress(bare, DNS_PORT)
     try:
         return parse_address(given)
-    except ValueError as error:
-        raise ValueError(f"servers must be IP addresses: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"servers must be IP addresses: {error}") from None
 
 
 def domains_of(domains: Iterable[str]) -> tuple[str, ...]:
@@ -104,7 +116,14 @@ def domains_of(domains: Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(domains, str):
         raise TypeError(f"search must be an iterable of domains, not the str {shown(domains)}")
-    return tuple(canonical(TCPAddress(each, 0).host) for each in domains)
+    return tuple(map(_domain, _each("search", "domains", domains)))
+
+
+def _domain(given: Any) -> str:
+    try:
+        return canonical(TCPAddress(given, 0).host)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"search must have domains, not {shown(given)}: {error}") from None
 
 
 def preferences_of(prefer: Iterable[Any]) -> tuple[Any, ...]:
@@ -118,13 +137,13 @@ def preferences_of(prefer: Iterable[Any]) -> tuple[Any, ...]:
             f"prefer must be an iterable of groups of protocols, not the str {prefer!r}"
         )
     groups: list[Any] = []
-    for each in prefer:
+    for each in _each("prefer", "groups of protocols", prefer):
         if isinstance(each, str):
             if each != "ech":
                 raise ValueError(f"prefer must have tuples of protocols, or 'ech', not {each!r}")
             groups.append("ech")
             continue
-        group = tuple(each)
+        group = tuple(_each("prefer", "tuples of protocols", each))
         if not group or not all(isinstance(one, str) and one for one in group):
             raise TypeError(f"prefer must have tuples of protocols as str, not {each!r}")
         groups.append(tuple(map(plain, group)))

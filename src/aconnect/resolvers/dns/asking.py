@@ -45,7 +45,13 @@ if TYPE_CHECKING:
     from .telling import Told
     from .wire import Question
 
-__all__ = ["Answered", "Asking"]
+__all__ = ["Answered", "Asking", "of_nobody"]
+
+
+def of_nobody(name: str) -> Answer | None:
+    """The answer to a question that nobody is asked; None if somebody is."""
+    business = business_of(name)
+    return Answer((), socket.EAI_NONAME, words_of(business)) if business else None
 
 
 _TOO_MANY: Final = Answer((), socket.EAI_FAIL, TOO_MANY, failed=True)
@@ -128,9 +134,8 @@ class Asking:
         new: list[Question] = []
         now = uptime()
         for each in questions:
-            business = business_of(each.name)
-            if business:
-                nobody = Answer((), socket.EAI_NONAME, words_of(business))
+            nobody = of_nobody(each.name)
+            if nobody is not None:
                 remembered.append(Answered(each, nobody, not_asked(each, nobody.words)))
                 continue
             if self._left <= 0:
@@ -217,8 +222,10 @@ class Asking:
         """Ask nothing more."""
         lookup, watch = self._lookup, self._watch
         if lookup is not None and watch is not None:
-            if lookup.over or len(lookup.waiting) == 1:
-                self._lookups.pop(self._key, None)
+            # Those who come now have one of their own; another's may be there already.
+            ends = lookup.over or len(lookup.waiting) == 1
+            if ends and self._lookups.get(self._key) is lookup:
+                del self._lookups[self._key]
             lookup.leave(watch)
         self._lookup = self._watch = None
         self._told = 0

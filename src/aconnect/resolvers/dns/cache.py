@@ -193,6 +193,8 @@ class Answers:
     ) -> None:
         self._put(key, answer, now, seconds)
         if rcode == _NXDOMAIN and not self._has_addresses(key, now):
+            for type in {A, AAAA} - {key[2]}:  # which may be stale
+                self._memory.forget((*key[:2], type))
             self._put(_any_type(key), answer, now, seconds)
 
     def _put(self, key: _Key, answer: Answer, now: float, seconds: int | None) -> None:
@@ -227,7 +229,8 @@ class DnsCache:
 
     Raises:
         TypeError: an argument has the wrong type.
-        ValueError: an argument has an invalid value.
+        ValueError: an argument has an invalid value; or ``optimistic`` has nothing to use, as
+            ``stale`` is None.
 
     Safe to use from several threads.
     """
@@ -242,6 +245,10 @@ class DnsCache:
         if not isinstance(optimistic, bool):
             raise TypeError(f"optimistic must be a bool, not {optimistic!r}")
         kept = 0.0 if stale is None else check_seconds("stale", stale, least=0.0)
+        if optimistic and not kept:
+            raise ValueError(
+                "optimistic=True needs stale=, the seconds for which expired addresses may be used"
+            )
         self._answers = Answers(check_count("entries", entries, 1), kept, optimistic)
 
     def clear(self) -> None:

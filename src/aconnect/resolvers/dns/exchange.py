@@ -26,6 +26,7 @@ from ...addresses.text import format_sockaddr
 from ...addresses.values import TCPAddress, UDPAddress
 from ...sansio.asking import Asking
 from ...sansio.finding import HTTPS, SVCB
+from ...sockets.datagrams import source_address
 from .names import business_of, words_of
 from .outcome import Outcome, Troubles
 from .wire import CIRCLE, LONGEST_TTL, Question, Reply, encode, read
@@ -183,6 +184,8 @@ class Exchange:
             each.sock = socket.socket(endpoint.family, endpoint.type, endpoint.proto)
             each.sock.setblocking(False)
             answer = each.sock.connect_ex(endpoint.sockaddr)
+            if answer == errno.EADDRNOTAVAIL and source_address(endpoint) is None:
+                answer = errno.ENETUNREACH  # ports there are: IPv6 is switched off
             if answer not in _PENDING:
                 raise OSError(answer, os.strerror(answer))
             if tcp:

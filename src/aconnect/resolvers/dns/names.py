@@ -5,13 +5,17 @@ Rules:
 * ``localhost`` and what is below it is this machine.  ``invalid``, ``onion`` and ``alt`` are asked
   of nobody.  ``local`` is the system's, which may ask the neighbours.
 * What ends in a number looks like an IPv4 address and is none: it is asked of nobody.
+* A name of which no message can have the octets is asked of nobody either: that of a service is
+  longer than its host's.
 * A search list is gone through as resolv.conf(5) has it; a dot at the end says that there is none.
 
-Sources: RFC 6761, RFC 6762, RFC 7686, RFC 9476; the URL standard, "ends in a number".
+Sources: RFC 1035 section 2.3.4, RFC 6761, RFC 6762, RFC 7686, RFC 9476; the URL standard, "ends in
+a number".
 """
 
 from __future__ import annotations
 
+import re
 import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -31,11 +35,16 @@ __all__ = [
     "files_last",
     "is_loopback",
     "is_systems",
+    "of_known_zones",
     "without_records",
     "words_of",
 ]
 
 _LONGEST: Final = 253
+_ESCAPED: Final = re.compile(r"\\(?:[0-9]{3}|.)")
+"""An octet, as zone files have it."""
+_DOTS: Final = (".", "\u3002", "\uff0e", "\uff61")
+"""All that IDNA takes for a dot: RFC 3490, section 3.1."""
 _NOBODYS: Final = {"invalid": "RFC 6761", "onion": "RFC 7686", "alt": "RFC 9476"}
 _SPECIAL: Final = {
     "loopback": "names under .localhost are never looked up in DNS (RFC 6761)",
@@ -62,6 +71,8 @@ def business_of(name: str) -> str:
         return f"names under .{last} are never looked up in DNS ({_NOBODYS[last]})"
     if last.isdecimal() or (last.startswith("0x") and not last[2:].strip("0123456789abcdef")):
         return "it looks like an IPv4 address and is none"
+    if len(name) > _LONGEST and len(_ESCAPED.sub(".", name)) > _LONGEST:
+        return f"no name in DNS is longer than {_LONGEST} octets"
     return ""
 
 
@@ -103,7 +114,7 @@ def candidates_of(host: str, name: str, settings: Settings) -> list[str]:
         host: as it was written: with a dot at the end, there is no search list.
         name: as `canonical` has it.
     """
-    if host.endswith("."):
+    if host.endswith(_DOTS):
         return [name]
     searched = [f"{name}.{domain}" for domain in settings.search]
     searched = [each for each in searched if len(each) <= _LONGEST]
@@ -121,6 +132,18 @@ def without_records(address: SRVAddress) -> TCPAddress | UDPAddress:
             socket.EAI_NONAME, "its SRV records are not looked up in DNS, and it gives no port"
         )
     return address.at(address.host, address.port)
+
+
+def of_known_zones(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses without those of an IPv6 zone that no interface of this machine is called; all of
+    them if nothing is left."""
+    zones = [each.partition("%")[2] for each in hosts]
+    if not any(zones):
+        return hosts
+    interfaces = {name for _, name in socket.if_nameindex()}
+    pairs = zip(hosts, zones, strict=True)
+    known = [host for host, zone in pairs if not zone or zone.isdecimal() or zone in interfaces]
+    return tuple(known) or hosts
 
 
 def is_loopback(host: str) -> bool:

@@ -166,8 +166,9 @@ class Translator:
             while not lookup.over and time.monotonic() < until:
                 await lookup.go_on(driver, watch, until)
         finally:
-            if lookup.over or len(lookup.waiting) == 1:
-                self._lookups.pop(key, None)
+            ends = lookup.over or len(lookup.waiting) == 1
+            if ends and self._lookups.get(key) is lookup:  # or those who come now have another
+                del self._lookups[key]
             lookup.leave(watch)
         replies = [each.outcome.reply for each in lookup.found]
         reply = replies[0] if replies else None

@@ -41,6 +41,7 @@ from .names import (
     files_last,
     is_loopback,
     is_systems,
+    of_known_zones,
     without_records,
     words_of,
 )
@@ -253,7 +254,7 @@ class DnsResolver:
         preferred: int,
     ) -> AsyncGenerator[Batch]:
         name = canonical(address.host)
-        own = machine.hosts.get(name, ())
+        own = of_known_zones(machine.hosts.get(name, ()))
         business = business_of(name)
         if isinstance(address, SRVAddress):
             own = ()  # which has no records

@@ -24,6 +24,7 @@ from ...sansio.service_records import ServiceRecord
 from ..answers import Explained, endpoint_at, service_of
 from ..base import Batch, Service
 from .addresses import FAMILIES
+from .asking import of_nobody
 from .cache import Answer, error_of
 from .telling import Told
 from .wire import A, Question, type_name
@@ -230,7 +231,7 @@ def _asked(
     while wanted := finding.to_ask():
         for each in wanted:
             question = Question(*each)
-            answer = recall(question)
+            answer = of_nobody(question.name) or recall(question)
             if answer is None:
                 yield None
                 continue

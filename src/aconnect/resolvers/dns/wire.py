@@ -65,6 +65,8 @@ PAYLOAD: Final = 1232
 _MOST_LINKS: Final = 16
 _MOST_ADDRESSES: Final = 256
 _HEADER: Final = 12
+_BEHIND_NAME: Final = 4  # type and class, and then perhaps an OPT record
+_OPT_RECORD: Final = 11
 _QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
 _NOERROR: Final = 0
 _WITHOUT_QUESTION: Final = (1, 2, 4, 5)
@@ -197,7 +199,7 @@ def read(data: bytes, asked: bytes, question: Question) -> Reply | None:
     flags, questions = unpack_from("!2H", data, 2)
     if not flags & _QR or flags >> 11 & 0xF:
         return None
-    end = asked.index(0, _HEADER) + 1  # of the name
+    end = len(asked) - (_BEHIND_NAME + _OPT_RECORD if asked[11] else _BEHIND_NAME)
     ours = asked[_HEADER:end].lower(), asked[end : end + 4]
     theirs = data[_HEADER:end].lower(), data[end : end + 4]
     if not (
