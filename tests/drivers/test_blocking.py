@@ -83,6 +83,14 @@ def test_several_are_waited_for(pair: Any) -> None:
     assert now(DRIVER.wait_readable([one, other], math.inf)) == [other]
 
 
+def test_a_function_goes_on_when_the_socket_is_ready(pair: Any) -> None:
+    one, other = pair
+    steps = iter((True, False, None))
+    assert not now(DRIVER.converse(one, time.monotonic() + 0.01, steps.__next__))
+    other.send(b"x")
+    assert now(DRIVER.converse(one, math.inf, steps.__next__))
+
+
 def test_a_wait_is_never_longer_than_what_poll_can_count(
     pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

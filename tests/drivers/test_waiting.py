@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import math
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+import uvloop
 from conftest import LOOPS
 from support.listeners import LOOPBACK, listening, refusing, silent
 from support.loops import NoWriterLoop
@@ -102,7 +104,7 @@ def test_every_driver_has_what_a_driver_has() -> None:
     members = {name for name in both if not name.startswith("_")}
     assert members == {
         "completes", "checkpoint", "wait_writable", "sock_connect", "sleep_until", "run_blocking",
-        "start_blocking", "wait_readable", "watch",
+        "start_blocking", "wait_readable", "converse", "watch",
     }  # fmt: skip
     for kind in (AnyioDriver, AsyncioSelectorDriver, AsyncioProactorDriver):
         assert members <= set(dir(kind()))
@@ -130,6 +132,7 @@ class TestWaitReadable:
     async def test_those_that_take_something(self, driver: Any) -> None:
         with connected_pair() as (one, _), connected_pair() as (other, _):
             assert await driver.wait_readable([one], math.inf, writable=[other]) == [other]
+            assert await driver.wait_readable([], math.inf, writable=[other]) == [other]
 
     async def test_a_moment(self, driver: Any) -> None:
         with connected_pair() as (one, _):
@@ -168,6 +171,116 @@ class TestWaitReadable:
             assert scope.cancelled_caught
             peer.send(b"x")
             assert await driver.wait_readable([one], math.inf) == [one]
+
+
+class Refusal(Exception):
+    pass
+
+
+class Interruption(KeyboardInterrupt):
+    pass
+
+
+class TestConverse:
+    @pytest.mark.parametrize("pair", NATIVE, indirect=True)
+    @pytest.mark.parametrize("write", [False, True])
+    async def test_a_number_that_was_closed_without_a_word(self, driver: Any, write: bool) -> None:
+        loop = asyncio.get_running_loop()
+        told: list[Any] = []
+        old, its_peer = full_pair()
+        number = old.fileno()
+        (loop.add_writer if write else loop.add_reader)(old, told.append, old)
+        for _ in range(3):  # turns, in which uvloop registers it
+            await asyncio.sleep(0)
+        os.close(old.detach())
+        bare, peer = full_pair(number)
+        with bare, peer, its_peer:
+            loop.call_later(0.001, empty if write else send, peer)
+            assert await driver.converse(bare, soon(5), iter((write, None)).__next__)
+        assert not told
+
+    async def test_it_goes_on_as_often_as_it_takes(self, driver: Any) -> None:
+        with connected_pair() as (one, peer):
+            heard: list[bool] = []
+            peer.setblocking(False)
+
+            def step() -> bool | None:
+                with contextlib.suppress(BlockingIOError):
+                    one.recv(1)
+                    heard.append(True)
+                    peer.send(b"x")
+                return False if len(heard) < 20 else None
+
+            peer.send(b"x")
+            assert await driver.converse(one, math.inf, step)
+            assert len(heard) == 20
+
+    @pytest.mark.parametrize("waits", [False, True])
+    @pytest.mark.parametrize("kind", [Refusal, Interruption])
+    async def test_what_a_step_raises_leaves_no_garbage(
+        self, driver: Any, kind: Any, waits: bool
+    ) -> None:
+        def step() -> bool | None:
+            if waits and not called:
+                called.append(True)
+                return True
+            raise kind
+
+        with connected_pair() as (one, _):
+            called: list[bool] = []
+            gc.collect()
+            gc.disable()
+            try:
+                try:
+                    await driver.converse(one, math.inf, step)
+                except kind as error:
+                    raised = weakref.ref(error)
+                await anyio.sleep(0)  # the loop has it until the turn is over
+                assert raised() is None
+            finally:
+                gc.enable()
+
+    @pytest.mark.parametrize("pair", ON_ASYNCIO, indirect=True)
+    @pytest.mark.parametrize("raises", [False, True])
+    async def test_a_step_that_cancels_who_waits(self, driver: Any, raises: bool) -> None:
+        def step() -> bool | None:
+            if not called:
+                called.append(True)
+                return True
+            task.cancel()
+            if raises:
+                raise Refusal
+            return None
+
+        with connected_pair() as (one, _):
+            called: list[bool] = []
+            task = asyncio.ensure_future(driver.converse(one, math.inf, step))
+            await asyncio.wait([task])
+            assert task.cancelled()
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("kind", ["wait_readable", "converse"])
+def test_a_wait_that_is_closed_after_its_loop(make: Any, kind: str) -> None:
+    driver = AsyncioSelectorDriver()
+
+    async def begin(sock: socket.socket) -> Any:
+        waits = (
+            driver.wait_readable([sock], math.inf)
+            if kind == "wait_readable"
+            else driver.converse(sock, math.inf, lambda: False)
+        )
+        waits.send(None)
+        return waits
+
+    with connected_pair() as (one, _):
+        with asyncio.Runner(loop_factory=make) as runner:
+            waits = runner.run(begin(one))
+        waits.close()
+
+
+def send(sock: socket.socket) -> None:
+    sock.send(b"x")
 
 
 @contextmanager

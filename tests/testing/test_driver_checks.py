@@ -34,6 +34,7 @@ from aconnect.testing.conformance import (
     check_driver,
 )
 from aconnect.testing.conformance import blocking as blocking_checks
+from aconnect.testing.conformance import conversing as conversing_checks
 from aconnect.testing.conformance import driver as driver_checks
 from aconnect.testing.conformance import readable as readable_checks
 from aconnect.testing.conformance import watch as watch_checks
@@ -42,7 +43,14 @@ from aconnect.testing.conformance.bench import Rules
 LIMIT = 10.0  # seconds, for what is quick when all is well
 HANGING = 1.0  # for what is meant to take longer
 
-WAITING = Rules([*driver_checks.RULES, *readable_checks.RULES, *watch_checks.RULES])
+WAITING = Rules(
+    [
+        *driver_checks.RULES,
+        *readable_checks.RULES,
+        *conversing_checks.RULES,
+        *watch_checks.RULES,
+    ]
+)
 NAMES = {rule.name for rule in DRIVER_RULES}
 
 COMPLETING = {name for name in NAMES if name.startswith("sock_connect")}
@@ -325,6 +333,99 @@ class ReadsOn(Reading):
     def cancelled(self) -> Any:
         leave_a_timer()
         raise
+
+
+class Conversing(AsyncioSelectorDriver):
+    """A defect in `converse`: what is made of a step, and of what is returned."""
+
+    async def converse(self, sock: Any, until: float, step: Any) -> Any:
+        try:
+            found = await super().converse(sock, until, self.made_of_step(step, until))
+        except asyncio.CancelledError:
+            return self.cancelled(step)
+        return self.made_of(found, sock, until)
+
+    def made_of_step(self, step: Any, until: float) -> Any:
+        return step
+
+    def made_of(self, found: Any, sock: Any, until: float) -> Any:
+        return found
+
+    def cancelled(self, step: Any) -> Any:
+        raise
+
+
+class AsksOnceMore(Conversing):
+    def made_of_step(self, step: Any, until: float) -> Any:
+        if step.__class__ is conversing_checks.Steps and not step.wanted:
+            return lambda: step() or step()
+        return step
+
+
+class AsksBeforeThereIsAnything(Conversing):
+    def made_of_step(self, step: Any, until: float) -> Any:
+        if (
+            step.__class__ is conversing_checks.Steps
+            and step.wanted == (False,)
+            and until == math.inf
+        ):
+            step()
+        return step
+
+
+class TakesReadingForWriting(Conversing):
+    def made_of_step(self, step: Any, until: float) -> Any:
+        only_writes = step.__class__ is conversing_checks.Steps and step.wanted == (True,)
+        return (lambda: None if step() is None else False) if only_writes else step
+
+
+class WaitsForTheSameAgain(Conversing):
+    def made_of_step(self, step: Any, until: float) -> Any:
+        first: list[Any] = []
+
+        def same() -> Any:
+            wanted = step()
+            first.append(wanted)
+            return None if wanted is None else first[0]
+
+        return same
+
+
+class KnowsNoHangUp(Conversing):
+    def made_of(self, found: Any, sock: Any, until: float) -> Any:
+        if found and until < math.inf and ready_now(sock, write=False):
+            return bool(sock.recv(1, socket.MSG_PEEK))
+        return found
+
+
+class SwallowsARefusal(AsyncioSelectorDriver):
+    async def converse(self, sock: Any, until: float, step: Any) -> Any:
+        try:
+            return await super().converse(sock, until, step)
+        except Exception:
+            return False
+
+
+class IsDoneWhenItIsLate(Conversing):
+    def made_of(self, found: Any, sock: Any, until: float) -> Any:
+        return True
+
+
+class TalkingLeavesATimer(Conversing):
+    def made_of(self, found: Any, sock: Any, until: float) -> Any:
+        leave_a_timer()
+        return found
+
+
+class TalksOn(Conversing):
+    def cancelled(self, step: Any) -> Any:
+        step()
+        raise
+
+
+class IsDoneWhenCancelled(Conversing):
+    def cancelled(self, step: Any) -> Any:
+        return True
 
 
 class SleepsTooShort(AsyncioSelectorDriver):
@@ -688,6 +789,16 @@ WAITING_DEFECTS: list[tuple[str, Any]] = [
     ("wait_readable.past", CannotReadInThePast),
     ("wait_readable.leaves_nothing", ReadingLeavesATimer),
     ("wait_readable.cancelled", ReadsOn),
+    ("converse.at_once", AsksOnceMore),
+    ("converse.reads", AsksBeforeThereIsAnything),
+    ("converse.writes", TakesReadingForWriting),
+    ("converse.turns", WaitsForTheSameAgain),
+    ("converse.end", KnowsNoHangUp),
+    ("converse.raises", SwallowsARefusal),
+    ("converse.deadline", IsDoneWhenItIsLate),
+    ("converse.leaves_nothing", TalkingLeavesATimer),
+    ("converse.cancelled", TalksOn),
+    ("converse.cancelled", IsDoneWhenCancelled),
     ("sleep_until.moment", SleepsTooShort),
     ("sleep_until.past", CannotSleepInThePast),
     ("sleep_until.infinity", NeverIsNow),

@@ -95,6 +95,16 @@ class AnyioDriver:
                     group.start_soon(wait, of.wait_writable, sock)
         return [*ready]
 
+    async def converse(
+        self, sock: socket.socket, until: float, step: Callable[[], bool | None]
+    ) -> bool:
+        of = sys.modules["trio"].lowlevel if in_trio() else anyio
+        with _NO_SCOPE if until == inf else anyio.move_on_after(seconds_left(until)):
+            while (write := step()) is not None:
+                await (of.wait_writable if write else of.wait_readable)(sock)
+            return True
+        return False
+
     def watch(self) -> AnyioWatch:
         return AnyioWatch()
 

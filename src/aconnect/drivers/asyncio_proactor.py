@@ -67,6 +67,15 @@ class AsyncioProactorDriver(AsyncioSelectorDriver):
             await self.sleep_until(min(time.monotonic() + pause, until))
             pause = min(pause * 2, _LOOK_LONGEST)
 
+    async def converse(
+        self, sock: socket.socket, until: float, step: Callable[[], bool | None]
+    ) -> bool:
+        while (write := step()) is not None:
+            reading, writing = ((), (sock,)) if write else ((sock,), ())
+            if not await self.wait_readable(reading, until, writable=writing):
+                return False
+        return True
+
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float
     ) -> int | None:

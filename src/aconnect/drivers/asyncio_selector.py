@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import ref
 
 from ..sockets.syscalls import so_error
+from .asyncio_conversation import Conversation
 from .asyncio_watch import AsyncioWatch, start_timer, wake
 from .threads import start_lookup
 
@@ -118,9 +119,6 @@ class AsyncioSelectorDriver:
         *,
         writable: Collection[socket.socket] = (),
     ) -> list[socket.socket]:
-        if len(socks) + len(writable) == 1:
-            [sock] = socks or writable
-            return await _wait_for_one(sock, until, write=not socks)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         ready: dict[socket.socket, None] = {}
@@ -151,6 +149,22 @@ class AsyncioSelectorDriver:
                     remove(number)
             added.clear()
         return [*ready]
+
+    async def converse(
+        self, sock: socket.socket, until: float, step: Callable[[], bool | None]
+    ) -> bool:
+        wanted = step()
+        if wanted is None:
+            return True
+        conversation = Conversation(asyncio.get_running_loop(), sock, step)
+        timer = start_timer(until, conversation.over, False)
+        try:
+            conversation.listen(wanted)
+            return await conversation.over
+        finally:
+            if timer is not None:
+                timer.cancel()
+            conversation.end()
 
     def watch(self) -> AsyncioWatch:
         return AsyncioWatch()
@@ -185,25 +199,6 @@ class AsyncioSelectorDriver:
             finally:
                 del error, waiter  # each leads back to this frame
         return cast("T | None", result)
-
-
-async def _wait_for_one(sock: socket.socket, until: float, *, write: bool) -> list[socket.socket]:
-    """`wait_readable` for one socket, with what that needs."""
-    loop, number = asyncio.get_running_loop(), sock.fileno()
-    add, remove = loop.add_reader, loop.remove_reader
-    if write:
-        add, remove = loop.add_writer, loop.remove_writer
-    waiter: asyncio.Future[list[socket.socket]] = loop.create_future()
-    remove(number)
-    timer = start_timer(until, waiter, [])
-    try:
-        add(sock, wake, waiter, [sock])
-        return await waiter
-    finally:
-        if timer is not None:
-            timer.cancel()
-        if not loop.is_closed():
-            remove(number)
 
 
 def _deliver(to: ref[asyncio.Future[Any]], *outcome: Any) -> None:

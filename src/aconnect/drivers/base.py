@@ -123,6 +123,25 @@ class DialDriver(Protocol):
             Those that are ready; none if ``until`` came first.
         """
 
+    async def converse(
+        self, sock: socket.socket, until: float, step: Callable[[], bool | None]
+    ) -> bool:
+        """Have a function called, at once and then whenever a socket is ready, until it is done:
+        one registration and one timer, however often it has to wait.
+
+        Nobody else waits for the socket, and nobody closes it meanwhile.
+
+        Args:
+            step: does what can be done without a wait.  It tells what is to be waited for next,
+                something to read (False) or room to write (True), the end and the failure of the
+                connection included; or None, when it is done.  What it raises ends the wait, and
+                is raised here.  It is called in the loop's thread, but not always in this task,
+                and it is not called any more when this is over.
+
+        Returns:
+            Whether it is done; False if ``until`` came first.
+        """
+
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float
     ) -> int | None:

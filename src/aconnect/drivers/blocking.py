@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..sockets.syscalls import so_error
 from .asyncio_watch import AsyncioWatch
-from .polling import ready_of
+from .polling import ready_of, wait_for
 from .private_loop import private_loop
 from .threads import LOOKUPS
 
@@ -58,6 +58,14 @@ class BlockingDriver:
         writable: Collection[socket.socket] = (),
     ) -> list[socket.socket]:
         return ready_of(writable, until, socks)
+
+    async def converse(
+        self, sock: socket.socket, until: float, step: Callable[[], bool | None]
+    ) -> bool:
+        while (write := step()) is not None:
+            if not wait_for(sock, not write, until):
+                return False
+        return True
 
     async def sock_connect(
         self, sock: socket.socket, sockaddr: SockAddr, until: float

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ...addresses.values import TCPAddress
 from .bench import Broken, NotConformant, Rules
 from .blocking import RULES as BLOCKING_RULES
+from .conversing import RULES as CONVERSING_RULES
 from .driver import RULES as WAITING_RULES
 from .readable import RULES as READABLE_RULES
 from .resolver import RULES as RESOLVER_RULES
@@ -38,7 +39,9 @@ __all__ = [
     "check_resolver",
 ]
 
-DRIVER_RULES = Rules([*WAITING_RULES, *READABLE_RULES, *WATCH_RULES, *BLOCKING_RULES])
+DRIVER_RULES = Rules(
+    [*WAITING_RULES, *READABLE_RULES, *CONVERSING_RULES, *WATCH_RULES, *BLOCKING_RULES]
+)
 """What `check_driver` checks, in its order: each has a ``name`` and ``words``."""
 
 
