@@ -529,12 +529,23 @@ class TestWhichProxy:
         with pytest.raises(error, match=r"proxy"):
             await Dialer(proxy=lambda _: given).connect(TARGET)
 
+    async def test_it_is_not_awaited(self) -> None:
+        with pytest.raises(TypeError, match="to be called or awaited: Answer"):
+            await Dialer(proxy=lambda _: Answer()).connect(TARGET)  # type: ignore[arg-type]
+
     async def test_what_it_raises_is_raised(self) -> None:
         def choose(_: Any) -> None:
             raise LookupError("no idea")
 
         with pytest.raises(LookupError, match="no idea"):
             await Dialer(proxy=choose).connect(TARGET)
+
+
+class Answer:
+    """What an async function gives, but that nobody is warned of."""
+
+    def __await__(self) -> Any:
+        raise AssertionError
 
 
 def listener_name(asked: list[Any]) -> tuple[str, int]:

@@ -268,6 +268,11 @@ def test_an_attempt_that_has_something_to_say_is_heard() -> None:
         "EPERM: the address policy does not permit it. "
         "Check the policy (permit), and which addresses the name has."
     )
+    by_proxy = replace(silent, via=("http://proxy:1", "http://second:1"))
+    error = ConnectError(errnos.ECONNREFUSED, "", attempts=[by_proxy], family=INET)
+    assert explain(error).startswith(
+        "ECONNREFUSED: the proxy http://proxy:1 could not be reached: nothing is listening there."
+    )
     bound = replace(silent, errno=errnos.EADDRINUSE, note="could not bind to local_address x")
     error = ConnectError(errnos.EADDRINUSE, "", attempts=[silent, bound], family=INET)
     assert explain(error).startswith(

@@ -44,6 +44,8 @@ class TestVariables:
             ({"https_proxy": "proxy:3128"}, "http://proxy:3128"),
             ({"https_proxy": "u:p@proxy:3128"}, "http://***@proxy:3128"),
             ({"https_proxy": "http+unix:/run/x"}, "http+unix:/run/x"),
+            ({"https_proxy": "HTTP+vsock:2:1024"}, "http+vsock:2:1024"),
+            ({"https_proxy": "u:a+unix:b@proxy:1"}, "http://***@proxy:1"),
             ({"http_proxy": "http://a:1"}, "direct"),
         ],
     )
@@ -161,6 +163,8 @@ NO_PROXY = [
     ("http://x.org", {"x.org:1": False}),
     ("x.org:", {"x.org:1": False}),
     ("x.org:http", {"x.org:1": False}),
+    ("x.org:\u0661", {"x.org:1": False}),
+    ("[2001:db8::1]:\u0661", {"[2001:db8::1]:1": False}),
     ("x.org/8", {"x.org:1": False}),
     ("10.0.0.0/99", {"10.0.0.0:1": False}),
     ("010.1.2.3", {"10.1.2.3:1": False}),

@@ -88,9 +88,19 @@ class TestVersion2:
         ({"tlvs": [(1, "x")]}, TypeError, "tlvs must be pairs"),
         ({"tlvs": [(1, b"x", 2)]}, TypeError, "tlvs must be pairs"),
         ({"tlvs": [(256, b"x")]}, ValueError, "from 0 to 255"),
-        ({"tlvs": [(1, b"x" * 65536)]}, ValueError, "at most 65535 bytes"),
+        ({"tlvs": [(1, b"x" * 65536)]}, ValueError, "value of type 1 must have at most 65535"),
         ({"tlvs": [(1, b"x" * 40000)] * 2}, ValueError, "a header has at most 65535"),
+        *(
+            ({"tlvs": given}, TypeError, "^tlvs must be pairs")
+            for given in (None, 5, [5], {1: b""})
+        ),
+        ({"tlvs": [(True, b"x")]}, TypeError, "tlvs must be pairs"),
+        ({"authority": "x" * 65536}, ValueError, "type 2 must have at most 65535"),
+        ({"authority": "\u00fc" * 64}, ValueError, "^authority must be a name"),
         ({"version": 1, "authority": "x"}, ValueError, "need version 2"),
+        ({"source": 5}, TypeError, "^source: address must be"),
+        ({"destination": "h"}, ValueError, "^destination: not an address"),
+        ({"source": "unixgram:/x"}, ValueError, "source must be an IP address"),
         ({"source": "example.org:1"}, ValueError, "source must be an IP address"),
         ({"destination": "vsock:2:1"}, ValueError, "destination must be an IP address"),
         ({"source": "1.2.3.4:1", "destination": "[::1]:1"}, ValueError, "of one family"),

@@ -120,6 +120,7 @@ class TestText:
             f"http://{CANARY}%3A:x@h",
             f"socks4://u:{CANARY}@h",
             f"http://u:{CANARY}@[::1",
+            f"http+unix:u:{CANARY}@/run/x",
         ],
     )
     def test_n4_no_error_shows_a_login(self, text: str) -> None:
@@ -214,7 +215,10 @@ class TestValues:
             (("https", "unix:/x"), {}, ValueError, "server_hostname is needed"),
             (("https", "h:1"), {"ssl": "yes"}, TypeError, "ssl must be"),
             (("socks5", "h:1"), {"headers": [("a", "b")]}, ValueError, "http and https only"),
-            (("http", "h:1"), {"headers": "ab"}, TypeError, "pairs"),
+            *(
+                (("http", "h:1"), {"headers": given}, TypeError, "^headers must be pairs of")
+                for given in (None, 5, [5], "ab", ["ab"], {"TE": "x"}, [("a", b"c4n4ry")])
+            ),
             (("http", "h:1"), {"headers": [("a", "b", "c")]}, TypeError, "pairs"),
             (("http", "h:1"), {"headers": [("a", 1)]}, TypeError, "pairs"),
             (
@@ -237,7 +241,7 @@ class TestValues:
             ),
             *(
                 (("http", "h:1"), {"headers": [("a", value)]}, ValueError, "ASCII value")
-                for value in ("c\nd", "c\rd", "c\0d", "c\n", "\0")
+                for value in ("c\nd", "c\rd", "c\0d", "c\n", "\0", " c", "c\t", " ", "\x7f")
             ),
             *(
                 (("http", "h:1"), {"headers": [(name, "x")]}, ValueError, "sent anyway")
@@ -262,6 +266,14 @@ class TestValues:
                 r"address must not .* unlike 'http://\*\*\*@h:1'",
             ),
             (("http", "u:c4n4ry@h"), {}, ValueError, r"unlike '\*\*\*@h'"),
+            (("http", "c4n4ry@h:1"), {}, ValueError, r"unlike '\*\*\*@h:1'"),
+            (("http", ("c4n4ry@h", 1)), {}, ValueError, r"unlike '\*\*\*@h'"),
+            (("https", "https://h"), {}, ValueError, "host and a port, unlike 'https://h'"),
+            (("https", "svcb://h:1?scheme=x"), {}, ValueError, "host and a port"),
+            *(
+                (("https", "h:1"), {"ssl": value}, TypeError, f"SSLContext or None, not {value}")
+                for value in (True, False)
+            ),
             (("http", "h:1"), {"username": "\ud800"}, ValueError, "^username cannot be encoded"),
             (
                 ("http", "h:1"),

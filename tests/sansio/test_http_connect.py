@@ -216,6 +216,10 @@ class TestRefusal:
             (b'a; details="; error=connection_refused"', errno.EHOSTUNREACH),
             (b'a; details="' + b"x" * 300 + b'"; error=connection_refused', errno.ECONNREFUSED),
             (b"a; error=proxy_internal_error, b; error=connection_timeout", errno.ETIMEDOUT),
+            (b'a; error="x; error=connection_refused"', errno.EHOSTUNREACH),
+            (b'a;error="connection_refused";received-status=503', errno.ECONNREFUSED),
+            (b"a; error=connection_refused-x", errno.EHOSTUNREACH),
+            (b"a; error=connection_refused.x, b; error=connection_timeout", errno.ETIMEDOUT),
         ],
     )
     def test_h4_what_is_quoted_says_nothing(self, field: bytes, code: int) -> None:
@@ -261,6 +265,34 @@ class TestSecrets:
         told = f"{refusal!r} {refusal.__context__!r} {refusal.body!r}"
         assert secret.decode() not in told
         assert not refusal.body or refusal.body == b"<p>***"
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("Proxy-Authorization", "Bearer c4n4ry-s3cret"),
+            ("proxy-authorization", "basic YTpjNG40cnktczNjcmV0"),
+            ("X-Token", "c4n4ry-s3cret"),
+        ],
+    )
+    def test_nor_what_a_header_has(self, name: str, value: str) -> None:
+        said = b"c4n4ry-s3cret and " + value.encode()
+        with pytest.raises(Refusal) as caught:
+            feed(
+                HTTPConnect("h", 1, headers=[(name, value)]),
+                b"HTTP/1.1 502 %b\r\n\r\n<p>%b" % (said, said),
+            )
+        assert "502 *** and " in str(caught.value)
+        told = f"{caught.value!r} {caught.value.body!r}"
+        assert not any(each in told for each in ("c4n4ry", "YTpjNG40cnktczNjcmV0"))
+
+    @pytest.mark.parametrize("value", ["Basic x", "Basic /w==", "Basic Og==", "7", ""])
+    def test_a_header_may_have_none(self, value: str) -> None:
+        with pytest.raises(Refusal) as caught:
+            feed(
+                HTTPConnect("h", 1, headers=[("Proxy-Authorization", value)]),
+                b"HTTP/1.1 407 Basic 7 days\r\nProxy-Authenticate: Basic\r\n\r\n",
+            )
+        assert "407 Basic 7 days: it wants a login (Basic)" in str(caught.value)
 
     def test_a_short_one_is_a_word(self) -> None:
         with pytest.raises(Refusal) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -383,3 +384,39 @@ async def test_what_aiohttp_raises_of_a_proxy() -> None:
             with pytest.raises(aiohttp.ClientProxyConnectionError) as caught:
                 await session.get(f"http://{NAME}/")
     assert isinstance(caught.value.__cause__, ProxyError)
+
+
+@pytest.mark.parametrize("given", ["in the URL", "apart", "as a header"])
+@on_asyncio
+@pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore:.*(BasicAuth|proxy_auth):DeprecationWarning")
+async def test_n4_what_aiohttp_raises_of_a_requests_own_proxy_has_no_login(given: str) -> None:
+    said = b"c4n4ry " + b64encode(b"c4n4ry:c4n4ry")
+    with FakeProxy([HEAD, b"HTTP/1.1 502 %b\r\n\r\n" % said]) as proxy:
+        how: dict[str, Any] = {"proxy": proxy.url("http")}
+        if given == "in the URL":
+            how["proxy"] = proxy.url("http", "c4n4ry:c4n4ry@")
+        elif given == "apart":
+            how["proxy_auth"] = aiohttp.BasicAuth("c4n4ry", "c4n4ry")
+        else:
+            how["proxy_headers"] = {"Proxy-Authorization": f"Basic {said.split()[1].decode()}"}
+        async with aiohttp.ClientSession(connector=AConnectConnector()) as session:
+            with pytest.raises(aiohttp.ClientProxyConnectionError) as caught:
+                await session.get(f"https://{NAME}/", **how)
+    assert said.split()[1] in proxy.heard[0]
+    error = caught.value
+    told = f"{error!r} {error} {error.args!r} {vars(error)!r} {error.__cause__!r}"
+    assert "502 *** ***" in told
+    assert not any(each.decode() in told for each in said.split())
+
+
+@on_asyncio
+@pytest.mark.anyio
+async def test_aiohttps_own_proxy_of_a_request_has_the_port_of_its_scheme() -> None:
+    reports: list[Report] = []
+    resolver = StaticResolver({"proxy.example": []})
+    connector = AConnectConnector(dialer=Dialer(resolver=resolver, on_report=reports.append))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"https://{NAME}/", proxy="socks5h://proxy.example")
+    assert [report.to_dict()["via"] for report in reports] == [["socks5h://proxy.example:1080"]]

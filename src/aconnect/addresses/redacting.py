@@ -13,7 +13,7 @@ import os
 import re
 from typing import Any, Final
 
-__all__ = ["address_shown", "proxy_shown", "redacted", "shown"]
+__all__ = ["address_shown", "has_login", "proxy_shown", "redacted", "shown"]
 
 _AT: Final = frozenset("@\ufe6b\uff20")  # what looks like one counts
 # They are compiled when they are needed, which is seldom; every import has to wait for this.
@@ -35,12 +35,16 @@ def redacted(text: str) -> str:
     return f"{scheme}://***@{where}" if mark and re.fullmatch(_SCHEME, scheme) else f"***@{where}"
 
 
+def has_login(text: str) -> bool:
+    """Whether there is what looks like a user or a password before a host, for which no colon is
+    needed here."""
+    return not _AT.isdisjoint(text) and not re.match(_UNIX, text, re.IGNORECASE)
+
+
 def address_shown(text: str) -> str:
     """What is an address, or was to be one, without a user and a password: in a URL, and wherever
     there is a colon before an ``@``."""
-    if _AT.isdisjoint(text) or re.match(_UNIX, text, re.IGNORECASE):
-        return text
-    return redacted(text) if re.match(_LOGIN, text, re.DOTALL) else text
+    return redacted(text) if has_login(text) and re.match(_LOGIN, text, re.DOTALL) else text
 
 
 def shown(value: Any) -> str:

@@ -33,7 +33,7 @@ from ..errors.errors import (
 from ..explanations.extras import not_installed
 from ..handshakes.contexts import default_context
 from ..proxies.environment import from_environment
-from ..proxies.values import Proxy
+from ..proxies.values import DEFAULT_PORTS, Proxy
 from ..resolvers.base import Batch
 from ..transports.as_asyncio import to_dialer
 from ..transports.asyncio import create_connection
@@ -248,9 +248,10 @@ def _proxy_of(req: aiohttp.ClientRequest, address: TCPAddress | UnixAddress) -> 
     """
     url, login = req.proxy, req.proxy_auth
     if url is not None:
+        port = url.port or DEFAULT_PORTS.get(url.scheme, 0)  # yarl knows no SOCKS
         return Proxy(
             url.scheme,
-            (url.host or "", url.port or 0),
+            (url.host or "", port),
             username=url.user if login is None else login.login,
             password=url.password if login is None else login.password,
         )
@@ -293,8 +294,11 @@ def _as_aiohttp(error: ConnectError, key: Any) -> aiohttp.ClientConnectorError:
     """The error of aiohttp's that it is.
 
     Args:
-        key: what aiohttp calls the connection key of a request.
+        key: what aiohttp calls the connection key of a request; it is in the error's ``args``,
+            where no login of a proxy's is to be.
     """
+    if key.proxy is not None:
+        key = key._replace(proxy=key.proxy.with_user(None), proxy_auth=None)
     if isinstance(error, ResolveError):
         return aiohttp.ClientConnectorDNSError(key, error)
     if isinstance(error, ProxyError):

@@ -99,10 +99,13 @@ class ProxiedPlan(Plan):
             )
         if answers[0] is None:
             return None
-        proxy = checked(answers[0])
-        if callable(proxy):
-            raise TypeError("proxy must return a proxy, not another callable")
-        return chain_of(proxy)
+        found = answers[0]
+        if callable(found) or hasattr(found, "__await__"):
+            raise TypeError(
+                "proxy must return a proxy or None, not what is to be called or awaited: "
+                f"{type(found).__name__}"
+            )
+        return chain_of(checked(found))
 
 
 def _asked_of(part: Target) -> Any:

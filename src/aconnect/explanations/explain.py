@@ -163,6 +163,8 @@ def _explain_error(error: OSError) -> str:
         # Time ran out, but on something that has a name.
         row = lookup(attempts[-1].errno)
         words, check = f"time ran out on {row.name}, {row.words(family)}", row.advice(family)
+    if phase == "connect" and attempts and attempts[0].via:
+        words = f"the proxy {attempts[0].via[0]} could not be reached: {words}"
     for record in attempts:
         if (record.errno, record.phase) == (error.errno, phase) and record.note:
             check = _POLICY if record.outcome == "not permitted" else check

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["FromEnvironment", "from_environment"]
 
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
+_HAS_SCHEME: Final = re.compile(r"[^:@]*(?:://|\+(?:unix|vsock):)", re.IGNORECASE)
 _LONGEST_ENTRY: Final = 300  # a name, a port, and what stands around them
 
 
@@ -75,9 +76,7 @@ def from_environment(scheme: str, environ: Mapping[str, str] = os.environ) -> Fr
     name, value = _variable(scheme, environ)
     if value:
         try:
-            proxy = parse_proxy(
-                value if "://" in value or "+unix:" in value else f"http://{value}"
-            )
+            proxy = parse_proxy(value if _HAS_SCHEME.match(value) else f"http://{value}")
         except ValueError as error:
             raise ValueError(f"{name} does not name a proxy: {error}") from None  # without secrets
     return FromEnvironment(proxy, environ.get("no_proxy", environ.get("NO_PROXY", "")))
@@ -155,7 +154,7 @@ def _entry(text: str) -> _Entry | None:
         return None
     if text == "*":
         return _Entry()
-    bare = re.fullmatch(r"\[([^\]]+)\](/\d+)?(?::(\d{1,5}))?", text)
+    bare = re.fullmatch(r"\[([^\]]+)\](/[0-9]+)?(?::([0-9]{1,5}))?", text)
     if bare:
         host, prefix, digits = bare.groups()
         if ":" not in host:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from ..addresses.text import AddressLike, parse_address
 from ..addresses.values import TCPAddress, UnixAddress, literal_family
 from ..sansio.proxy_header import encode_v1, encode_v2
 from ..sansio.value import Value, plain
+from .values import pairs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,10 +125,14 @@ ProxyHeader.__module__ = "aconnect"  # where users import it from
 def _end(given: Any, name: str) -> TCPAddress | UnixAddress | None:
     if given is None:
         return None
-    address = parse_address(given)
+    try:
+        address = parse_address(given)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}") from None
     if isinstance(address, TCPAddress) and literal_family(address.host.partition("%")[0]):
         return address
-    if isinstance(address, UnixAddress):
+    if isinstance(address, UnixAddress) and address.type == socket.SOCK_STREAM:
         return address
     raise ValueError(f"{name} must be an IP address with a port, or a unix path, not {given!r}")
 
@@ -147,12 +153,10 @@ def _raw(end: Any) -> Any:
 
 
 def _check_tlvs(tlvs: Any) -> Any:
-    kept = tuple(tuple(pair) for pair in tlvs)
-    for pair in kept:
-        if len(pair) != 2 or not isinstance(pair[0], int) or not isinstance(pair[1], bytes):
+    kept = pairs_of(tlvs, "tlvs", "a type and bytes")
+    for kind, value in kept:
+        if isinstance(kind, bool) or not isinstance(kind, int) or not isinstance(value, bytes):
             raise TypeError("tlvs must be pairs of a type and bytes")
-        if not 0 <= pair[0] <= 0xFF:
-            raise ValueError(f"tlvs must have types from 0 to 255, not {pair[0]!r}")
-        if len(pair[1]) > 0xFFFF:
-            raise ValueError(f"tlvs must have values of at most 65535 bytes, not {len(pair[1])}")
+        if not 0 <= kind <= 0xFF:
+            raise ValueError(f"tlvs must have types from 0 to 255, not {kind!r}")
     return kept

@@ -27,6 +27,7 @@ __all__ = ["parse_proxy"]
 
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HOST_AND_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
+_LOGIN: Final = re.compile(r"(?!@)[^/]*:[^/]*@")
 _BRACKETS: Final = "an IPv6 address needs brackets, as in http://[::1]:80"
 _PORT: Final = "the port must be a number from 0 to 65535, or the name of a service"
 _FORM: Final = 'use "scheme://host:port" or "scheme://user:password@host:port"'
@@ -63,7 +64,8 @@ def parse_proxy(text: str) -> Proxy:
     if plus:
         if kind not in ("unix", "vsock"):
             _refuse(text, "+ must be followed by unix or vsock")
-        if rest.startswith("//") and not rest.startswith("///"):
+        in_place_of_host = rest.startswith("//") and not rest.startswith("///")
+        if in_place_of_host or _LOGIN.match(rest):
             _refuse(text, f"a {kind} address has no host and no login: use {scheme}+{kind}:...")
         return _made(text, scheme, f"{kind}:{rest}", None, None)
     login, at, where = rest[2:].rpartition("@")

@@ -13,7 +13,8 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from ..addresses.redacting import address_shown, redacted, shown
+from ..addresses.redacting import has_login, redacted, shown
+from ..addresses.service_addresses import ServiceAddress
 from ..addresses.text import AddressLike, parse_address
 from ..addresses.values import TCPAddress, UnixAddress, VsockAddress
 from ..sansio.value import Value, plain
@@ -48,7 +49,7 @@ _DNS: Final[dict[str, DNS]] = {
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE: Final = re.compile(r"[^\x00\r\n]*")
+_VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding"})
 
 
@@ -153,12 +154,18 @@ Proxy.__module__ = "aconnect"  # where users import it from
 
 
 def _where(address: Any) -> TCPAddress | UnixAddress | VsockAddress:
-    if isinstance(address, str) and address_shown(address) != address:
+    host = address[0] if isinstance(address, tuple) and address else address
+    if isinstance(host, str) and has_login(host):
         raise ValueError(
-            f"address must not have a user and a password, unlike {shown(address)}: they "
+            f"address must not have a user and a password, unlike {redacted(host)!r}: they "
             "have arguments of their own, and parse_proxy() takes the text of a whole proxy"
         )
     where = parse_address(address)
+    if isinstance(where, ServiceAddress):
+        raise ValueError(
+            f"address must have a host and a port, unlike {shown(address)}: parse_proxy() takes "
+            "the text of a whole proxy"
+        )
     if isinstance(where, (TCPAddress, VsockAddress)):
         return where
     if isinstance(where, UnixAddress) and where.type == socket.SOCK_STREAM:
@@ -198,26 +205,37 @@ def _check_tls(scheme: str, where: Any, ssl: Any, server_hostname: Any) -> None:
             if value is not None:
                 raise ValueError(f"{name} is for https only, not for {scheme}")
         return
+    if isinstance(ssl, bool):
+        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {ssl!r}")
     from ..handshakes.tls import settings  # ssl is imported for https alone
 
     settings(True if ssl is None else ssl, server_hostname, None, getattr(where, "host", None))
 
 
 def _check_headers(scheme: str, headers: Any, username: str | None) -> Any:
-    if isinstance(headers, (str, bytes)):
-        raise TypeError("headers must be pairs of a name and a value")
-    kept = tuple(tuple(pair) for pair in headers)
+    kept = pairs_of(headers, "headers", "a name and a value, both str")
     if kept and scheme not in ("http", "https"):
         raise ValueError(f"headers are for http and https only, not for {scheme}")
-    for number, pair in enumerate(kept):
-        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+    for number, (name, value) in enumerate(kept):
+        if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError("headers must be pairs of a name and a value, both str")
-        name, value = pair
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"headers[{number}] must have a name that is valid in HTTP")
-        if not _VALUE.fullmatch(value) or not value.isascii():
+        if not _VALUE.fullmatch(value):
             raise ValueError(f"headers[{number}] must have an ASCII value that is valid in HTTP")
         given = name.lower()
         if given in _OURS or (given == "proxy-authorization" and username is not None):
             raise ValueError(f"headers must not have {name}, which is sent anyway")
     return kept
+
+
+def pairs_of(given: Any, name: str, what: str) -> tuple[tuple[Any, Any], ...]:
+    """An argument that consists of pairs, which are tuples or lists.
+
+    Raises:
+        TypeError: it does not; the message shows none of it.
+    """
+    each = tuple(given) if hasattr(given, "__iter__") else None
+    if each is None or not all(isinstance(one, (tuple, list)) and len(one) == 2 for one in each):
+        raise TypeError(f"{name} must be pairs of {what}")
+    return tuple((one[0], one[1]) for one in each)

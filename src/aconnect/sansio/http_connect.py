@@ -10,8 +10,8 @@ Rules:
 * The reason beside a status decides nothing, whatever there is in it (RFC 9112 section 4).
 * Informational answers are passed over, but not without end.
 * Nobody is followed to another place (3xx), and no login is tried a second time (407).
-* A proxy that says again what it was told, in a reason or on a page, does not bring a user or a
-  password into an error.
+* A proxy that says again what it was told, in a reason or on a page, does not bring a user, a
+  password or the value of a header into an error.
 * ``Proxy-Status`` says what a refusal is about, if it is there and known (RFC 9209).
 
 Sources: RFC 9110 sections 9.3.6 and 11.7, RFC 9112 section 3.2.3, RFC 7617 (Basic), RFC 9209.
@@ -22,7 +22,9 @@ from __future__ import annotations
 import errno as errnos
 import re
 import socket
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from contextlib import suppress
+from itertools import chain, starmap
 from typing import TYPE_CHECKING, Any, Final
 
 import h11
@@ -30,7 +32,7 @@ import h11
 from .negotiation import Refusal, hung_up, no_answer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .negotiation import About
 
@@ -56,7 +58,7 @@ _FRAMING: Final = re.compile(
 )
 """The fields that say nothing where there is no body, however wrong they are."""
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*(?:"|$)'
-_ERROR: Final = re.compile(rf';\s*error\s*=\s*"?([a-z_]+)|{_QUOTED}')
+_ERROR: Final = re.compile(rf';\s*error\s*=\s*(?:"(\w+)"|([^\s;,"]+))|{_QUOTED}')
 _SCHEME: Final = re.compile(rf"(?:^|,)\s*([A-Za-z][\w.+-]*)(?=\s*(?:,|$)|\s+[^\s=,])|{_QUOTED}")
 
 
@@ -69,6 +71,15 @@ def _any_of(*secrets: str) -> re.Pattern[bytes]:
             for word in words
         )
     )
+
+
+def _secrets_of(name: str, value: str) -> Iterator[str]:
+    """What a header tells the proxy in confidence, as any may: such as a token."""
+    scheme, _, rest = value.partition(" ")
+    yield from (each for each in (value, rest) if len(each) > _SHORT)
+    if (name.lower(), scheme.lower()) == ("proxy-authorization", "basic"):
+        with suppress(ValueError):  # it is none of Basic's
+            yield from b64decode(rest, validate=True).decode().split(":", 1)
 
 
 _ERRORS: Final[dict[str, int]] = {
@@ -111,11 +122,13 @@ class HTTPConnect:
     ) -> None:
         where = _authority(host, port)
         sent = [("Host", where)]
-        self._secrets: re.Pattern[bytes] | None = None
+        headers = [*headers]
+        secrets = [*chain.from_iterable(starmap(_secrets_of, headers))]
         if username is not None:
             login = b64encode(f"{username}:{password or ''}".encode()).decode("ascii")
             sent.append(("Proxy-Authorization", f"Basic {login}"))
-            self._secrets = _any_of(login, username, password or "")
+            secrets += (login, username, password or "")
+        self._secrets: re.Pattern[bytes] | None = _any_of(*secrets) if secrets else None
         self._reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         request = h11.Request(method="CONNECT", target=where, headers=[*sent, *headers])
         self._out = (self._reader.send(request) or b"") + (
@@ -238,7 +251,8 @@ def _meaning(status: int, fields: dict[str, str]) -> tuple[int, About, str]:
         offered = filter(None, _SCHEME.findall(fields.get("proxy-authenticate", "")))
         schemes = ", ".join(dict.fromkeys(offered))[:_LONGEST_REASON]
         return errnos.EACCES, "proxy", f"it wants a login ({schemes or 'it does not say which'})"
-    for error in _ERROR.findall(fields.get("proxy-status", "")):
+    for quoted, token in _ERROR.findall(fields.get("proxy-status", "")):
+        error = quoted or token
         if error in _ERRORS:
             return _ERRORS[error], "target", error
     if status == 403:

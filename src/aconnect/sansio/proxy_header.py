@@ -83,9 +83,14 @@ def encode_v2(
         addresses += source[1].to_bytes(2, "big") + destination[1].to_bytes(2, "big")
     values = list(tlvs)
     if authority is not None:
-        values.append((_AUTHORITY, authority.encode("ascii" if authority.isascii() else "idna")))
+        values.append((_AUTHORITY, _ascii_name(authority)))
     if unique_id is not None:
         values.append((_UNIQUE_ID, unique_id))
+    for kind, data in values:
+        if len(data) > _LONGEST:
+            raise ValueError(
+                f"the value of type {kind} must have at most {_LONGEST} bytes, not {len(data)}"
+            )
     rest = b"".join(bytes([kind]) + len(data).to_bytes(2, "big") + data for kind, data in values)
     length = len(addresses) + len(rest)
     if length > _LONGEST:
@@ -93,6 +98,13 @@ def encode_v2(
             f"a header has at most {_LONGEST} bytes behind its first 16, not {length}"
         )
     return _SIGNATURE + bytes([command, family]) + length.to_bytes(2, "big") + addresses + rest
+
+
+def _ascii_name(authority: str) -> bytes:
+    try:
+        return authority.encode("ascii" if authority.isascii() else "idna")
+    except UnicodeError:
+        raise ValueError(f"authority must be a name, not {authority!r}") from None
 
 
 def _hosts(source: Any, destination: Any) -> tuple[int, tuple[str, str]]:
