@@ -55,6 +55,11 @@ def test_there_and_back(prefix: Prefix, ipv4: str) -> None:
     assert parse_prefix(str(prefix)) == prefix
 
 
+def test_a_prefix_of_zeros_is_none() -> None:
+    """Or loopback would be under it."""
+    assert prefixes_in(["::192.0.0.170", "0:0:0:c000:0:aa00::"]) == ()
+
+
 def test_addresses_that_were_ipv4_mapped_have_no_prefix() -> None:
     assert prefixes_in(["192.0.0.170", "64:ff9b::192.0.0.171"]) == (parse_prefix("64:ff9b::/96"),)
 

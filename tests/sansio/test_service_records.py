@@ -17,6 +17,7 @@ from aconnect.sansio.service_records import (
     SRVRecord,
     drawn,
     grouped,
+    limited,
     read_svcb,
     unusable,
 )
@@ -157,6 +158,52 @@ def test_what_a_record_may_hold_besides() -> None:
     assert (record.ech, record.port) == (b"abc", 443)
 
 
+def parameter(key: int, value: bytes) -> bytes:
+    return key.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
+
+
+@pytest.mark.parametrize(("count", "left_out"), [(64, 0), (65, 1), (32767, 32703)])
+def test_d12_of_very_many_protocols_some_are_read(count: int, left_out: int) -> None:
+    octets = b"\0\1\0" + parameter(1, b"\1x" * count)
+    record = read_svcb(octets)
+    assert (record.alpn, record.left_out) == (("x",) * 64, left_out)
+    for last in (b"\0x", b"\2x"):
+        with pytest.raises(Malformed):
+            read_svcb(octets[:-2] + last)  # all are looked at
+
+
+@pytest.mark.parametrize(("count", "left_out"), [(256, 0), (257, 1), (4095, 3839)])
+def test_d12_of_very_many_hints_some_are_read(count: int, left_out: int) -> None:
+    v4 = b"".join(b"\x0a\0" + each.to_bytes(2, "big") for each in range(count))
+    v6 = b"".join(b"\xfd" + bytes(13) + each.to_bytes(2, "big") for each in range(count))
+    record = read_svcb(b"\0\1\0" + parameter(4, v4))
+    assert (len(record.ipv4), record.left_out) == (256, left_out)
+    record = read_svcb(b"\0\1\0" + parameter(6, v6))
+    assert (len(record.ipv6), record.left_out) == (256, left_out)
+    assert record.ipv6[-1] == "fd00::ff"
+
+
+def test_d12_of_very_many_records_those_of_the_lowest_priorities_are_kept() -> None:
+    records = [SRVRecord(70 - each, 0, each, "t.test") for each in range(70)]
+    kept, left_out = limited(records)
+    assert {each.priority for each in kept} == {*range(1, 65)}
+    assert left_out == 6
+
+
+def test_d12_all_records_have_so_many_hints() -> None:
+    def record(priority: int, of_ipv4: int, of_ipv6: int, left_out: int = 0) -> ServiceRecord:
+        ipv4 = tuple(f"10.0.{priority}.{each}" for each in range(of_ipv4))
+        ipv6 = tuple(f"fd00::{priority}:{each}" for each in range(of_ipv6))
+        return ServiceRecord(priority, ipv4=ipv4, ipv6=ipv6, left_out=left_out)
+
+    given = [record(1, 200, 3), record(2, 100, 254, 7), record(3, 1, 1)]
+    kept, left_out = limited(given)
+    assert [(len(each.ipv4), len(each.ipv6)) for each in kept] == [(200, 3), (56, 253), (0, 0)]
+    assert kept[1].ipv4 == given[1].ipv4[:56]
+    assert left_out == 7 + 44 + 1 + 1 + 1
+    assert limited(given[:1]) == (tuple(given[:1]), 0)
+
+
 @given(st.binary(max_size=80))
 def test_x4_any_octets_are_a_record_or_malformed(octets: bytes) -> None:
     with suppress(Malformed):
@@ -183,6 +230,7 @@ HTTPS = ("http/1.1",)
         (ServiceRecord(1, mandatory=frozenset({1, 3, 4, 6})), (), ""),
         (ServiceRecord(1, mandatory=frozenset({5})), (), "not supported: ech"),
         (ServiceRecord(1, mandatory=frozenset({7, 667})), (), "dohpath, key667"),
+        (ServiceRecord(1, mandatory=frozenset(range(9, 999))), (), "key16 and 982 more"),
     ],
 )
 def test_s5_what_can_be_used(record: ServiceRecord, alpn: Any, words: str) -> None:

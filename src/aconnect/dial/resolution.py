@@ -145,7 +145,8 @@ class Resolution:
         order: list[Endpoint] = []
         if not batch.sorted:
             order = self._sorted(endpoints, batch.rank)
-            endpoints = sorted(endpoints, key=order.index)
+            new = frozenset(endpoints)
+            endpoints = [each for each in order if each in new]
         elif self._past is not None:
             endpoints = self._past.in_order(endpoints, is_sorted=True)
         self._given += len(batch.endpoints)
@@ -196,8 +197,9 @@ class Resolution:
 
     def _sorted(self, endpoints: list[Endpoint], rank: int) -> list[Endpoint]:
         """All of a rank that have come, with these, best first."""
+        new = frozenset(endpoints)
         for each, others in self._unsorted.items():
-            self._unsorted[each] = [known for known in others if known not in endpoints]
+            self._unsorted[each] = [known for known in others if known not in new]
         sort = in_order if self._past is None else self._past.in_order
         order = sort([*self._unsorted.get(rank, ()), *endpoints])
         self._unsorted[rank] = order

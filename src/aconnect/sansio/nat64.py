@@ -5,7 +5,8 @@ Rules:
 * A prefix has 32, 40, 48, 56, 64 or 96 bits.  The IPv4 address follows it, but for the octet of
   bits 64 to 71, which is 0.
 * ``ipv4only.arpa`` has the IPv4 addresses 192.0.0.170 and 192.0.0.171.  If there are IPv6
-  addresses of it, a DNS64 has made them: what is around either of those is the prefix.
+  addresses of it, a DNS64 has made them: what is around either of those is the prefix.  One of
+  zeros alone is none: loopback would be under it.
 * Some IPv4 addresses are nobody's behind a translator: they are not translated; and under the
   well-known prefix, no private ones.
 
@@ -108,6 +109,8 @@ def prefixes_in(addresses: Iterable[str]) -> tuple[Prefix, ...]:
         for length in LENGTHS:
             octets = bytes(address[each] for each in _octets(length))
             if octets in _WELL_KNOWN_IPV4 and (length == 96 or not address[_ZERO]):
-                found[Prefix(address[: length // 8], length)] = None
+                network = address[: length // 8]
+                if any(network):
+                    found[Prefix(network, length)] = None
                 break
     return tuple(found)

@@ -5,6 +5,8 @@ Rules:
 * A record of HTTPS or SVCB is read here, from its octets.  One that is malformed spoils all of its
   set: keys that do not ascend, a value of a wrong form, an empty list, what is cut or goes on.
 * Of a record in alias mode (priority 0) the parameters are not looked at.
+* Of one record 64 protocols and 256 hints of a family are read; of one answer 64 records, those of
+  the lowest priorities, and 256 hints of a family.
 * Records of SRV go by priority; of those with the same, one is drawn after the other, by weight.
 * Records of SVCB go by what the caller prefers, then by priority; equal ones are shuffled.
 
@@ -15,7 +17,8 @@ from __future__ import annotations
 
 import socket
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple
+from struct import Struct, unpack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +30,7 @@ __all__ = [
     "ServiceRecord",
     "drawn",
     "grouped",
+    "limited",
     "read_svcb",
     "unusable",
     "usable_addresses",
@@ -35,6 +39,11 @@ __all__ = [
 MANDATORY, ALPN, NO_DEFAULT_ALPN, PORT, IPV4HINT, ECH, IPV6HINT = range(7)
 _KNOWN: Final = {ALPN, NO_DEFAULT_ALPN, PORT, IPV4HINT, IPV6HINT}
 """What a record may require: ECH is no part of what can be done here."""
+_MOST_RECORDS: Final = 64
+_MOST_PROTOCOLS: Final = 64
+_MOST_HINTS: Final = 256
+_MOST_KEYS_SHOWN: Final = 8
+_PARAMETER: Final = Struct("!HH")  # key, length
 _KEYS: Final = {ECH: "ech", 7: "dohpath", 8: "ohttp"}
 _HTTP3: Final = "h3"
 _LONGEST_NAME: Final = 255
@@ -67,6 +76,7 @@ class ServiceRecord(NamedTuple):
         ech: as it came.
         ipv4, ipv6: hints that can be used.
         mandatory: keys without which it cannot be used.
+        left_out: how many protocols and hints it has beyond those that are read.
     """
 
     priority: int
@@ -78,6 +88,7 @@ class ServiceRecord(NamedTuple):
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
     mandatory: frozenset[int] = frozenset()
+    left_out: int = 0
 
 
 def read_svcb(data: bytes) -> ServiceRecord:
@@ -99,7 +110,7 @@ def read_svcb(data: bytes) -> ServiceRecord:
     while at < len(data):
         if len(data) < at + 4:
             raise Malformed("a parameter is cut short")
-        key, length = (int.from_bytes(data[place : place + 2], "big") for place in (at, at + 2))
+        key, length = _PARAMETER.unpack_from(data, at)
         at += 4 + length
         if at > len(data):
             raise Malformed("a parameter is cut short")
@@ -122,16 +133,20 @@ def _record(priority: int, target: str, values: dict[int, bytes]) -> ServiceReco
         raise Malformed("its port is not two octets long")
     if ECH in values and not values[ECH]:
         raise Malformed("its ech is empty")
+    alpn, more_alpn = _protocols(values[ALPN]) if ALPN in values else ((), 0)
+    ipv4, more_ipv4 = _addresses(values, IPV4HINT, socket.AF_INET, 4)
+    ipv6, more_ipv6 = _addresses(values, IPV6HINT, socket.AF_INET6, 16)
     return ServiceRecord(
         priority,
         target,
-        alpn=_protocols(values[ALPN]) if ALPN in values else (),
+        alpn=alpn,
         no_default_alpn=NO_DEFAULT_ALPN in values,
         port=int.from_bytes(values[PORT], "big") if PORT in values else None,
         ech=values.get(ECH, b""),
-        ipv4=_addresses(values, IPV4HINT, socket.AF_INET, 4),
-        ipv6=_addresses(values, IPV6HINT, socket.AF_INET6, 16),
+        ipv4=ipv4,
+        ipv6=ipv6,
         mandatory=frozenset(mandatory),
+        left_out=more_alpn + more_ipv4 + more_ipv6,
     )
 
 
@@ -170,33 +185,61 @@ def _label(octets: bytes) -> str:
 def _numbers(value: bytes) -> list[int]:
     if not value or len(value) % 2:
         raise Malformed("its list of mandatory keys is empty or cut short")
-    return [int.from_bytes(value[at : at + 2], "big") for at in range(0, len(value), 2)]
+    return [*unpack(f"!{len(value) // 2}H", value)]
 
 
-def _protocols(value: bytes) -> tuple[str, ...]:
+def _protocols(value: bytes) -> tuple[tuple[str, ...], int]:
+    """Those that are read, and how many more there are."""
     found: list[str] = []
+    more = 0
     at = 0
     while at < len(value):
-        length = value[at]
-        at += 1
-        if not length or at + length > len(value):
+        begin, at = at + 1, at + 1 + value[at]
+        if begin == at or at > len(value):
             raise Malformed("its list of protocols is invalid")
-        each = value[at : at + length].decode("latin-1")
-        found.append(each.encode("unicode_escape").decode("ascii"))
-        at += length
+        if len(found) < _MOST_PROTOCOLS:
+            each = value[begin:at].decode("latin-1")
+            found.append(each.encode("unicode_escape").decode("ascii"))
+        else:
+            more += 1
     if not found:
         raise Malformed("its list of protocols is empty")
-    return tuple(found)
+    return tuple(found), more
 
 
-def _addresses(values: dict[int, bytes], key: int, family: int, size: int) -> tuple[str, ...]:
+def _addresses(
+    values: dict[int, bytes], key: int, family: int, size: int
+) -> tuple[tuple[str, ...], int]:
+    """Those that are used, and how many more there are."""
     if key not in values:
-        return ()
+        return (), 0
     value = values[key]
     if not value or len(value) % size:
         raise Malformed("its list of hints is empty or cut short")
     places = range(0, len(value), size)
-    return usable_addresses(socket.inet_ntop(family, value[at : at + size]) for at in places)
+    used = places[:_MOST_HINTS]
+    hints = usable_addresses(socket.inet_ntop(family, value[at : at + size]) for at in used)
+    return hints, len(places) - len(used)
+
+
+def limited(records: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
+    """The records of a service that are used, or told of, and how much is left out of them all:
+    records, hints and protocols."""
+    kept = records
+    if len(records) > _MOST_RECORDS:
+        kept = sorted(records, key=lambda each: each.priority)[:_MOST_RECORDS]
+    left_out = len(records) - len(kept)
+    within: list[Any] = []
+    room4 = room6 = _MOST_HINTS
+    for record in kept:
+        if isinstance(record, ServiceRecord):
+            ipv4, ipv6 = record.ipv4[:room4], record.ipv6[:room6]
+            room4, room6 = room4 - len(ipv4), room6 - len(ipv6)
+            left_out += record.left_out + len(record.ipv4[len(ipv4) :] + record.ipv6[len(ipv6) :])
+            if (ipv4, ipv6) != (record.ipv4, record.ipv6):
+                record = record._replace(ipv4=ipv4, ipv6=ipv6)
+        within.append(record)
+    return tuple(within), left_out
 
 
 def usable_addresses(given: Iterable[str]) -> tuple[str, ...]:
@@ -225,7 +268,9 @@ def unusable(
     """
     unknown = sorted(record.mandatory - _KNOWN)
     if unknown:
-        names = ", ".join(_KEYS.get(each, f"key{each}") for each in unknown)
+        shown, more = unknown[:_MOST_KEYS_SHOWN], len(unknown[_MOST_KEYS_SHOWN:])
+        names = ", ".join(_KEYS.get(each, f"key{each}") for each in shown)
+        names += f" and {more} more" if more else ""
         return f"it requires keys that are not supported: {names}"
     if record.no_default_alpn and not record.alpn:
         return "it offers no protocol at all"

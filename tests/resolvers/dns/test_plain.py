@@ -95,6 +95,15 @@ def test_what_is_left_to_dnspython(records: list[str], options: Any) -> None:
     assert plain(answer(asked(A), *records, **options), A, asked(A)) is None
 
 
+def test_d12_very_many_records_are_left_to_dnspython() -> None:
+    message = bytearray(answer(asked(A, False), "a.test 60 A 192.0.2.1"))
+    message[6:8] = (1024).to_bytes(2, "big")
+    message += message[-16:] * 1023
+    assert plain(bytes(message), A, asked(A, False)) is not None
+    message[6:8] = (1025).to_bytes(2, "big")
+    assert plain(bytes(message + message[-16:]), A, asked(A, False)) is None
+
+
 def test_options_are_left_to_dnspython() -> None:
     message = answer(asked(A), *OF_TYPE[A])
     assert plain(message[:-2] + b"\0\4\0\x0c\0\0", A, asked(A)) is None  # padding, of RFC 7830

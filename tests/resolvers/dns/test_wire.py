@@ -240,6 +240,21 @@ def test_of_very_many_records_some_are_left_out(before: int, used: int, left_out
     assert reply.left_out == left_out
 
 
+@pytest.mark.parametrize("count", [65, 1024, 1025, 2000])
+def test_d12_of_very_many_records_of_a_service_some_are_kept(count: int) -> None:
+    query = encode(Question(NAME, 65), 1, edns=False)
+    records = b"".join(
+        b"\xc0\x0c\0\x41\0\1\0\0\0\x3c\0\3" + (count - each).to_bytes(2, "big") + b"\0"
+        for each in range(count)
+    )
+    header = query[:2] + b"\x81\x80" + b"\0\1" + count.to_bytes(2, "big") + bytes(4)
+    reply = read(header + query[12:] + records, query, Question(NAME, 65))
+    assert reply is not None
+    assert (len(reply.records), reply.left_out) == (64, count - 64)
+    least = 1 + max(0, count - 1024)  # of those that are looked at
+    assert {each.priority for each in reply.records} == {*range(least, least + 64)}
+
+
 def test_types_have_their_names() -> None:
     require()
     assert [type_name(each) for each in (1, 28, 33, 64, 65)] == [

@@ -19,6 +19,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
+from .records import MOST_RECORDS
+
 __all__ = ["plain_records"]
 
 _COUNTS: Final = Struct("!4H")
@@ -51,7 +53,7 @@ def plain_records(
     if (
         flags & _OTHER_FLAGS != _ANSWER
         or (questions, authorities) != (1, 0)
-        or not answers
+        or not 0 < answers <= MOST_RECORDS
         or additional > 1
     ):
         return None

@@ -30,7 +30,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...explanations.extras import not_installed
 from ...sansio.finding import AAAA, HTTPS, SRV, SVCB, A
-from ...sansio.service_records import Malformed, SRVRecord, read_svcb, usable_addresses
+from ...sansio.service_records import (
+    Malformed,
+    SRVRecord,
+    limited,
+    read_svcb,
+    usable_addresses,
+)
 from .plain import plain_records
 from .records import ADDITIONAL, ANSWER, CNAME, SOA, minimum_of, records_of
 
@@ -319,10 +325,12 @@ def _addresses(texts: list[str], ttl: int) -> Reply:
 def _services(given: Iterable[Any], owner: str, ttl: int, additional: Any) -> Reply:
     """Records of a service: octets of HTTPS and SVCB, or SRV records."""
     try:
-        records = tuple([read_svcb(each) if isinstance(each, bytes) else each for each in given])
+        read = [read_svcb(each) if isinstance(each, bytes) else each for each in given]
     except Malformed as error:
         return Reply(_NOERROR, ttl=ttl, malformed=str(error))
-    return Reply(_NOERROR, ttl=ttl, records=records, owner=owner, additional=additional)
+    records, left_out = limited(read)
+    of_them = {"records": records, "owner": owner, "additional": additional}
+    return Reply(_NOERROR, ttl=ttl, left_out=left_out, **of_them)
 
 
 def _text(name: Any) -> str:
