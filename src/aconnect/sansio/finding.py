@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from random import Random
 
+    from .draws import Draws
+
 __all__ = [
     "AAAA",
     "HTTPS",
@@ -247,7 +249,7 @@ class Offers(Finding):
         default: Sequence[str],
         prefer: Sequence[Sequence[str] | str],
         refuse_port: Callable[[int], str],
-        random: Random,
+        random: Random | Draws,
     ) -> None:
         super().__init__(host, port, types, preferred)
         self.query: Asked = query
@@ -345,7 +347,7 @@ class Targets(Finding):
         preferred: int,
         *,
         query: str,
-        random: Random,
+        random: Random | Draws,
     ) -> None:
         super().__init__(host, port, types, preferred)
         self.query: Asked = (query, SRV)

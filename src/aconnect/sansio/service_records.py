@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from random import Random
 
+    from .draws import Draws
+
 __all__ = [
     "Malformed",
     "SRVRecord",
@@ -284,7 +286,7 @@ def unusable(
 
 
 def grouped(
-    records: Iterable[ServiceRecord], prefer: Sequence[Sequence[str] | str], random: Random
+    records: Iterable[ServiceRecord], prefer: Sequence[Sequence[str] | str], random: Random | Draws
 ) -> list[list[ServiceRecord]]:
     """Records that can be used, in groups of the same rank, the best first.
 
@@ -308,7 +310,7 @@ def _preference(record: ServiceRecord, prefer: Sequence[Sequence[str] | str]) ->
     return len(prefer)
 
 
-def drawn(records: Iterable[SRVRecord], random: Random) -> list[SRVRecord]:
+def drawn(records: Iterable[SRVRecord], random: Random | Draws) -> list[SRVRecord]:
     """Records in the order in which they are to be tried.
 
     Source: RFC 2782, "Usage rules": a number from 0 to the sum of the weights, and the first

@@ -16,20 +16,19 @@ Source: RFC 8767 section 5.
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
 from functools import partial
 from math import inf
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ...sansio.draws import Draws
 from ...sansio.finding import AAAA, A
 from ..caching import PATIENCE, PAUSE
 from ..clock import uptime
 from .cache import Answer
-from .lookup import Lookup
+from .lookup import Lookup, new_seed
 from .names import business_of, words_of
 from .telling import MOST_QUESTIONS, TOO_MANY, answered, asked, not_asked, recalled
 
@@ -76,6 +75,9 @@ class Asking:
         network: which part of it.
         keep: as for `Lookup`.
         lookups: those that are under way.
+
+    Attributes:
+        random: draws the same for all who share a lookup.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Asking:
         keep: Callable[[Hashable, Found], object],
         lookups: MutableMapping[Hashable, Lookup],
     ) -> None:
-        self._random: Random | None = None
+        self.random: Draws = Draws(new_seed)
         self._driver = driver
         self._settings = settings
         self._servers = servers
@@ -106,13 +108,6 @@ class Asking:
         self._said: list[Told] = []
         self._left = MOST_QUESTIONS
         self._first: int | None = None
-
-    @property
-    def random(self) -> Random:
-        """Draws the same for all who share a lookup."""
-        if self._random is None:  # of as many bits as a lookup's; all there are take time
-            self._random = Random(os.urandom(8))
-        return self._random
 
     def told(self) -> tuple[Told, ...]:
         """The questions that have been put since it was asked last, to be told."""
@@ -170,8 +165,7 @@ class Asking:
                 made = Lookup((), *told)
                 self._lookup = self._lookups[self._key] = made
             self._watch = self._lookup.join(self._driver)
-            if self._random is not None:
-                self._random.seed(self._lookup.seed)
+            self.random.restart(self._lookup.seed)
         self._lookup.ask(questions)
         self._told = 0  # one of them may have been answered before
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .wire import Question
 
-__all__ = ["Found", "Lookup"]
+__all__ = ["Found", "Lookup", "new_seed"]
 
 
 class Found(NamedTuple):
@@ -48,7 +48,6 @@ class Lookup:
     Attributes:
         found: what came of the questions so far.
         waiting: who waits.
-        seed: for all who wait to draw the same.
     """
 
     def __init__(
@@ -69,8 +68,14 @@ class Lookup:
         self._first = first
         self.waiting: dict[Watch, None] = {}
         self._led = False
-        self.seed: int = int.from_bytes(os.urandom(8), "big")
+        self._seed: int | None = None
         self.ask(questions)
+
+    def seed(self) -> int:
+        """For all who wait to draw the same."""
+        if self._seed is None:
+            self._seed = new_seed()
+        return self._seed
 
     @property
     def over(self) -> bool:
@@ -144,3 +149,8 @@ class Lookup:
     def _wake(self) -> None:
         for watch in self.waiting:
             watch.notify()
+
+
+def new_seed() -> int:
+    """A seed of as many bits as nobody guesses; all that a generator has take time."""
+    return int.from_bytes(os.urandom(8), "big")

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import socket
 from contextlib import aclosing
-from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from ...addresses.service_addresses import ServiceAddress, SRVAddress
+from ...sansio.draws import Draws
 from ...sansio.finding import HTTPS, SVCB, Offers, Place, Targets
 from ...sansio.service_records import ServiceRecord
 from ..answers import Explained, endpoint_at, service_of
@@ -26,6 +26,7 @@ from ..base import Batch, Service
 from .addresses import FAMILIES
 from .asking import of_nobody
 from .cache import Answer, error_of
+from .lookup import new_seed
 from .telling import Told
 from .wire import A, Question, type_name
 
@@ -73,7 +74,7 @@ class Services:
         self._prefer = prefer
 
     def finding(
-        self, address: Any, name: str, types: list[int], preferred: int, random: Random
+        self, address: Any, name: str, types: list[int], preferred: int, random: Draws
     ) -> Offers | Targets:
         """What is to be found for a name."""
         if isinstance(address, SRVAddress):
@@ -189,7 +190,7 @@ class Services:
     ) -> list[Endpoint] | None:
         """The endpoints, if all is remembered and they are of one rank; unsorted."""
         for name in candidates:
-            finding = self.finding(address, name, types, preferred, Random())
+            finding = self.finding(address, name, types, preferred, Draws(new_seed))
             for each in _asked(finding, recall):
                 if each is None:
                     return None
@@ -210,7 +211,7 @@ class Services:
     ) -> Iterable[Question]:
         """All that is remembered for an address."""
         for name in candidates:
-            finding = self.finding(address, name, types, A, Random())
+            finding = self.finding(address, name, types, A, Draws(new_seed))
             yield from filter(None, _asked(finding, recall))
 
 
