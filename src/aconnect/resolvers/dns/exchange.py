@@ -27,6 +27,7 @@ from ...addresses.values import TCPAddress, UDPAddress
 from ...sansio.asking import Asking
 from ...sansio.finding import HTTPS, SVCB
 from ...sockets.datagrams import source_address
+from ...sockets.syscalls import open_socket
 from .names import business_of, words_of
 from .outcome import Outcome, Troubles
 from .wire import CIRCLE, LONGEST_TTL, Question, Reply, encode, read
@@ -181,8 +182,7 @@ class Exchange:
         each.asked = encode(self.question, identity, edns=each.edns, authentic=authentic)
         try:
             endpoint = _endpoint(*self._settings.servers[each.server], tcp)
-            each.sock = socket.socket(endpoint.family, endpoint.type, endpoint.proto)
-            each.sock.setblocking(False)
+            each.sock = open_socket(endpoint, socket.socket)
             answer = each.sock.connect_ex(endpoint.sockaddr)
             if answer == errno.EADDRNOTAVAIL and source_address(endpoint) is None:
                 answer = errno.ENETUNREACH  # ports there are: IPv6 is switched off
