@@ -454,6 +454,22 @@ class TestRoutes:
         with pytest.raises(ResolveError, match=r"the proxy proxy\.example:1080"):
             await dialer.connect(TARGET, timeout=LONG)
 
+    @pytest.mark.parametrize(
+        ("proxy", "options", "which"),
+        [
+            ("http://[::1]:1", {"family": socket.AF_INET}, r"\[::1\]:1"),
+            ("http+unix:/x", {"family": socket.AF_INET}, "unix:/x"),
+            (["socks4a://127.0.0.1:1", "http://[2001:db8::1]:1"], {}, r"\[2001:db8::1\]:1"),
+        ],
+    )
+    async def test_a_proxy_whose_address_will_not_do(
+        self, proxy: Any, options: Any, which: str
+    ) -> None:
+        with pytest.raises(ResolveError, match=f"could not resolve the proxy {which} ") as caught:
+            await Dialer(proxy=proxy, **options).connect(TARGET, timeout=LONG)
+        assert caught.value.errno == errno.EAFNOSUPPORT
+        assert caught.value.address == TCPAddress(*TARGET)
+
     async def test_r2_a_row_says_what_was_asked_for(self) -> None:
         report = Report()
         with FakeProxy([*GREETING, 10, OK]) as proxy:

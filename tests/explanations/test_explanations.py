@@ -17,6 +17,7 @@ from aconnect import (
     ConnectError,
     ConnectTimeout,
     HandshakeError,
+    ProxyError,
     ResolveError,
     TCPAddress,
     explain,
@@ -255,6 +256,31 @@ CHECK = "Check what the error says about it, the server's log, and that it is th
 )
 def test_a_handshake_is_explained_by_what_it_says(error: OSError, words: str) -> None:
     assert explain(error) == words
+
+
+@pytest.mark.parametrize(
+    ("errno", "about", "note", "check"),
+    [
+        (errnos.EACCES, "proxy", "the proxy says 407 No", "the user and the password that the "),
+        (errnos.EPROTO, "proxy", "it is no HTTP proxy", "the scheme and the port of the proxy: "),
+        (errnos.EACCES, "target", "the proxy says 403 No", "the address that the proxy was asked"),
+        (errnos.EHOSTUNREACH, "target", "the proxy says 502 No", "the address that the proxy "),
+    ],
+)
+def test_a_proxys_refusal_is_explained_by_what_it_is_about(
+    errno: int, about: Any, note: str, check: str
+) -> None:
+    record = replace(shaken(errno, note).attempts[0], phase="proxy")
+    error = ProxyError(errno, "", about=about, phase="proxy", attempts=[record], family=INET)
+    name = errnos.errorcode[errno]
+    assert explain(error).startswith(f"{name}: {note}. Check {check}")
+
+
+def test_a_proxy_that_is_silent_is_explained() -> None:
+    error = ConnectTimeout(errnos.ETIMEDOUT, "", phase="proxy", family=INET)
+    assert explain(error).startswith(
+        "ETIMEDOUT: connected to the proxy, but it did not answer in time. Check the scheme "
+    )
 
 
 def test_an_attempt_that_has_something_to_say_is_heard() -> None:

@@ -23,6 +23,7 @@ from ..addresses.literal import has_named_zone
 from ..addresses.service_addresses import SRVAddress
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress
+from ..errors.errors import ResolveError
 from ..errors.making import not_permitted, resolve_error
 from .chains import Chain, chain_of, checked, is_by_name, known_step
 from .plan import NONE, Plan
@@ -178,14 +179,20 @@ class Proxied:
                 side.finished = True
                 continue
             family = self._plan.family if side.step == 0 else socket.AF_UNSPEC
-            endpoints = known(side.target, family, started)
-            if endpoints is None:
-                self._searches.append((self._search(side, family, emit, offered), side))
-                continue
-            side.add(endpoints)
-            side.finished = True
-            if not side.found:
-                raise resolve_error(errnos.EAFNOSUPPORT, side.target, 0.0, _no_ipv6(before))
+            what = "the proxy " if side.rank is None else ""
+            try:
+                endpoints = known(side.target, family, started, what)
+                if endpoints is None:
+                    self._searches.append((self._search(side, family, emit, offered), side))
+                    continue
+                side.add(endpoints)
+                side.finished = True
+                if not side.found:
+                    said = _no_ipv6(before)
+                    raise resolve_error(errnos.EAFNOSUPPORT, side.target, 0.0, said, what)
+            except ResolveError as error:
+                error.address = target.address
+                raise
         several = len(routes.parts) > 1
         claim = hosts.setdefault if several else None
         return routes.begin(race, claim, by_host), [search for search, _ in self._searches]

@@ -195,8 +195,13 @@ def _way(part: Target, handshake: Handshake[Any] | None) -> Callable[[Endpoint],
     return partial(OfHost, host=part.host)
 
 
-def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] | None:
+def _known(
+    target: Target, family: int, started: float, what: str = ""
+) -> tuple[Endpoint, ...] | None:
     """The endpoints of ``family`` that need no resolver; None if it takes one.
+
+    Args:
+        what: is said before the target's name, as by `resolve_error`.
 
     Raises:
         ResolveError: there are none, and no resolver can help.
@@ -205,13 +210,14 @@ def _known(target: Target, family: int, started: float) -> tuple[Endpoint, ...] 
         endpoints = target.known()
     except OSError:
         elapsed = time.monotonic() - started
-        raise resolve_error(errnos.ENODEV, target, elapsed, NO_INTERFACE) from None
+        raise resolve_error(errnos.ENODEV, target, elapsed, NO_INTERFACE, what) from None
     if endpoints is None or family == socket.AF_UNSPEC:
         return endpoints
     kept = tuple(endpoint for endpoint in endpoints if endpoint.family == family)
     if not kept:
         said = f"it is not an address of the family {socket.AddressFamily(family).name}"
-        raise resolve_error(errnos.EAFNOSUPPORT, target, time.monotonic() - started, said)
+        elapsed = time.monotonic() - started
+        raise resolve_error(errnos.EAFNOSUPPORT, target, elapsed, said, what)
     return kept
 
 

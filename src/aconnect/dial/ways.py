@@ -30,7 +30,7 @@ Step: TypeAlias = Endpoint | TCPAddress
 Way: TypeAlias = "Endpoint | OfHost | Route"
 Commands: TypeAlias = "list[Command[Way]]"
 """What a race asks for."""
-Known: TypeAlias = "Callable[[Target, int, float], tuple[Endpoint, ...] | None]"
+Known: TypeAlias = "Callable[[Target, int, float, str], tuple[Endpoint, ...] | None]"
 """Gives the endpoints of a target that need no resolver."""
 
 

@@ -157,6 +157,11 @@ def _explain_error(error: OSError) -> str:
         words, check = shaking.what, shaking.check
         if late:
             words = "connected, but the handshake did not finish in time"
+    elif phase == "proxy":
+        about = getattr(error, "about", "proxy")
+        refused = (error.errno, about) == (errnos.EACCES, "proxy")
+        check = _OF_PROXIES["login" if refused else about]
+        words = "connected to the proxy, but it did not answer in time" if late else words
     elif phase == "resolve" and late:
         words, check = "no name server answered in time", BY_CODE[socket.EAI_AGAIN].check
     elif late and attempts and attempts[-1].outcome == "timed out" and attempts[-1].errno:
@@ -172,4 +177,9 @@ def _explain_error(error: OSError) -> str:
     return _sentences(name, words, check)
 
 
+_OF_PROXIES: Final = {
+    "login": "the user and the password that the proxy is given",
+    "proxy": "the scheme and the port of the proxy: it may be of another kind, or not do this",
+    "target": "the address that the proxy was asked for, and the proxy's rules and its log",
+}
 _POLICY: Final = "the policy (permit), and which addresses the name has"

@@ -47,10 +47,8 @@ class Asking(Handshake[None]):
     @property
     def unfinished(self) -> str:
         """Which answer is awaited."""
-        return (
-            f"there was no answer to {self._negotiation.awaited}: "
-            f"is {self.proxy} a {self.name} proxy?"
-        )
+        kind = f"{'an' if self.name.startswith('H') else 'a'} {self.name} proxy"
+        return f"there was no answer to {self._negotiation.awaited}: is {self.proxy} {kind}?"
 
     async def __call__(self, sock: socket.socket) -> None:
         """Carry it out on a connected socket, or on another wire.
