@@ -882,6 +882,23 @@ class TestResolving:
             error: Any = caught.value
             assert [each.sockaddr for each in error.attempts] == [v6, v4]
 
+    async def test_answers_of_one_lookup_ask_the_kernel_once_for_each(
+        self, stack: ExitStack, monkeypatch: Any
+    ) -> None:
+        asked: list[Any] = []
+
+        def source_address(each: Endpoint) -> str | None:
+            asked.append(each.sockaddr)
+            return None if each.sockaddr == v6 else LOOPBACK
+
+        v6 = stack.enter_context(refusing("::1"))
+        v4 = [stack.enter_context(refusing()) for _ in range(3)]
+        monkeypatch.setattr("aconnect.resolvers.answers.source_address", source_address)
+        batches = [Batch([endpoint(v6)]), *(Batch([endpoint(each)]) for each in (*v4, v4[0]))]
+        with pytest.raises(ConnectionRefusedError):
+            await Dialer(resolver=Answers(*batches)).connect("db.example:1", timeout=LONG)
+        assert asked == [v6, *v4]
+
     @pytest.mark.parametrize("family", [V4, V6])
     async def test_one_family(self, stack: ExitStack, family: int) -> None:
         both = [stack.enter_context(refusing(host)) for host in (LOOPBACK, "::1")]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..addresses.target import Target
     from ..addresses.values import Endpoint
+    from ..resolvers.answers import Sources
     from ..sansio.rules import Rules
     from ..trace import Event
     from .ways import Way
@@ -190,14 +191,20 @@ class Past:
         return None if known is None else known.delay
 
     def in_order(
-        self, endpoints: Iterable[Endpoint], *, is_sorted: bool = False
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        is_sorted: bool = False,
+        sources: Sources | None = None,
     ) -> list[Endpoint]:
         """Endpoints of a name, best first.
 
         Args:
             is_sorted: whether somebody has sorted them, as RFC 6724 has it.
+            sources: as for `resolvers.answers.in_order`.
         """
-        return in_order([*endpoints], self._places if self._counts else None, is_sorted)
+        places_of = self._places if self._counts else None
+        return in_order([*endpoints], places_of, is_sorted, sources)
 
     def _places(self, endpoints: list[Endpoint]) -> list[int]:
         now = uptime()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..addresses.text import printable
 from ..errors.foreign import has_errno, words
-from ..resolvers.answers import check_batch, closable, in_order, of_family
+from ..resolvers.answers import Sources, check_batch, closable, in_order, of_family
 from ..trace import (
     QuestionAnswered,
     QuestionAsked,
@@ -99,6 +99,7 @@ class Resolution:
         self._past = past
         self._offered = offered
         self._services: set[Service] = set()  # that have been told of
+        self._sources = Sources()
         self._unsorted: dict[int, list[Endpoint]] = {}  # all there have been, by their rank
         self._emit = emit
         self._running = False
@@ -201,7 +202,7 @@ class Resolution:
         for each, others in self._unsorted.items():
             self._unsorted[each] = [known for known in others if known not in new]
         sort = in_order if self._past is None else self._past.in_order
-        order = sort([*self._unsorted.get(rank, ()), *endpoints])
+        order = sort([*self._unsorted.get(rank, ()), *endpoints], sources=self._sources)
         self._unsorted[rank] = order
         return order
 

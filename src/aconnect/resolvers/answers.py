@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Explained",
+    "Sources",
     "check_batch",
     "check_endpoint",
     "closable",
@@ -148,24 +149,36 @@ def of_family(batch: Batch, family: int) -> list[Endpoint]:
     return [each for each in batch.endpoints if family in (AF_UNSPEC, each.family)]
 
 
+class Sources(dict[Endpoint, "str | None"]):
+    """The addresses from which the kernel would send to endpoints, each asked for once: those of
+    one lookup are sorted again with each answer."""
+
+    def __missing__(self, endpoint: Endpoint) -> str | None:
+        source = self[endpoint] = _source_of(endpoint)
+        return source
+
+
 def in_order(
     endpoints: list[Endpoint],
     places_of: Callable[[list[Endpoint]], list[int]] | None = None,
     is_sorted: bool = False,
+    sources: Sources | None = None,
 ) -> list[Endpoint]:
     """Endpoints, best first; as they are if some are not of the internet.
 
     Args:
         places_of: as for `sort_by_rfc6724`.
         is_sorted: whether somebody has sorted them: then ``places_of`` alone changes anything.
+        sources: those of the same lookup; None for asking the kernel.
     """
+    source_of = _source_of if sources is None else sources.__getitem__
     if any(each.family not in (AF_INET, AF_INET6) for each in endpoints):
         return endpoints
     if not is_sorted:
-        return sort_by_rfc6724(endpoints, _source_of, host_of=_host_of, places_of=places_of)
+        return sort_by_rfc6724(endpoints, source_of, host_of=_host_of, places_of=places_of)
     if places_of is None or len(endpoints) == 1:
         return endpoints
-    return sort_by_history(endpoints, _source_of, places_of, host_of=_host_of)
+    return sort_by_history(endpoints, source_of, places_of, host_of=_host_of)
 
 
 def _source_of(endpoint: Endpoint) -> str | None:

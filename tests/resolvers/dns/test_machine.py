@@ -9,6 +9,7 @@ from contextlib import ExitStack, aclosing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from support.liar import Liar, answer
 
@@ -155,18 +156,47 @@ async def test_n6_a_large_hosts_file_is_read_in_a_thread(
     machine: Any, monkeypatch: Any, size: int, in_thread: bool
 ) -> None:
     readers: list[threading.Thread] = []
-    read = module.Watched._read
+    parse = surroundings.read_hosts
 
-    def reads(watched: Any) -> str:
-        if watched._path == machine.path("hosts"):
-            readers.append(threading.current_thread())
-        return read(watched)
+    def parses(text: str) -> Any:
+        readers.append(threading.current_thread())
+        return parse(text)
 
-    monkeypatch.setattr(module.Watched, "_read", reads)
+    monkeypatch.setattr(surroundings, "read_hosts", parses)
     line = "192.0.2.7 a.test\n"
     machine.write("hosts", line + "#" * (size - len(line)))
     assert await said(DnsResolver(["127.0.0.1:1"], cache=None)) == {"192.0.2.7"}
     assert [each is not threading.current_thread() for each in readers] == [in_thread]
+
+
+async def test_n6_who_waits_for_a_large_hosts_file_at_once_shares_it(
+    machine: Any, monkeypatch: Any
+) -> None:
+    may_read = threading.Event()
+    readers: list[int] = []
+    read = module.Watched._read
+
+    def reads(watched: Any) -> str:
+        if watched._path == machine.path("hosts"):
+            readers.append(1)
+            assert may_read.wait(10)
+        return read(watched)
+
+    monkeypatch.setattr(module.Watched, "_read", reads)
+    machine.write("hosts", "192.0.2.7 a.test\n" + "#" * 65536)
+    resolver = DnsResolver(["127.0.0.1:1"], cache=None)
+    found: list[Any] = []
+
+    async def ask() -> None:
+        found.append(await said(resolver))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        may_read.set()
+    assert found == [{"192.0.2.7"}] * 20
+    assert len(readers) == 1
 
 
 # ------------------------------------------------------------------------------ its words

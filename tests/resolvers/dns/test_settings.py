@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from aconnect import TCPAddress
+from aconnect.addresses.redirects import canonical
 from aconnect.resolvers.dns.settings import (
     Settings,
     read_hosts,
@@ -103,3 +107,13 @@ fe80::1%eth0 b\u00fccher.example two..dots
         "local.example": ("127.0.0.1", "192.0.2.2"),
         "xn--bcher-kva.example": ("fe80::1%eth0",),
     }
+
+
+@settings(deadline=None)
+@given(st.text("aB1.-_\u212a", min_size=1, max_size=70))
+def test_plain_names_in_the_hosts_file_are_those_of_any_address(name: str) -> None:
+    try:
+        expected = [canonical(TCPAddress(name, 0).host)]
+    except ValueError:
+        expected = []
+    assert [*read_hosts(f"192.0.2.1 {name}")] == expected

@@ -3,7 +3,8 @@
 Rules:
 
 * A file is looked at every `LOOK_AGAIN` at the most, and read again if its time, its size or its
-  inode has changed.  A large one is read in a thread for lookups.
+  inode has changed.  A large one is read, and made sense of, in a thread for lookups, once for all
+  who wait for it: hosts files with a hundred thousand names are not rare.
 * One that is not there, or cannot be read, is empty.
 """
 
@@ -12,8 +13,9 @@ from __future__ import annotations
 import os
 import time
 from math import inf
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from ...drivers.threads import SharedCall
 from ...sansio.finding import AAAA, A
 from ...sockets.datagrams import source_addresses
 
@@ -60,8 +62,9 @@ class Watched(Generic[T]):
             state = self._look()
             if self._value is None or state != self._state:
                 large = state is not None and state[1] > _LARGE
-                text = await driver.run_blocking(self._read, inf) if large else self._read()
-                self._value, self._state = self._parse(text or ""), state
+                call = SharedCall((self, state), self._load)
+                value: Any = await driver.run_blocking(call, inf) if large else self._load()
+                self._value, self._state = value, state
         return self._value
 
     def _look(self) -> tuple[int, ...] | None:
@@ -70,6 +73,9 @@ class Watched(Generic[T]):
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _load(self) -> Any:
+        return self._parse(self._read())
 
     def _read(self) -> str:
         try:

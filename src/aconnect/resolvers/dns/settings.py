@@ -12,6 +12,7 @@ Sources: resolv.conf(5), nsswitch.conf(5), hosts(5).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ...addresses.redirects import canonical
@@ -34,6 +35,8 @@ _FLAGS: Final = {
     "single-request-reopen": "one_by_one",
     "no-reload": "no_reload",
 }
+_LONGEST_LABEL: Final = 63
+_PLAIN: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII | re.IGNORECASE).fullmatch
 _DEFAULT_SOURCES: Final = ("files", "dns")
 
 
@@ -120,12 +123,19 @@ def read_hosts(text: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, dict[str, None]] = {}
     for address, names in _lines_of_hosts(text):
         for name in names:
-            try:
-                key = canonical(TCPAddress(name, 0).host)
-            except ValueError:
-                continue
+            key = _plain(name).lower()
+            if not key:
+                try:
+                    key = canonical(TCPAddress(name, 0).host)
+                except ValueError:
+                    continue
             found.setdefault(key, {})[address] = None
     return {name: tuple(addresses) for name, addresses in found.items()}
+
+
+def _plain(name: str) -> str:
+    """A name of which nothing has to be checked; else nothing.  A file may have very many."""
+    return name if len(name) <= _LONGEST_LABEL and _PLAIN(name) is not None else ""
 
 
 def _lines_of_hosts(text: str) -> Iterator[tuple[str, list[str]]]:
