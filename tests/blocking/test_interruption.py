@@ -85,12 +85,13 @@ def test_while_a_hook_is_awaited(error: type[BaseException]) -> None:
 
     async def hook(sock: socket.socket, endpoint: Any) -> None:
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
             cleaned_up.append(True)
 
-    with interrupted(error):
+    with interrupted(error, after=60):
         blocking.connect(("127.0.0.1", 1), timeout=60, on_socket=hook)
     assert cleaned_up == [True]
 

@@ -730,7 +730,7 @@ def test_an_error_that_is_dropped_keeps_nothing_alive(how: str, backend: str, sc
 
     async def main() -> None:
         try:
-            await dialer.connect(found, timeout=0.05, handshake=handshake)
+            await dialer.connect(found, timeout=0.2, handshake=handshake)
         except ConnectError as caught:
             error = caught
         assert len(error.attempts) == 2

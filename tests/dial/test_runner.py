@@ -752,7 +752,7 @@ class TestOwnTime:
 
         log = Log()
         with pytest.raises(ConnectTimeout) as caught:
-            await Dialer(trace=log).connect(one, timeout=0.03, handshake=shake)
+            await Dialer(trace=log).connect(one, timeout=0.1, handshake=shake)
         words = "deadline passed: connected, but its handshake had not finished"
         assert words in str(caught.value)
         assert [each.error for each in log.of(HandshakeEnded)] == [None]
