@@ -35,7 +35,7 @@ class Steps:
 
     def __init__(self, *wanted: bool) -> None:
         self.wanted = wanted
-        self.calls = 0
+        self.calls: int = 0
 
     def __call__(self) -> bool | None:
         self.calls += 1
