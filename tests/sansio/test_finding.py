@@ -448,6 +448,45 @@ SEQUENCES = [
         [(60, V6), (310, S6), (560, V4)],
     ),
     Sequence(
+        "no IPv6 of the target, and then its IPv4: before the host's, which is there",
+        [
+            (10, "v4", [V4]),
+            (10, "v6", []),
+            (20, "service", NO_HINTS),
+            (25, "s6", []),
+            (30, "s4", [S4]),
+        ],
+        [(30, S4), (280, V4)],
+    ),
+    Sequence(
+        "no IPv6 of the target, and of its IPv4 nothing: after the resolution delay",
+        [(10, "v4", [V4]), (20, "service", NO_HINTS), (25, "s6", [])],
+        [(60, V4)],
+    ),
+    Sequence(
+        "the first target is not there, the next one has IPv4 alone",
+        [
+            (10, "v4", [V4]),
+            (20, "service", [ServiceRecord(1, SVC), ServiceRecord(2, ALT)]),
+            (22, "t6", []),
+            (25, "s6", []),
+            (25, "s4", []),
+            (30, "t4", [T4]),
+        ],
+        [(30, T4), (280, V4)],
+    ),
+    Sequence(
+        "no target is there: the host at once",
+        [
+            (10, "v6", []),
+            (10, "v4", [V4]),
+            (20, "service", NO_HINTS),
+            (25, "s6", []),
+            (30, "s4", None),
+        ],
+        [(30, V4)],
+    ),
+    Sequence(
         "an alias does not answer for the service",
         [
             (10, "service", [ServiceRecord(0, ALT)]),

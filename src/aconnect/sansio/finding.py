@@ -10,8 +10,10 @@ Rules:
 * Of too many records, those of the lowest priorities count, however they come.
 * Hints are the addresses of their target until that has answered, and when it has failed to.
 * What came with an answer is not asked for again.
-* Awaited are the service, until it is known or known not to be; and then, of the family that comes
-  first, an answer from the first rank.  What is not awaited any more never is again.
+* Awaited are the service, until it is known or known not to be; and then an address of the first
+  rank that may have one, and from that rank an answer of the family that comes first.  So where a
+  target has but the other family, its address goes before the host's, whatever comes first.  What
+  is not awaited any more never is again.
 
 Sources: RFC 9460 sections 2.4, 3, 5 and 7.3; RFC 2782; draft-ietf-happy-happyeyeballs-v3, section
 4.2.
@@ -152,14 +154,24 @@ class Finding:
         """What is worth waiting for: types of addresses, and "service"."""
         if not self._service_known:
             return {self._preferred, "service"}
-        first = self._ranks[0] if self._ranks else []
-        self._at_rest |= any(map(self._has_preferred, first)) or all(
-            (each.host, self._preferred) in self._answers for each in first
-        )
+        for places in self._ranks:  # the first that has an address, or may yet have one
+            has_one = self._has(places, self._types)
+            if has_one or not self._answered(places, self._types):
+                preferred = [self._preferred]
+                came = self._has(places, preferred) or self._answered(places, preferred)
+                self._at_rest |= has_one and came
+                break
+        else:
+            self._at_rest = True
         return set() if self._at_rest else {self._preferred}
 
-    def _has_preferred(self, place: Place) -> bool:
-        return bool(self._addresses_of(place, self._preferred)[0])
+    def _has(self, places: Iterable[Place], types: Iterable[int]) -> bool:
+        """Whether any of the places has an address of these types."""
+        return any(self._addresses_of(each, type)[0] for each in places for type in types)
+
+    def _answered(self, places: Iterable[Place], types: Iterable[int]) -> bool:
+        """Whether nothing more will come for the places."""
+        return all((each.host, type) in self._answers for each in places for type in types)
 
     def say(self) -> list[Said]:
         """What has changed since it was last asked for."""
