@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import socket
+import time
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ from ...addresses.values import TCPAddress, UDPAddress
 from ...resolvers.answers import check_batch, closable
 from ...resolvers.base import Batch
 from ..descriptors import describe_descriptor, open_descriptors
-from .bench import NotApplicable, Rules, expect
+from .bench import NotApplicable, Rules, expect, moment
 
 if TYPE_CHECKING:
     from ...addresses.values import Endpoint
@@ -235,11 +236,11 @@ class _Left:
         expect(not left, f"left behind: {'; '.join(left)}")
 
     async def _new_descriptors(self) -> list[str]:
-        new: dict[int, Any] = {}
-        for _ in range(int(self._bench.limit * 100)):
+        end = moment(self._bench.limit)
+        while True:
             now = await self._bench.in_thread(open_descriptors)
-            new = {fd: what for fd, what in now.items() if self._descriptors.get(fd) != what}
-            if not new:
+            new = [number for number, what in now.items() if self._descriptors.get(number) != what]
+            if not new or time.monotonic() >= end:
                 break
             await self._bench.sleep(0.01)
         return [
