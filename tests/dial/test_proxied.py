@@ -953,6 +953,22 @@ class TestReports:
         assert drawn[0].startswith(f"db.example:5432 via {proxy.url()}: connected after ")
         assert [line.split()[0] for line in drawn[2:4]] == ["0", "SOCKS5"]
 
+    @pytest.mark.parametrize(("addresses", "untried"), [(1, 0), (2, 1)])
+    async def test_r2_what_was_not_tried_are_routes(self, addresses: int, untried: int) -> None:
+        """And not what was looked up: that is more than one name."""
+        with FakeProxy([*GREETING, 10, OK]) as proxy:
+            dialer = Dialer(
+                proxy=f"socks5://proxy.example:{proxy.port}",
+                resolver=resolver(
+                    proxy_example=[LOOPBACK], db_example=["192.0.2.1", "192.0.2.2"][:addresses]
+                ),
+            )
+            report = Report()
+            with await dialer.connect(TARGET, timeout=LONG, report=report):
+                pass
+        assert report.to_dict()["untried"] == untried
+        assert ("not tried: 1 of 2 addresses" in str(report)) is bool(untried)
+
     async def test_r2_the_message(self) -> None:
         with (
             FakeProxy(says(5)) as proxy,

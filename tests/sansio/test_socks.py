@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from socksio import socks4 as oracle4
 from socksio import socks5 as oracle5
 
+from aconnect.sansio.http_connect import HTTPConnect
 from aconnect.sansio.negotiation import Refusal
+from aconnect.sansio.proxy_header import encode_v1, encode_v2
 from aconnect.sansio.socks import SOCKS4_CODES, SOCKS5_REPLIES, Socks4, Socks5
 
 SURPLUS = b"SSH-2.0-x\r\n"
@@ -169,6 +171,47 @@ class TestSocks5:
     def test_what_is_too_long(self, arguments: Any, said: str) -> None:
         with pytest.raises(ValueError, match=said):
             Socks5(*arguments)
+
+
+@pytest.mark.parametrize("talks", [Socks4, Socks5, HTTPConnect, encode_v1, encode_v2])
+@pytest.mark.parametrize(
+    ("port", "error"),
+    [(-1, ValueError), (65536, ValueError), ("80", TypeError), (True, TypeError)],
+)
+def test_what_is_no_port(talks: Any, port: Any, error: Any) -> None:
+    ends = (("192.0.2.1", port), ("192.0.2.2", 1))
+    with pytest.raises(error, match=f"^port must be .* not {port!r}$"):
+        talks(ends) if talks in (encode_v1, encode_v2) else talks("h", port)
+
+
+@pytest.mark.parametrize("talks", [Socks4, Socks5, HTTPConnect])
+class TestAsked:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("", "a b", "a\r\nX: y", "a\0b", "a@b", "a/b", "a?b", "a#b", "a:1", "[::1]"),
+            *("fe80::1%lo", "x" * 256, "\u00fc" * 64, "\ud800"),
+        ],
+    )
+    def test_what_is_no_host(self, talks: Any, host: str) -> None:
+        with pytest.raises(ValueError, match=r"^host must be a name of at most 255 "):
+            talks(host, 1)
+
+    def test_what_is_no_login(self, talks: Any) -> None:
+        with pytest.raises(ValueError, match=r"^username cannot be encoded in UTF-8$") as caught:
+            talks("h", 1, "c4n4ry\ud800")
+        assert caught.value.__context__ is None
+        if talks is Socks4:
+            return
+        with pytest.raises(ValueError, match=r"^password cannot be encoded in UTF-8$"):
+            talks("h", 1, "u", "c4n4ry\ud800")
+        with pytest.raises(ValueError, match=r"^password must not be given without a username$"):
+            talks("h", 1, None, "c4n4ry")
+
+
+def test_a_user_of_http_has_no_colon() -> None:
+    with pytest.raises(ValueError, match=r"^username must not contain a colon for HTTP$"):
+        HTTPConnect("h", 1, "c4n4ry:x")
 
 
 class TestSocks4:

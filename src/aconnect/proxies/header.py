@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..addresses.text import AddressLike, parse_address
 from ..addresses.values import TCPAddress, UnixAddress, literal_family
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["ProxyHeader"]
-
-_LONGEST_ID: Final = 128
 
 
 class ProxyHeader(Value):
@@ -74,11 +72,8 @@ class ProxyHeader(Value):
         kept = _check_tlvs(tlvs)
         if authority is not None and not isinstance(authority, str):
             raise TypeError(f"authority must be a str or None, not {authority!r}")
-        if unique_id is not None:
-            if not isinstance(unique_id, bytes):
-                raise TypeError(f"unique_id must be bytes or None, not {unique_id!r}")
-            if len(unique_id) > _LONGEST_ID:
-                raise ValueError(f"unique_id must have at most 128 bytes, not {len(unique_id)}")
+        if unique_id is not None and not isinstance(unique_id, bytes):
+            raise TypeError(f"unique_id must be bytes or None, not {unique_id!r}")
         if version == 1 and (authority is not None or unique_id is not None or kept):
             raise ValueError("authority, unique_id and tlvs need version 2")
         ends = [

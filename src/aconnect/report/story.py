@@ -172,8 +172,9 @@ def read(events: Iterable[Event], now: float) -> Story:
             case ResolutionBatch() if (name := _name(event, lookups)) in lookups:
                 batches = (*lookups[name].batches, (at, event.endpoints))
                 lookups[name] = lookups[name].replace(batches=batches)
-                found = sum(len(each.endpoints) for each in lookups.values())
-                story.known = max(story.known, found)
+                if not story.via:  # of ways by proxies, each attempt says how many there are
+                    found = sum(len(each.endpoints) for each in lookups.values())
+                    story.known = max(story.known, found)
             case ResolutionEnded() if (name := _name(event, lookups)) in lookups:
                 lookups[name] = lookups[name].replace(
                     end=at,

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
+from .asked import check_login, check_port, name_asked
 from .negotiation import Refusal, hung_up, no_answer_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class HTTPConnect:
         headers: further headers, as pairs.
 
     Raises:
+        TypeError, ValueError: another argument is invalid; what is wrong with a user or a
+            password is said without showing it.
         h11.LocalProtocolError: a header is none.
     """
 
@@ -120,6 +123,10 @@ class HTTPConnect:
         password: str | None = None,
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
+        check_port(port)
+        check_login(username, password)
+        if username is not None and ":" in username:
+            raise ValueError("username must not contain a colon for HTTP")
         where = _authority(host, port)
         sent = [("Host", where)]
         headers = [*headers]
@@ -215,15 +222,23 @@ class HTTPConnect:
 
 
 def _authority(host: str, port: int) -> str:
-    if ":" in host:
-        packed = socket.inet_pton(socket.AF_INET6, host)
+    packed = _packed(host)
+    if packed is None:
+        host = name_asked(host).decode("ascii")
+    else:
         if packed.startswith(bytes(10) + b"\xff\xff"):
             host = socket.inet_ntop(socket.AF_INET, packed[12:])
         else:
             host = f"[{host}]"
-    elif not host.isascii():
-        host = host.encode("idna").decode("ascii")
     return f"{host}:{port}"
+
+
+def _packed(host: str) -> bytes | None:
+    """The bytes of an IPv6 address; None for what is none."""
+    try:
+        return socket.inet_pton(socket.AF_INET6, host)
+    except (OSError, ValueError):
+        return None
 
 
 def _shown(value: bytes, most: int = _LONGEST_REASON) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from .asked import check_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,6 +30,7 @@ _LONGEST: Final = 0xFFFF
 _SUN_PATH: Final = 108
 _AUTHORITY: Final = 0x02
 _UNIQUE_ID: Final = 0x05
+_LONGEST_ID: Final = 128
 
 
 def encode_v1(ends: tuple[Any, Any] | None) -> bytes:
@@ -38,7 +41,7 @@ def encode_v1(ends: tuple[Any, Any] | None) -> bytes:
             UNKNOWN.
 
     Raises:
-        ValueError: they cannot be written so.
+        TypeError, ValueError: they cannot be written so.
     """
     if ends is None:
         return b"PROXY UNKNOWN\r\n"
@@ -64,7 +67,7 @@ def encode_v2(
         tlvs: further values, as pairs of a type and bytes.
 
     Raises:
-        ValueError: they cannot be written so.
+        TypeError, ValueError: they cannot be written so.
     """
     command, family, addresses = _PROXY, _UNSPEC, b""
     if ends is None:
@@ -85,6 +88,10 @@ def encode_v2(
     if authority is not None:
         values.append((_AUTHORITY, _ascii_name(authority)))
     if unique_id is not None:
+        if len(unique_id) > _LONGEST_ID:
+            raise ValueError(
+                f"unique_id must have at most {_LONGEST_ID} bytes, not {len(unique_id)}"
+            )
         values.append((_UNIQUE_ID, unique_id))
     for kind, data in values:
         if len(data) > _LONGEST:
@@ -111,6 +118,8 @@ def _hosts(source: Any, destination: Any) -> tuple[int, tuple[str, str]]:
     """The family, and both hosts in their canonical form."""
     if isinstance(source, bytes) or isinstance(destination, bytes):
         raise ValueError("source and destination must both be internet addresses for this")
+    for end in (source, destination):
+        check_port(end[1])
     hosts = [str(end[0]).partition("%")[0] for end in (source, destination)]
     families = {socket.AF_INET6 if ":" in host else socket.AF_INET for host in hosts}
     if len(families) > 1:

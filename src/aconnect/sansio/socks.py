@@ -18,6 +18,7 @@ import errno as errnos
 import socket
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from .asked import check_login, check_port, name_asked
 from .negotiation import Refusal, hung_up, no_answer_of
 
 if TYPE_CHECKING:
@@ -72,10 +73,6 @@ def _packed(host: str) -> bytes | None:
     return packed[12:] if packed.startswith(_MAPPED) else packed
 
 
-def _ascii_name(host: str) -> bytes:
-    return host.encode("ascii" if host.isascii() else "idna")
-
-
 class _Socks:
     """What all versions have in common.
 
@@ -87,6 +84,7 @@ class _Socks:
     looks_ahead: bool = False
 
     def __init__(self, host: str, port: int) -> None:
+        check_port(port)
         self._host = host
         self._packed = _packed(host)
         self._port = port.to_bytes(2, "big")
@@ -124,7 +122,8 @@ class Socks5(_Socks):
         password: at most 255 bytes.
 
     Raises:
-        ValueError: a name, a user or a password is too long.
+        TypeError, ValueError: an argument is invalid; what is wrong with a user or a password is
+            said without showing it.
 
     Source: RFC 1928, RFC 1929.
     """
@@ -135,6 +134,7 @@ class Socks5(_Socks):
         self, host: str, port: int, username: str | None = None, password: str | None = None
     ) -> None:
         super().__init__(host, port)
+        check_login(username, password)
         self._login: bytes | None = None
         if username is not None:
             parts = [
@@ -146,7 +146,7 @@ class Socks5(_Socks):
             ]
             self._login = b"\x01" + b"".join(parts)
         if self._packed is None:
-            asked = bytes([_NAME]) + _counted(_ascii_name(host), "host")
+            asked = bytes([_NAME]) + _counted(name_asked(host), "host")
         else:
             asked = bytes([_IPV4 if len(self._packed) == 4 else _IPV6]) + self._packed
         self._request = b"\x05\x01\x00" + asked + self._port
@@ -249,7 +249,7 @@ class Socks4(_Socks):
         username: the user's id, without a NUL; empty for none.
 
     Raises:
-        ValueError: it is an IPv6 address, or there is a NUL in the id.
+        TypeError, ValueError: an argument is invalid, such as an IPv6 address.
 
     Source: the memos on SOCKS4 and SOCKS4A.
     """
@@ -258,12 +258,13 @@ class Socks4(_Socks):
 
     def __init__(self, host: str, port: int, username: str = "") -> None:
         super().__init__(host, port)
+        check_login(username)
         if "\0" in username:
             raise ValueError("username must not contain a NUL character for SOCKS4")
         name = b""
         packed = self._packed
         if packed is None:
-            packed, name = b"\x00\x00\x00\x01", _ascii_name(host) + b"\x00"
+            packed, name = b"\x00\x00\x00\x01", name_asked(host) + b"\x00"
         elif len(packed) != 4:
             raise ValueError(f"host must be an IPv4 address or a name for SOCKS4, not {host!r}")
         user = username.encode() + b"\x00"
