@@ -99,6 +99,19 @@ def test_the_first_right_answer_counts() -> None:
         assert not exchange.reads
 
 
+def test_very_many_servers_that_connect_refuses() -> None:
+    with udp() as sock:
+        servers = *[("255.255.255.255", port) for port in range(1, 1001)], sock.getsockname()
+        settings = Settings(servers=servers)
+        with closing(Exchange(QUESTION, settings, Servers(1001), 0.0)) as exchange:
+            assert len(exchange.reads) == 1
+            assert exchange.outcome is None
+    settings = Settings(servers=servers[:-1], attempts=2)
+    exchange = Exchange(QUESTION, settings, Servers(1000), 0.0)
+    assert exchange.outcome is not None
+    assert exchange.outcome.words.startswith("none of 1000 name servers answered: 255.255.")
+
+
 def test_a_server_that_connect_refuses() -> None:
     settings = Settings(servers=(("255.255.255.255", 53),))
     exchange = Exchange(QUESTION, settings, Servers(1), 0.0)

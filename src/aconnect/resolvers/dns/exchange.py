@@ -112,6 +112,7 @@ class Exchange:
         self._why_nobody = ""
         self._started = now
         self._ignored = 0
+        self._due = 0  # how many servers are to be asked now
         self._begin(now)
 
     @property
@@ -162,11 +163,16 @@ class Exchange:
         self._next(now)
 
     def _next(self, now: float) -> None:
-        server = self._asking.next(now)
-        if server is not None:
+        """Ask the next server; and the one after that, as long as they cannot be asked."""
+        self._due += 1
+        if self._due > 1:
+            return  # this has been called by what it calls, as that one could not be asked
+        while self._due and (server := self._asking.next(now)) is not None:
             number = len(self._asking.tries) - 1
             edns = self._servers.knows_edns(server, now)
             self._open(_Try(number, server, now, edns), now, tcp=self._settings.use_tcp)
+            self._due -= 1
+        self._due = 0
         self._look()
 
     def _look(self) -> None:
