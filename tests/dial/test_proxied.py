@@ -34,6 +34,7 @@ from support.scenarios import Scenario, cancel_at_every_step, cancel_at_every_st
 
 from aconnect import (
     AddressNotPermitted,
+    Batch,
     ConnectError,
     ConnectTimeout,
     Dialer,
@@ -245,6 +246,19 @@ class TestTheWay:
     async def test_p2_a_zone_or_a_flow_label_is_refused(self, target: Any) -> None:
         with pytest.raises(ValueError, match="zone or a flow label"):
             await Dialer(proxy="socks5h://127.0.0.1:1").connect(target)
+
+    async def test_p2_a_zone_that_a_resolver_gives_is_left_out(self) -> None:
+        class Zones(StaticResolver):
+            async def resolve(self, address: Any) -> Any:
+                kind = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+                yield Batch([Endpoint(*kind, ("fe80::5", address.port, 0, 3))])
+
+        with FakeProxy(GOOD) as proxy:
+            dialer = Dialer(proxy=proxy.url("socks5"), resolver=Zones({}))
+            with pytest.raises(ResolveError, match="an address with a zone or a flow") as caught:
+                await dialer.connect(TARGET, timeout=LONG)
+            assert caught.value.errno == errno.EAFNOSUPPORT
+            assert proxy.connections == 0
 
     @pytest.mark.parametrize("scheme", ["socks4", "socks4a"])
     async def test_p2_socks4_cannot_be_asked_for_ipv6(self, scheme: str) -> None:
@@ -577,6 +591,9 @@ class TestOptions:
             (["socks5h://h"] * 9, ValueError, "from 1 to 8 proxies, not 9"),
             (["socks5h://h", 5], TypeError, "a sequence of proxies, not of int"),
             (["socks5h://h", "http+unix:/x"], ValueError, "through another proxy"),
+            (["socks5h://h", "http://[fe80::1%25lo]:1"], ValueError, "has a zone or a flow label"),
+            (["http://h", Proxy("http", ("fe80::1", 1, 0, 1))], ValueError, "has a zone"),
+            (["http://h", Proxy("http", ("2001:db8::1", 1, 5, 0))], ValueError, "a flow label"),
             ("socks://h", ValueError, "not a proxy"),
         ],
     )
@@ -890,8 +907,6 @@ async def test_l2_no_disguise_reaches_the_target(host: str, scheme: str, dns: st
 
     class Loopback(StaticResolver):
         async def resolve(self, address: Any) -> Any:
-            from aconnect import Batch
-
             kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             yield Batch([Endpoint(*kind, (LOOPBACK, address.port))], sorted=True)
 

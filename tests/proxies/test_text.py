@@ -137,6 +137,8 @@ class TestText:
             (f"http://u:x@h:1#{CANARY}", "http://***@h:1#***"),
             (f"http://u:{CANARY}\uff20h:1", "http://***@h:1"),
             (f"http+unix://u:{CANARY}@/run/x", "http+unix://***@/***"),
+            (f"http+unix://u:{CANARY}\uff20/run/x", "http+unix://***@/***"),
+            (f"http+unix:u\uff1a{CANARY}\ufe6b/run/x", "***@/***"),
             (f"u:{CANARY}", "u:***"),
             (f"http:/u:{CANARY}@h:1", "***@h:1"),
             (f"http://u:{CANARY}%ff@h", "http://***@h"),

@@ -63,7 +63,7 @@ def shown(value: Any) -> str:
 def proxy_shown(text: str) -> str:
     """What was to be a proxy, without what may be a secret, whatever is wrong with it: a scheme, a
     host and a number for a port are none."""
-    if re.match(_PATH, text) and "@" not in text:
+    if re.match(_PATH, text) and _AT.isdisjoint(text):
         return text
     begin, mark, where = redacted(text).rpartition("@")
     if not mark:

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from ..sansio.negotiation import Negotiation
     from .ways import Step
 
-__all__ = ["Chain", "chain_of", "checked", "is_by_name", "known_step"]
+__all__ = ["IPV4_ONLY", "Chain", "chain_of", "checked", "is_by_name", "known_step"]
 
 _MOST_HOPS: Final = 8
 """Proxies in a chain at the most: more is a mistake, or a loop."""
-_IPV4_ONLY: Final = ("socks4", "socks4a")
+IPV4_ONLY: Final = ("socks4", "socks4a")
 
 
 def checked(given: Any) -> Any:
@@ -58,8 +58,13 @@ def checked(given: Any) -> Any:
     if not chain or len(hops) > _MOST_HOPS:
         raise ValueError(f"proxy must have from 1 to {_MOST_HOPS} proxies, not {len(hops)}")
     for each in hops[1:]:
-        if not isinstance(each.address, TCPAddress):
+        where = each.address
+        if not isinstance(where, TCPAddress):
             raise ValueError(f"proxy: {each} cannot be reached through another proxy")
+        if "%" in where.host or where.flowinfo or where.scope_id:
+            raise ValueError(
+                f"proxy: {each} has a zone or a flow label, and cannot be reached through another"
+            )
     return chain
 
 
@@ -164,7 +169,7 @@ def chain_of(proxy: Any) -> Chain:
         hops,
         tuple(map(str, hops)),
         targets,
-        tuple(each.scheme in _IPV4_ONLY for each in hops),
+        tuple(each.scheme in IPV4_ONLY for each in hops),
         next((each for each in hops if each.scheme == "https"), None),
         None if None in known else cast("tuple[Step, ...]", known),
     )
@@ -175,7 +180,7 @@ def known_step(target: Target, proxy: Proxy | None) -> Step | None:
     only = target.only
     if only is None:
         return cast("Step", target.address) if proxy and is_by_name(proxy, target) else None
-    return only if proxy is None or is_taken(only, proxy.scheme in _IPV4_ONLY) else None
+    return only if proxy is None or is_taken(only, proxy.scheme in IPV4_ONLY) else None
 
 
 def is_by_name(proxy: Proxy, target: Target) -> bool:
@@ -193,7 +198,7 @@ def _host_and_port(step: Step) -> tuple[str, int]:
 
 
 def _talk(proxy: Proxy, host: str, port: int) -> Negotiation:
-    if proxy.scheme in _IPV4_ONLY:
+    if proxy.scheme in IPV4_ONLY:
         return Socks4(host, port, proxy.username or "")
     if proxy.is_socks:
         return Socks5(host, port, proxy.username, proxy.password)

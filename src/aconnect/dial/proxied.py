@@ -25,7 +25,7 @@ from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress
 from ..errors.errors import ResolveError
 from ..errors.making import not_permitted, resolve_error
-from .chains import Chain, chain_of, checked, is_by_name, known_step
+from .chains import IPV4_ONLY, Chain, chain_of, checked, is_by_name, known_step
 from .plan import NONE, Plan
 from .preparation import Lost, judged
 from .resolution import Resolution
@@ -188,7 +188,7 @@ class Proxied:
                 side.add(endpoints)
                 side.finished = True
                 if not side.found:
-                    said = _no_ipv6(before)
+                    said = _not_taken(before)
                     raise resolve_error(errnos.EAFNOSUPPORT, side.target, 0.0, said, what)
             except ResolveError as error:
                 error.address = target.address
@@ -239,7 +239,7 @@ class Proxied:
                 continue
             error = unresolved(search)
             if side.refused and search.error is None:
-                said = _no_ipv6(self._hops[side.step - 1])
+                said = _not_taken(self._hops[side.step - 1])
                 error = resolve_error(errnos.EAFNOSUPPORT, side.target, error.elapsed, said)
             error.address = self._target.address
             if side.rank is None:
@@ -304,5 +304,7 @@ def _check(part: Target, by_proxy: bool) -> None:
         )
 
 
-def _no_ipv6(proxy: Proxy | None) -> str:
-    return f"{proxy} speaks SOCKS4, which has IPv4 addresses only"
+def _not_taken(proxy: Proxy | None) -> str:
+    if proxy is not None and proxy.scheme in IPV4_ONLY:
+        return f"{proxy} speaks SOCKS4, which has IPv4 addresses only"
+    return f"{proxy} cannot be asked for an address with a zone or a flow label"

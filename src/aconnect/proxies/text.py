@@ -27,7 +27,7 @@ __all__ = ["parse_proxy"]
 
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HOST_AND_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
-_LOGIN: Final = re.compile(r"(?!@)[^/]*:[^/]*@")
+_LOGIN: Final = re.compile("(?!@)[^/]*[:\ufe55\uff1a][^/]*[@\ufe6b\uff20]")
 _BRACKETS: Final = "an IPv6 address needs brackets, as in http://[::1]:80"
 _PORT: Final = "the port must be a number from 0 to 65535, or the name of a service"
 _FORM: Final = 'use "scheme://host:port" or "scheme://user:password@host:port"'
