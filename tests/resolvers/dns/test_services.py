@@ -579,6 +579,26 @@ async def test_who_asks_at_the_same_time_shares_the_questions(stack: ExitStack) 
     assert not resolver._lookups
 
 
+async def test_who_shares_the_questions_draws_the_same(stack: ExitStack) -> None:
+    """Or each would ask about other targets of those that are too many."""
+    records = [f"many.test 60 HTTPS 1 m{each}.test." for each in range(12)]
+    liar = stack.enter_context(Liar(says("many.test 60 A 192.0.2.1", *records)))
+    resolver = resolver_of(liar, cache=None)
+    address = parse_address("https://many.test")
+    drawn: list[list[str]] = []
+    together = [resolver.resolve(address) for _ in range(3)]  # type: ignore[arg-type]
+    for each in together:
+        for _ in range(2):  # what is awaited; and what is asked, when it is
+            await anext(each)
+    for each in together:
+        async with aclosing(each) as answers:
+            said = [batch async for batch in answers if batch.service and not batch.endpoints]
+        drawn.append([one.service.target for one in said if not one.service.refused])
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert len(drawn[0]) == 8
+    assert len(liar.asked) == 1 + 2 + 8 * 2
+
+
 async def test_who_leaves_does_not_end_it_for_the_other(stack: ExitStack) -> None:
     held = threading.Event()
 
