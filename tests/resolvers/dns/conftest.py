@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aconnect.resolvers.dns import surroundings as module
+from aconnect.resolvers.dns.exchange import Exchange
+from aconnect.resolvers.dns.wire import type_name
 from aconnect.sansio import asking as sansio_asking
 
 if TYPE_CHECKING:
@@ -44,6 +46,21 @@ def machine(tmp_path: Path, monkeypatch: Any) -> Machine:
     machine.write("hosts", "")
     machine.write("resolv.conf", "")
     return machine
+
+
+@pytest.fixture
+def put(monkeypatch: Any) -> list[str]:
+    """The types of the questions that have been put to servers: a server of a test that has been
+    given up has perhaps not had its turn to hear of them."""
+    put: list[str] = []
+    real = Exchange._open
+
+    def open_socket(exchange: Any, *more: Any, **named: Any) -> None:
+        put.append(type_name(exchange.question.type))
+        real(exchange, *more, **named)
+
+    monkeypatch.setattr(Exchange, "_open", open_socket)
+    return put
 
 
 @pytest.fixture(autouse=True)
