@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,10 +11,11 @@ from support.fake_proxy import CLOSE, GREETING, HEAD, FakeProxy, Secure, socks5_
 from support.programs import free_port
 from support.tls import NAME, Certificates
 
-from aconnect import Dialer, Proxy, ProxyError, StaticResolver, open_stream
+from aconnect import ConnectTimeout, Dialer, Proxy, ProxyError, StaticResolver, open_stream
 from aconnect.sansio.negotiation import Refusal
 from aconnect.testing import FakeNetwork
 from aconnect.testing import FakeProxy as ProxyOfAFakeNetwork
+from aconnect.trace import AttemptStarted, HandshakeEnded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +128,31 @@ async def test_u_two_targets_of_two_addresses_of_a_proxy_by_local_dns() -> None:
                 pass
             assert (one.connections, other.connections) == (2, 0)
             assert b"CONNECT 192.0.2.2:5432 " in one.heard[1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"), [("closes", HandshakeEnded), ("refused", AttemptStarted)]
+)
+async def test_a_proxy_that_fails_as_time_runs_out(outcome: str, kind: type[Any]) -> None:
+    """What the failure takes back and the end of the dial come at the same moment."""
+    end = time.monotonic() + 0.3
+
+    def trace(event: Any) -> None:
+        if isinstance(event, kind):
+            while time.monotonic() < end:
+                pass
+
+    with FakeNetwork() as network:
+        first, second = (
+            ProxyOfAFakeNetwork(network, "closes", address=f"192.0.2.{last}") for last in (80, 81)
+        )
+        if outcome == "refused":
+            first.host.becomes("refused")
+        dialer = network.dialer(proxy=first.url, trace=trace, attempt_delay=None)
+        with pytest.raises(ConnectTimeout, match="1 of 2 addresses tried") as caught:
+            await dialer.connect(TARGET, timeout=0.25)
+        assert [each.outcome for each in caught.value.attempts] == ["failed"]
+        assert not second.heard
 
 
 @pytest.mark.parametrize("kind", ["expired", "another host", "self-signed"])

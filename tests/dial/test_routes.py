@@ -14,7 +14,7 @@ from aconnect.addresses.values import Endpoint
 from aconnect.dial.routes import Routes
 from aconnect.dial.ways import Route, RouteOfHost
 from aconnect.sansio.negotiation import Refusal
-from aconnect.sansio.race import Cancel, Race, Rules, Start
+from aconnect.sansio.race import Cancel, Failed, Race, Rules, Start
 
 
 def end(host: str) -> Endpoint:
@@ -156,36 +156,36 @@ class TestFailures:
     @pytest.mark.parametrize("error", [None, OSError("gone"), refusal("address")])
     def test_a_bad_address_of_a_proxy_takes_its_routes(self, error: Any) -> None:
         routes, race = self.all_known()
-        routes.failed(0, Route((P6, T1)), 0, error)
-        assert race.untried == 3
-        assert started(race.attempt_failed(0, 0)) == [Route((P2, T1))]
+        withdrawn = routes.failed(Route((P6, T1)), 0, error)
+        assert started(race.attempt_failed(0, 0, withdrawn)) == [Route((P2, T1))]
+        assert race.untried == 2
 
     def test_a_target_takes_its_routes(self) -> None:
         routes, race = self.all_known()
         assert not routes.is_last(0)
-        routes.failed(0, Route((P6, T1)), 0, refusal("target"))
-        assert race.untried == 4
-        routes.failed(0, Route((P6, T2)), 0, refusal("target"))
-        routes.failed(0, Route((P6, T6)), 0, refusal("target"))
-        assert race.untried == 0
+        for number, (target, untried) in enumerate([(T1, 3), (T2, 1), (T6, 0)]):
+            withdrawn = routes.failed(Route((P6, target)), 0, refusal("target"))
+            commands = race.attempt_failed(0, number, withdrawn)
+            assert race.untried == untried
+        assert commands == [Failed(False)]
         assert routes.is_last(0)
 
     def test_a_family_takes_its_routes(self) -> None:
         routes, race = self.all_known()
-        routes.failed(0, Route((P6, T1)), 0, refusal("target", errno.EAFNOSUPPORT))
-        assert race.untried == 2  # by either address of the proxy, to the only IPv6 address
+        withdrawn = routes.failed(Route((P6, T1)), 0, refusal("target", errno.EAFNOSUPPORT))
+        assert started(race.attempt_failed(0, 0, withdrawn)) == [Route((P2, T6))]
+        assert race.untried == 1  # by the other address of the proxy
 
     def test_the_proxy_as_such_takes_none(self) -> None:
         routes, race = self.all_known()
-        assert routes.failed(0, Route((P6, T1)), 0, refusal("proxy")) == []
+        assert routes.failed(Route((P6, T1)), 0, refusal("proxy")) == []
         assert race.untried == 5
 
     def test_what_was_found_useless_does_not_come_back(self) -> None:
         routes, race, _ = begun()
         routes.parts[0].addresses_added(0, [T1, T2], 0)
         routes.hops[0].addresses_added(0, [P6], 0)
-        routes.failed(0, Route((P6, T1)), 0, refusal("target"))
-        race.attempt_failed(0, 0)
+        race.attempt_failed(0, 0, routes.failed(Route((P6, T1)), 0, refusal("target")))
         assert routes.hops[0].addresses_added(0, [P2], 0) == []
         assert race.untried == 1  # (P2, T2)
 
@@ -196,10 +196,9 @@ class TestFailures:
         routes.hops[0].addresses_added(0, [P6], 0)
         for side in (*routes.hops, *routes.parts):
             side.rank_finished(0, 0)
-        routes.failed(0, Route((P6, T1, T6)), 0, refusal("target"))
-        assert race.untried == 1
+        withdrawn = routes.failed(Route((P6, T1, T6)), 0, refusal("target"))
         assert not routes.is_last(0)
-        commands = race.attempt_failed(0, 0)
+        commands = race.attempt_failed(0, 0, withdrawn)
         assert started(commands) == [Route((P6, T2, T6))]
         assert not [each for each in commands if isinstance(each, Cancel)]
 

@@ -294,6 +294,15 @@ class TestSecrets:
             )
         assert "407 Basic 7 days: it wants a login (Basic)" in str(caught.value)
 
+    def test_nor_the_begin_of_one_where_the_rest_is_not_kept(self) -> None:
+        token = "c4n4ry-s3cret" * 60
+        with pytest.raises(Refusal) as caught:
+            feed(
+                HTTPConnect("h", 1, headers=[("X-Token", token), ("X-More", "x" * 10**6)]),
+                b"HTTP/1.1 502 no\r\n\r\n%b%b" % (b"." * 4000, token.encode()),
+            )
+        assert caught.value.body == b"." * 4000 + b"***"
+
     def test_a_short_one_is_a_word(self) -> None:
         with pytest.raises(Refusal) as caught:
             feed(HTTPConnect("h", 1, "a", ""), b"HTTP/1.1 502 a bad day for a\r\n\r\n")

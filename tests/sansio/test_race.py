@@ -1858,3 +1858,21 @@ class AnyRace(RuleBasedStateMachine):
 
 AnyRace.TestCase.settings = settings(max_examples=350, stateful_step_count=50, deadline=None)
 TestAnyRace = pytest.mark.slow(AnyRace.TestCase)
+
+
+@pytest.mark.parametrize("now", [0.5, 1.0])
+@pytest.mark.parametrize("in_handshake", [False, True])
+def test_what_a_failure_takes_back_is_not_tried_and_the_failed_is_not_cancelled(
+    in_handshake: bool, now: float
+) -> None:
+    rules = Rules(attempt_delay=None, handshake=True)
+    race: Race[str] = Race(rules, family_of=family_of, until=1.0)
+    assert race.addresses_added(0, ["v6a", "v6b", "v6c"]) == [Start(0, "v6a")]
+    race.resolution_finished(0)
+    if in_handshake:
+        assert race.attempts_connected(0, [0]) == [BeginHandshake(0)]
+        commands = race.handshake_failed(now, 0, withdrawn=["v6b"])
+    else:
+        commands = race.attempt_failed(now, 0, withdrawn=["v6b"])
+    assert commands == ([Start(1, "v6c")] if now < 1 else [Failed(True)])
+    assert race.untried == (0 if now < 1 else 1)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ..sansio.rules import Rules
     from ..trace import Event
     from .routes import Side
-    from .ways import Commands, Known, Step, Way
+    from .ways import Known, Step, Way
 
 __all__ = ["Proxied", "ProxiedPlan"]
 
@@ -264,20 +264,20 @@ class Proxied:
     def layers(self, route: Route, ready: Ready) -> tuple[Handshake[Any], ...]:
         return self._chain.layers(route, self._tls, ready)
 
-    def not_permitted(self, now: float, route: Route, step: int) -> Commands:
-        return self._routes.withdraw(now, step, route[step])
+    def not_permitted(self, route: Route, step: int) -> list[Route]:
+        return self._routes.withdraw(step, route[step])
 
     def failed(
-        self, now: float, route: Route, handshake: Handshake[Any] | None, error: Exception | None
-    ) -> tuple[Commands, bool]:
+        self, route: Route, handshake: Handshake[Any] | None, error: Exception | None
+    ) -> tuple[list[Route], bool]:
         if handshake is None:
-            return self._routes.failed(now, route, 0, None), False
+            return self._routes.failed(route, 0, None), False
         hop = getattr(handshake, "hop", None)
         if hop is None:
             return [], False  # it is not with a proxy, and another route may do better
-        commands = self._routes.failed(now, route, hop, error)
+        gone = self._routes.failed(route, hop, error)
         about = getattr(error, "about", "address")
-        return commands, about == "target" and self._routes.is_last(hop)
+        return gone, about == "target" and self._routes.is_last(hop)
 
 
 def _check(part: Target, by_proxy: bool) -> None:

@@ -107,12 +107,12 @@ class Side:
         return self._routes.found(now, self, None if self.step else awaiting)
 
     def addresses_withdrawn(self, now: float, endpoints: Iterable[Endpoint]) -> Commands:
-        commands: Commands = []
+        gone: list[Route] = []
         for each in map(self._meant, endpoints):
             if each in self.found:
                 self.found.remove(each)
-                commands += self._routes.withdraw(now, self.step, each)
-        return commands
+                gone += self._routes.withdraw(self.step, each)
+        return self._routes.race.addresses_withdrawn(now, gone)
 
     def family_answered(self, now: float, family: int, _: int) -> Commands:
         return [] if self.step else self._routes.answered(now, family, self.rank)
@@ -213,28 +213,34 @@ class Routes:
                 commands += self.race.rank_finished(now, side.rank)
         return commands
 
-    def withdraw(self, now: float, step: int, useless: Any) -> Commands:
-        """A step is not to be tried any more, or a family of a step."""
-        self._useless.add((step, useless))
-        gone = [route for route in self._rank_of if useless in (route[step], _family(route[step]))]
-        return self.race.addresses_withdrawn(now, gone)
+    def withdraw(self, step: int, useless: Any) -> list[Route]:
+        """A step is not to be tried any more, or a family of a step.
 
-    def failed(self, now: float, route: Route, hop: int, error: Exception | None) -> Commands:
+        Returns:
+            The routes with it.
+        """
+        self._useless.add((step, useless))
+        return [route for route in self._rank_of if useless in (route[step], _family(route[step]))]
+
+    def failed(self, route: Route, hop: int, error: Exception | None) -> list[Route]:
         """An attempt has failed.
 
         Args:
             hop: the proxy whose part it was, from 0; also for what could not be connected to.
             error: why; None if it could not be connected to.
+
+        Returns:
+            The routes that are not to be tried any more.
         """
         if not isinstance(error, Refusal) or error.about == "address":
-            return self.withdraw(now, hop, route[hop])
+            return self.withdraw(hop, route[hop])
         if error.about == "proxy":
             return []
         asked = route[hop + 1]
-        commands = self.withdraw(now, hop + 1, asked)
+        gone = self.withdraw(hop + 1, asked)
         if error.errno == errnos.EAFNOSUPPORT and isinstance(asked, Endpoint):
-            commands += self.withdraw(now, hop + 1, asked.family)
-        return commands
+            gone += self.withdraw(hop + 1, asked.family)
+        return gone
 
     def is_last(self, hop: int) -> bool:
         """Whether there is nothing else that a proxy could be asked for."""

@@ -257,8 +257,8 @@ class Runner:
         if self._detour is not None and isinstance(way, Route):
             refused = self._detour.refusal(way)
             if refused is not None:
-                withdrawn = self._detour.not_permitted(now, way, refused[0])
-                return [*withdrawn, *self._lose(running, refused[1])]
+                withdrawn = self._detour.not_permitted(way, refused[0])
+                return self._lose(running, refused[1], withdrawn=withdrawn)
         else:
             lost = refusal(self._plan, running.endpoint)
             if lost is not None:
@@ -372,17 +372,22 @@ class Runner:
         self._emit(AttemptEnded(now, running.number, "connected", None, local, note, *told))
         return self._race.attempts_connected(now, [running.number])
 
-    def _lose(self, running: Running, lost: Lost, now: float | None = None) -> Commands:
+    def _lose(
+        self,
+        running: Running,
+        lost: Lost,
+        now: float | None = None,
+        withdrawn: Iterable[Route] = (),
+    ) -> Commands:
         """The attempt has failed, before it was connected."""
         now = time.monotonic() if now is None else now
         if lost.error is not None:
             self.errors[running.number] = lost.error
         self._flight.end(running, lost.outcome, lost.errno, lost.note, now=now)
-        withdrawn: Commands = []
         way = running.way
         if self._detour is not None and isinstance(way, Route) and lost.outcome == "failed":
-            withdrawn, _ = self._detour.failed(now, way, None, None)
-        return [*withdrawn, *self._race.attempt_failed(now, running.number)]
+            withdrawn, _ = self._detour.failed(way, None, None)
+        return self._race.attempt_failed(now, running.number, withdrawn)
 
     def _cancel(self, number: int, why: Why) -> None:
         running = self._flight.running[number]

@@ -127,8 +127,8 @@ class Shaking:
         note = reason if handshake.proxy else f"the {handshake.kind} failed: {reason}"
         self._flight.end(running, "failed", errno_of(error, errnos.EPROTO), note, reason)
         now, final = time.monotonic(), handshake.is_final(error)
-        withdrawn: Commands = []
+        withdrawn: list[Route] = []
         if self._detour is not None and isinstance(running.way, Route):
-            withdrawn, last = self._detour.failed(now, running.way, handshake, error)
+            withdrawn, last = self._detour.failed(running.way, handshake, error)
             final = final or last
-        return [*withdrawn, *self._race.handshake_failed(now, number, final)]
+        return self._race.handshake_failed(now, number, final, withdrawn)

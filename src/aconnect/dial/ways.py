@@ -142,8 +142,12 @@ class Detour(Protocol):
         """Ask the policies; None if all steps of a route may be taken, else which may not, and
         what has become of the attempt (`Lost`)."""
 
-    def not_permitted(self, now: float, route: Route, step: int) -> Commands:
-        """A policy has refused a step of a route."""
+    def not_permitted(self, route: Route, step: int) -> list[Route]:
+        """A policy has refused a step of a route.
+
+        Returns:
+            The routes that are not to be tried any more.
+        """
 
     @property
     def only(self) -> Route | None:
@@ -157,10 +161,11 @@ class Detour(Protocol):
         """
 
     def failed(
-        self, now: float, route: Route, handshake: Handshake[Any] | None, error: Exception | None
-    ) -> tuple[Commands, bool]:
+        self, route: Route, handshake: Handshake[Any] | None, error: Exception | None
+    ) -> tuple[list[Route], bool]:
         """An attempt has failed, in a handshake or before it.
 
         Returns:
-            What the race wants done; and whether there is nothing else to try.
+            The routes that are not to be tried any more; and whether there is nothing else to
+            try.
         """

@@ -63,9 +63,9 @@ _ERROR: Final = re.compile(rf';\s*error\s*=\s*(?:"(\w+)"|([^\s;,"]+))|{_QUOTED}'
 _SCHEME: Final = re.compile(rf"(?:^|,)\s*([A-Za-z][\w.+-]*)(?=\s*(?:,|$)|\s+[^\s=,])|{_QUOTED}")
 
 
-def _any_of(*secrets: str) -> re.Pattern[bytes]:
+def _any_of(secrets: Iterable[bytes]) -> re.Pattern[bytes]:
     """What a proxy may say again of what it was told: a short one counts as a word only."""
-    words = [re.escape(each.encode()) for each in secrets if each]
+    words = map(re.escape, secrets)
     return re.compile(
         b"|".join(
             word if len(word) > _SHORT else rb"(?<![0-9A-Za-z])%b(?![0-9A-Za-z])" % word
@@ -135,7 +135,7 @@ class HTTPConnect:
             login = b64encode(f"{username}:{password or ''}".encode()).decode("ascii")
             sent.append(("Proxy-Authorization", f"Basic {login}"))
             secrets += (login, username, password or "")
-        self._secrets: re.Pattern[bytes] | None = _any_of(*secrets) if secrets else None
+        self._secrets = [each.encode() for each in secrets if each]
         self._reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         request = h11.Request(method="CONNECT", target=where, headers=[*sent, *headers])
         self._out = (self._reader.send(request) or b"") + (
@@ -184,7 +184,7 @@ class HTTPConnect:
 
     def _judge(self, head: bytes, behind: bytes) -> None:
         """Judge an answer; with ``behind``, what is there of its body."""
-        behind = self._told(behind[: _LONGEST_BODY + _LONGEST_REASON])
+        behind = self._told(behind)
         if _SWITCHING.match(head):
             raise _refused(101, "Switching Protocols", {}, behind)
         wrong, reason = "", b""
@@ -214,7 +214,10 @@ class HTTPConnect:
 
     def _told(self, data: bytes) -> bytes:
         """What the proxy says, without what it has been told in confidence."""
-        return data if self._secrets is None else self._secrets.sub(b"***", bytes(data))
+        data = bytes(data)
+        # To look for more than can be in it would take longer than all the rest.
+        secrets = [each for each in self._secrets if len(each) <= len(data)]
+        return _any_of(secrets).sub(b"***", data) if secrets else data
 
     def hung_up(self) -> Refusal:
         """The proxy has closed the connection, or reset it."""

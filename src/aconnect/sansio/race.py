@@ -258,9 +258,13 @@ class Race(Generic[A]):
             return self._win(heappop(self._connected))
         return self._proceed(now)
 
-    def attempt_failed(self, now: float, attempt: int) -> list[Command[A]]:
-        """The attempt could not connect."""
+    def attempt_failed(
+        self, now: float, attempt: int, withdrawn: Iterable[A] = ()
+    ) -> list[Command[A]]:
+        """The attempt could not connect; ``withdrawn`` are addresses that can do no better, which
+        are not tried any more."""
         self._set_time(now)
+        self._waiting.withdraw(withdrawn)
         if self._is(attempt, State.RUNNING, "failed to connect"):
             del self._running[attempt]
             self._states[attempt] = State.FAILED
@@ -275,9 +279,13 @@ class Race(Generic[A]):
             return self._win(attempt)
         return self._proceed(now)
 
-    def handshake_failed(self, now: float, attempt: int, final: bool = False) -> list[Command[A]]:
-        """The attempt's handshake has failed; if that is ``final``, no other can do better."""
+    def handshake_failed(
+        self, now: float, attempt: int, final: bool = False, withdrawn: Iterable[A] = ()
+    ) -> list[Command[A]]:
+        """The attempt's handshake has failed; if that is ``final``, no other can do better.
+        ``withdrawn`` is as for `attempt_failed`."""
         self._set_time(now)
+        self._waiting.withdraw(withdrawn)
         if self._is(attempt, State.IN_HANDSHAKE, "failed in its handshake"):
             del self._in_handshake[attempt]
             self._states[attempt] = State.FAILED
