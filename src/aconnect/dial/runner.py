@@ -257,8 +257,8 @@ class Runner:
         if self._detour is not None and isinstance(way, Route):
             refused = self._detour.refusal(way)
             if refused is not None:
-                withdrawn = self._detour.not_permitted(way, refused[0])
-                return self._lose(running, refused[1], withdrawn=withdrawn)
+                useless = self._detour.not_permitted(way, refused[0])
+                return self._lose(running, refused[1], useless=useless)
         else:
             lost = refusal(self._plan, running.endpoint)
             if lost is not None:
@@ -373,11 +373,7 @@ class Runner:
         return self._race.attempts_connected(now, [running.number])
 
     def _lose(
-        self,
-        running: Running,
-        lost: Lost,
-        now: float | None = None,
-        withdrawn: Iterable[Route] = (),
+        self, running: Running, lost: Lost, now: float | None = None, useless: Iterable[Route] = ()
     ) -> Commands:
         """The attempt has failed, before it was connected."""
         now = time.monotonic() if now is None else now
@@ -386,8 +382,8 @@ class Runner:
         self._flight.end(running, lost.outcome, lost.errno, lost.note, now=now)
         way = running.way
         if self._detour is not None and isinstance(way, Route) and lost.outcome == "failed":
-            withdrawn, _ = self._detour.failed(way, None, None)
-        return self._race.attempt_failed(now, running.number, withdrawn)
+            useless, _ = self._detour.failed(way, None, None)
+        return self._race.attempt_failed(now, running.number, useless)
 
     def _cancel(self, number: int, why: Why) -> None:
         running = self._flight.running[number]

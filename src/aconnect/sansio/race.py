@@ -40,11 +40,11 @@ from collections import OrderedDict
 from heapq import heappop, heappush
 from math import inf
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .commands import BeginHandshake, Cancel, Command, Failed, Start, State, Won
 from .resolving import Resolving
-from .rules import LONGEST_DELAY, MAKES_ROOM_AFTER, SHORTEST_DELAY, Rules
+from .rules import LONGEST_DELAY, MAKES_ROOM_AFTER, SHORTEST_DELAY, SHORTEST_OWN_DELAY, Rules
 from .sequence import share
 from .waiting import Waiting
 
@@ -68,8 +68,6 @@ __all__ = [
 ]
 
 A = TypeVar("A", bound="Hashable")
-
-_SHORTEST_OWN_DELAY: Final = 0.1  # of an address: what is known of it is no reason to be impolite
 
 
 class Race(Generic[A]):
@@ -126,11 +124,9 @@ class Race(Generic[A]):
         self._timeout = inf if rules.attempt_timeout is None else rules.attempt_timeout
         self._now = -inf
         self._over = False
-        # Addresses.
         self._waiting: Waiting[A] = Waiting(family_of, rules.first_family_count, rules.prefer)
         self._resolving = Resolving(ranks, rules.prefer, rules.resolution_delay, until)
-        # Attempts, by number.  Who started first is the first whose time is up, and the first that
-        # may have to make room.
+        # By number: who started first has the first limit, and is the first to make room.
         self._states: list[State] = []
         self._started: list[float] = []
         self._running: OrderedDict[int, float] = OrderedDict()  # the time limit of each
@@ -261,8 +257,7 @@ class Race(Generic[A]):
     def attempt_failed(
         self, now: float, attempt: int, withdrawn: Iterable[A] = ()
     ) -> list[Command[A]]:
-        """The attempt could not connect; ``withdrawn`` are addresses that can do no better, which
-        are not tried any more."""
+        """The attempt could not connect; nor would the addresses that this has ``withdrawn``."""
         self._set_time(now)
         self._waiting.withdraw(withdrawn)
         if self._is(attempt, State.RUNNING, "failed to connect"):
@@ -282,8 +277,7 @@ class Race(Generic[A]):
     def handshake_failed(
         self, now: float, attempt: int, final: bool = False, withdrawn: Iterable[A] = ()
     ) -> list[Command[A]]:
-        """The attempt's handshake has failed; if that is ``final``, no other can do better.
-        ``withdrawn`` is as for `attempt_failed`."""
+        """Likewise, in its handshake; if that is ``final``, no other address could do better."""
         self._set_time(now)
         self._waiting.withdraw(withdrawn)
         if self._is(attempt, State.IN_HANDSHAKE, "failed in its handshake"):
@@ -358,7 +352,7 @@ class Race(Generic[A]):
         address = self._waiting.take()
         own = None if self._delay_of is None else self._delay_of(address)
         if own is not None:
-            own = min(max(_SHORTEST_OWN_DELAY, own), LONGEST_DELAY)
+            own = min(max(SHORTEST_OWN_DELAY, own), LONGEST_DELAY)
         self._newest_delay = self._delay if own is None else own
         attempt = len(self._states)
         self._states.append(State.RUNNING)
@@ -395,9 +389,8 @@ class Race(Generic[A]):
         for attempt in sorted([*self._running, *self._connected, *self._in_handshake]):
             self._states[attempt] = State.CANCELLED
             commands.append(Cancel(attempt))
-        self._running.clear()
-        self._connected.clear()
-        self._in_handshake.clear()
+        for kind in (self._running, self._connected, self._in_handshake):
+            kind.clear()
         commands.append(end)
         return commands
 

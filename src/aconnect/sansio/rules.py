@@ -16,13 +16,22 @@ from typing import Final
 
 from .value import Value, set_derived
 
-__all__ = ["LONGEST_DELAY", "MAKES_ROOM_AFTER", "SHORTEST_DELAY", "Rules"]
+__all__ = [
+    "LONGEST_DELAY",
+    "MAKES_ROOM_AFTER",
+    "SHORTEST_DELAY",
+    "SHORTEST_OWN_DELAY",
+    "Rules",
+]
 
 SHORTEST_DELAY: Final = 0.010
 """Seconds at the least between two starts of which the second is due to the first one's silence:
 RFC 8305's minimum.  Its recommended minimum is 0.1; delays below that are impolite, but on a fast
 network of one's own they are nobody else's business.  After a failure there is no delay: it has
 taken its round trip, and what fails in the system call has sent nothing."""
+
+SHORTEST_OWN_DELAY: Final = 0.1
+"""The same of an address of which something is known: that is no reason to be impolite."""
 
 LONGEST_DELAY: Final = 2.0
 """Seconds between two starts at the most, while there is room: RFC 8305's maximum."""
