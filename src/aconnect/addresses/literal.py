@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import errno as errnos
 import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
     from .values import SockAddr
 
-__all__ = ["endpoints_of_results", "has_named_zone", "numbered", "zoned_endpoint"]
+__all__ = [
+    "endpoints_of_results",
+    "has_named_zone",
+    "interface_index",
+    "numbered",
+    "zoned_endpoint",
+]
 
 # getaddrinfo() without a type lists raw sockets too; they are left out like other types.
 _TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW)
@@ -38,13 +45,26 @@ def zoned_endpoint(address: TCPAddress | UDPAddress) -> Endpoint:
     """The endpoint of a literal IPv6 address whose zone has a name.
 
     Raises:
-        OSError: no network interface has that name.
+        OSError: no network interface has that name (ENODEV).
     """
     host, _, zone = address.host.partition("%")
     kind = type(address)
-    endpoint = kind(host, address.port, address.flowinfo, socket.if_nametoindex(zone)).endpoint
+    endpoint = kind(host, address.port, address.flowinfo, interface_index(zone)).endpoint
     assert endpoint is not None  # without the name there is nothing left to look up
     return endpoint
+
+
+def interface_index(name: str) -> int:
+    """The number of a network interface.
+
+    Raises:
+        OSError: none has the name (ENODEV).
+    """
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        # Its own error has no errno on some Pythons.
+        raise OSError(errnos.ENODEV, f"no network interface is called {name!r}") from None
 
 
 def has_named_zone(endpoint: Endpoint) -> bool:
@@ -59,7 +79,7 @@ def numbered(endpoint: Endpoint) -> Endpoint:
     sockaddr: Any = endpoint.sockaddr
     host, _, zone = sockaddr[0].partition("%")
     try:
-        return endpoint._replace(sockaddr=(host, *sockaddr[1:3], socket.if_nametoindex(zone)))
+        return endpoint._replace(sockaddr=(host, *sockaddr[1:3], interface_index(zone)))
     except OSError:
         return endpoint
 

@@ -16,12 +16,12 @@ Sources: bind(2), ip(7), ipv6(7), unix(7), capabilities(7).
 
 from __future__ import annotations
 
-import errno as errnos
 import socket
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses.literal import interface_index
 from ..addresses.redacting import shown
 from ..addresses.text import parse_address
 from ..addresses.values import TCPAddress, UDPAddress, UnixAddress, literal_family
@@ -30,7 +30,7 @@ from .option import MISFITS, explained
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-__all__ = ["LocalAddress", "bind", "check_local_address", "interface_index"]
+__all__ = ["LocalAddress", "bind", "check_local_address"]
 
 LocalAddress: TypeAlias = TCPAddress | UnixAddress
 """A local address as it is kept."""
@@ -157,16 +157,3 @@ def _with_scope(local: TCPAddress) -> TCPAddress:
     if not zone:
         return local
     return TCPAddress(host, local.port, scope_id=interface_index(zone))
-
-
-def interface_index(name: str) -> int:
-    """The number of a network interface.
-
-    Raises:
-        OSError: none has the name (ENODEV).
-    """
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        # Its own error has no errno on some Pythons.
-        raise OSError(errnos.ENODEV, f"no network interface is called {name!r}") from None

@@ -27,10 +27,11 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from ..addresses.literal import interface_index
 from ..addresses.text import format_sockaddr
 from ..addresses.values import Endpoint, TCPAddress, UDPAddress, UnixAddress
 from ..sansio.value import Value, derived, plain, set_derived
-from .local_address import LocalAddress, bind, check_local_address, interface_index
+from .local_address import LocalAddress, bind, check_local_address
 from .option import (
     INTERNET,
     LARGEST_INT,
