@@ -12,7 +12,8 @@ import socket
 import threading
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -33,7 +34,7 @@ from aconnect.drivers.threads import LOOKUPS
 from aconnect.testing.pairs import empty, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 pytestmark = pytest.mark.anyio
 
@@ -146,23 +147,10 @@ class TestWaitReadable:
         self, driver: Any, writes: bool
     ) -> None:
         """Its registration is not taken for that of the next socket with the number."""
-        loop = asyncio.get_running_loop()
-        told: list[Any] = []
-        old, its_peer = full_pair()
-        number = old.fileno()
-        (loop.add_writer if writes else loop.add_reader)(old, told.append, old)
-        for _ in range(3):  # turns, in which uvloop registers it
-            await asyncio.sleep(0)
-        os.close(old.detach())
-        bare, peer = full_pair(number)
-        with bare, peer, its_peer:
-            if writes:
-                loop.call_later(0.001, empty, peer)
-                assert await driver.wait_readable([], soon(5), writable=[bare]) == [bare]
-            else:
-                loop.call_later(0.001, peer.send, b"x")
-                assert await driver.wait_readable([bare], soon(5)) == [bare]
-        assert not told
+        async with taken_over(writes) as (bare, wake):
+            asyncio.get_running_loop().call_later(0.001, wake)
+            ways = {"writable": [bare]} if writes else {}
+            assert await driver.wait_readable([] if writes else [bare], soon(5), **ways) == [bare]
 
     async def test_a_cancelled_one_leaves_nothing(self, driver: Any) -> None:
         with connected_pair() as (one, peer):
@@ -185,19 +173,9 @@ class TestConverse:
     @pytest.mark.parametrize("pair", NATIVE, indirect=True)
     @pytest.mark.parametrize("write", [False, True])
     async def test_a_number_that_was_closed_without_a_word(self, driver: Any, write: bool) -> None:
-        loop = asyncio.get_running_loop()
-        told: list[Any] = []
-        old, its_peer = full_pair()
-        number = old.fileno()
-        (loop.add_writer if write else loop.add_reader)(old, told.append, old)
-        for _ in range(3):  # turns, in which uvloop registers it
-            await asyncio.sleep(0)
-        os.close(old.detach())
-        bare, peer = full_pair(number)
-        with bare, peer, its_peer:
-            loop.call_later(0.001, empty if write else send, peer)
+        async with taken_over(write) as (bare, wake):
+            asyncio.get_running_loop().call_later(0.001, wake)
             assert await driver.converse(bare, soon(5), iter((write, None)).__next__)
-        assert not told
 
     async def test_it_goes_on_as_often_as_it_takes(self, driver: Any) -> None:
         with connected_pair() as (one, peer):
@@ -279,8 +257,22 @@ def test_a_wait_that_is_closed_after_its_loop(make: Any, kind: str) -> None:
         waits.close()
 
 
-def send(sock: socket.socket) -> None:
-    sock.send(b"x")
+@asynccontextmanager
+async def taken_over(write: bool) -> AsyncIterator[tuple[socket.socket, Callable[[], object]]]:
+    """A socket that is not ready, with the number of one that was closed while it was registered,
+    and what makes it ready.  Who registered the other is told of nothing."""
+    loop = asyncio.get_running_loop()
+    told: list[Any] = []
+    old, its_peer = full_pair()
+    number = old.fileno()
+    (loop.add_writer if write else loop.add_reader)(old, told.append, old)
+    for _ in range(3):  # turns, in which uvloop registers it
+        await asyncio.sleep(0)
+    os.close(old.detach())
+    bare, peer = full_pair(number)
+    with bare, peer, its_peer:
+        yield bare, partial(empty, peer) if write else partial(peer.send, b"x")
+    assert not told
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Rules:
 
-* Trio's conventions hold: a call that did not have to wait has still been a checkpoint.
+* Trio's conventions hold: a call that did not have to wait has still been a checkpoint; but for
+  `converse`, which is a part of what has been one.
 * A deadline of ours is a cancel scope of ours around one wait.  What any other scope
   cancels goes through.
 * A descriptor that was closed while somebody waited for it may come back as another socket.

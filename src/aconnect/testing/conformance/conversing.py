@@ -94,15 +94,20 @@ async def _turns(bench: Bench, driver: Driver) -> None:
         steps: list[None] = []
         talk = bench.start(driver.converse, sock, inf, step)
         for calls in (1, 2, 3):
-            expect(await bench.until(lambda: len(steps) >= calls), f"{len(steps)} calls")  # noqa: B023
-            await bench.turns()
-            expect(len(steps) == calls, f"{len(steps)} calls, where {calls} were due")
+            await _called(bench, steps, calls)
             if calls == 2:
                 empty(peer)
             else:
                 peer.send(b"x")
         expect(await bench.ended(talk), "it did not end")
         expect((talk.result, len(steps)) == (True, 4), f"{talk.outcome}, {len(steps)} calls")
+
+
+async def _called(bench: Bench, steps: list[None], calls: int) -> None:
+    """Have the rule be broken unless there come to be so many calls, and no more."""
+    await bench.until(lambda: len(steps) >= calls)
+    await bench.turns()
+    expect(len(steps) == calls, f"{len(steps)} calls, where {calls} were due")
 
 
 @RULES.add("converse.end", "The step is called when the peer hangs up: its end is there to read.")
